@@ -1,0 +1,130 @@
+/* The two clocks. See clock.h. */
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+static int64_t test_wall = -1, test_mono = -1;
+
+static int64_t read_clock(clockid_t id)
+{
+    struct timespec now;
+    clock_gettime(id, &now);
+    return (int64_t)now.tv_sec * CLOCK_SECOND + now.tv_nsec / 1000;
+}
+
+int64_t clock_wall(void)
+{
+    return test_wall >= 0 ? test_wall : read_clock(CLOCK_REALTIME);
+}
+
+int64_t clock_mono(void)
+{
+    return test_mono >= 0 ? test_mono : read_clock(CLOCK_MONOTONIC);
+}
+
+void clock_set_for_test(int64_t wall_us, int64_t mono_us)
+{
+    test_wall = wall_us;
+    test_mono = mono_us;
+}
+
+char *clock_format(char out[static CLOCK_TEXT], int64_t wall_us)
+{
+    time_t seconds = (time_t)(wall_us / CLOCK_SECOND);
+    int micros = (int)(wall_us % CLOCK_SECOND);
+    if (micros < 0)
+        micros += CLOCK_SECOND, seconds--;
+    struct tm utc;
+    if (!gmtime_r(&seconds, &utc) || utc.tm_year > 9999 - 1900 || utc.tm_year < -1900) {
+        snprintf(out, CLOCK_TEXT, "(out of range)");
+        return out;
+    }
+    size_t n = strftime(out, CLOCK_TEXT, "%Y-%m-%dT%H:%M:%S", &utc);
+    if (micros)
+        snprintf(out + n, CLOCK_TEXT - n, ".%06dZ", micros);
+    else
+        snprintf(out + n, CLOCK_TEXT - n, "Z");
+    return out;
+}
+
+/* Exactly n digits at *at, moving past them; -1 when they are not there. */
+static int take_digits(Slice text, size_t *at, int n)
+{
+    int value = 0;
+    for (int i = 0; i < n; i++, (*at)++) {
+        if (*at >= text.len || text.ptr[*at] < '0' || text.ptr[*at] > '9')
+            return -1;
+        value = value * 10 + (text.ptr[*at] - '0');
+    }
+    return value;
+}
+
+static bool take_char(Slice text, size_t *at, const char *any)
+{
+    if (*at >= text.len || !text.ptr[*at] || !strchr(any, text.ptr[*at]))
+        return false;
+    (*at)++;
+    return true;
+}
+
+static int take_fraction(Slice text, size_t *at, int64_t *ret_us)
+{
+    int64_t us = 0, scale = CLOCK_SECOND / 10;
+    size_t start = *at;
+    for (; *at < text.len && text.ptr[*at] >= '0' && text.ptr[*at] <= '9'; (*at)++, scale /= 10)
+        us += (text.ptr[*at] - '0') * scale;
+    if (*at == start || *at - start > 18)
+        return -EINVAL;
+    *ret_us = us;
+    return 0;
+}
+
+static int take_offset(Slice text, size_t *at, int64_t *ret_us)
+{
+    if (take_char(text, at, "Zz")) {
+        *ret_us = 0;
+        return 0;
+    }
+    int sign = *at < text.len && text.ptr[*at] == '-' ? -1 : 1;
+    if (!take_char(text, at, "+-"))
+        return -EINVAL;
+    int hours = take_digits(text, at, 2);
+    if (!take_char(text, at, ":"))
+        return -EINVAL;
+    int minutes = take_digits(text, at, 2);
+    if (hours < 0 || hours > 23 || minutes < 0 || minutes > 59)
+        return -EINVAL;
+    *ret_us = (int64_t)sign * (hours * 60 + minutes) * 60 * CLOCK_SECOND;
+    return 0;
+}
+
+int clock_parse(Slice text, int64_t *ret_wall_us)
+{
+    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    size_t at = 0;
+    struct tm utc = {0};
+    int64_t fraction = 0, offset = 0;
+    int year = take_digits(text, &at, 4);
+    if (year < 1970 || !take_char(text, &at, "-") || (utc.tm_mon = take_digits(text, &at, 2) - 1) < 0 ||
+        utc.tm_mon > 11 || !take_char(text, &at, "-") || (utc.tm_mday = take_digits(text, &at, 2)) < 1)
+        return -EINVAL;
+    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    if (utc.tm_mday > days[utc.tm_mon] + (leap && utc.tm_mon == 1))
+        return -EINVAL;
+    if (!take_char(text, &at, "Tt ") || (utc.tm_hour = take_digits(text, &at, 2)) < 0 || utc.tm_hour > 23 ||
+        !take_char(text, &at, ":") || (utc.tm_min = take_digits(text, &at, 2)) < 0 || utc.tm_min > 59 ||
+        !take_char(text, &at, ":") || (utc.tm_sec = take_digits(text, &at, 2)) < 0 || utc.tm_sec > 60)
+        return -EINVAL;
+    if (take_char(text, &at, ".") && take_fraction(text, &at, &fraction))
+        return -EINVAL;
+    if (take_offset(text, &at, &offset) || at != text.len)
+        return -EINVAL;
+    utc.tm_year = year - 1900;
+    int64_t value = (int64_t)timegm(&utc) * CLOCK_SECOND + fraction - offset;
+    if (value < 0)
+        return -EINVAL;
+    *ret_wall_us = value;
+    return 0;
+}

@@ -1,0 +1,64 @@
+/* Whole reads and writes of descriptors. See io.h. */
+#include "base/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+int io_read_all(int fd, Buf *buf)
+{
+    for (;;) {
+        size_t want = buf->max - buf->len < 65536 ? buf->max - buf->len : 65536;
+        char *at, one;
+        if (want == 0) { /* full: only the end of the file is all right now */
+            ssize_t n = read(fd, &one, 1);
+            if (n < 0 && errno == EINTR)
+                continue;
+            return n < 0 ? -errno : n == 0 ? 0 : -EFBIG;
+        }
+        int r = buf_reserve(buf, want, &at);
+        if (r)
+            return r;
+        ssize_t n = read(fd, at, want);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n == 0)
+            return 0;
+        if (n > 0)
+            buf_commit(buf, (size_t)n);
+    }
+}
+
+int io_write_all(int fd, const void *bytes, size_t len)
+{
+    for (const char *at = bytes; len;) {
+        ssize_t n = write(fd, at, len);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n > 0)
+            at += n, len -= (size_t)n;
+    }
+    return 0;
+}
+
+int io_read_file(int dir_fd, const char *path, Buf *buf)
+{
+    CLEANUP_FD int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return -errno;
+    if (!S_ISREG(status.st_mode))
+        return -EINVAL;
+    return io_read_all(fd, buf);
+}
+
+int io_set_nonblocking(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+int io_set_inherited(int fd, bool inherited)
+{
+    return fcntl(fd, F_SETFD, inherited ? 0 : FD_CLOEXEC) < 0 ? -errno : 0;
+}
