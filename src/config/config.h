@@ -1,0 +1,200 @@
+/* purser.yaml, checked and at rest. Read by the supervisor alone; a role is sent the part that is its business.
+ * Every string is owned by the Config and never NULL unless said so; every list has its count beside it.
+ * Times are microseconds, sizes bytes. An index into config->source or ->policy is a uint32_t.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/fault.h"
+#include "policy/policy.h"
+
+#define CONFIG_MAX_BYTES      (1u << 20) /* of purser.yaml */
+#define CONFIG_MAX_SOURCES    256
+#define CONFIG_MAX_RETRIEVERS 256
+#define CONFIG_MAX_LIST       64 /* entries of any shorter list: egress, tokenEnv, env, hosts, ... */
+
+/* Where an API lives: https://host:port/base. Loopback http is for tests and needs allowPrivateAddresses. */
+typedef struct Origin {
+    bool tls;
+    char *host; /* lower case, no brackets */
+    uint16_t port;
+    char *base; /* "" or "/api/v3": no slash at the end */
+} Origin;
+
+typedef enum StoreKind { STORE_NONE, STORE_KEYRING, STORE_FILE, STORE_KUBERNETES, STORE_VAULT } StoreKind;
+
+/* Which token in which store. */
+typedef struct TokenRef {
+    StoreKind kind;
+    char *name; /* keyring: entry; file: absolute path; kubernetes: Secret; vault: path */
+    char *key;  /* kubernetes, vault: key in it; else "" */
+} TokenRef;
+
+/* How an API takes its credential. */
+typedef enum AuthScheme {
+    AUTH_BEARER, /* Authorization: Bearer TOKEN (RFC 6750) */
+    AUTH_TOKEN,  /* Authorization: token TOKEN (GitHub's older form) */
+    AUTH_BASIC,  /* Authorization: Basic base64(user:TOKEN) (RFC 7617) */
+    AUTH_HEADER, /* HEADER: TOKEN */
+} AuthScheme;
+
+typedef struct Auth {
+    AuthScheme scheme;
+    char *user;   /* AUTH_BASIC; else "" */
+    char *header; /* AUTH_HEADER; else "" */
+} Auth;
+
+typedef struct Cidr {
+    uint8_t address[16]; /* IPv4 as ::ffff:a.b.c.d */
+    uint8_t bits;        /* of the 128 */
+} Cidr;
+
+/* A provider is one data file, policy/provider/NAME.yaml: what purser knows of one kind of API. */
+typedef struct Provider {
+    char *name;
+    Origin api;         /* default apiUrl; host "" where every installation has its own */
+    char *graphql_url;  /* "" or an absolute URL or a path relative to the API's origin */
+    Auth auth;
+    char **token_env;   /* variables in which its clients look for a token: GITHUB_TOKEN, GH_TOKEN */
+    size_t n_token_env;
+    char **base_env;    /* variables in which its clients look for the base URL, for base-URL mode; may be none */
+    size_t n_base_env;
+    char *policy;       /* name of its read-only metrics policy */
+    char *probe;        /* path of a cheap read-only call that tells whether a token works; "" if none */
+} Provider;
+
+typedef struct Source {
+    char *name;
+    char *provider;    /* "" when it has none and says `auth:` itself */
+    Origin api;
+    char *graphql_url;
+    Auth auth;
+    TokenRef token;
+    char **token_env;
+    size_t n_token_env;
+    char **base_env;   /* GITHUB_API_URL-like names beside <SOURCE>_API_URL */
+    size_t n_base_env;
+    char *connect_to;  /* "" or ADDRESS:PORT to dial instead of what the name resolves to */
+    char *ca_file;     /* "" or a PEM bundle to verify this source with, instead of the system's */
+    Cidr *allow_private;
+    size_t n_allow_private;
+    char *policy;      /* the provider's default policy; "" for none */
+    char *probe;
+    unsigned line;     /* in purser.yaml, for messages */
+} Source;
+
+typedef struct EnvEntry {
+    char *name;
+    char *value;
+    int32_t source; /* >= 0: secretKeyRef of this source's Secret: the variable holds the lease, value is "" */
+} EnvEntry;
+
+typedef struct HostPort {
+    char *host;
+    uint16_t port;
+} HostPort;
+
+typedef struct GrantRef {
+    uint32_t source; /* index */
+    uint32_t policy; /* index */
+} GrantRef;
+
+typedef struct Retriever {
+    char *name;
+    char *schedule;      /* cron expression; "" for "only by hand" */
+    char *time_zone;     /* IANA name; "" for UTC */
+    char *script;        /* file name under files/NAME/; "" when command is given */
+    char *script_path;   /* absolute path of it; "" when command is given */
+    char *requirements;  /* absolute path of its requirements.txt; "" if there is none */
+    char **command;      /* argv; n_command is 0 when script is given */
+    size_t n_command;
+    EnvEntry *env;
+    size_t n_env;
+    GrantRef *grant;     /* one per source it may use */
+    size_t n_grant;
+    HostPort *egress;    /* tunnelled untouched */
+    size_t n_egress;
+    uint64_t time_limit; /* default 30m */
+    uint64_t grace;      /* from SIGTERM to SIGKILL; default 10s */
+    uint64_t jitter;     /* most; default 30s; derived from the name */
+    uint64_t first_window; /* PURSER_SINCE of the first run ever: now - this; default 7d */
+    uint64_t output_bytes; /* of all files together; default 256MiB */
+    uint32_t output_files; /* default 1000 */
+    uint64_t memory;       /* bytes; RLIMIT_AS-like; 0: none */
+    uint32_t processes;    /* default 256 */
+    unsigned line;
+} Retriever;
+
+typedef enum SinkKind { SINK_SQLITE, SINK_POSTGRES } SinkKind;
+
+typedef struct Sink {
+    SinkKind kind;
+    char *path;          /* SQLite file, absolute; default STATE/purser.db */
+    char *dsn;           /* PostgreSQL: libpq keywords or URL, without a password */
+    TokenRef credential; /* STORE_NONE when the DSN alone is enough (peer, certificate, trust) */
+    char *owner_role;    /* owns the schema; "" for the connecting role */
+    bool migrate;        /* default true */
+} Sink;
+
+typedef struct Site {
+    char *proxy;    /* "" or http://host:port */
+    char **no_proxy;
+    size_t n_no_proxy;
+    char *ca_file;  /* "" for the system's bundle */
+    char *package_index; /* "" for pip's default */
+} Site;
+
+/* 0 means: keep for ever. */
+typedef struct Retain {
+    uint64_t rows, dead_letters, outputs, environments, audit;
+} Retain;
+
+typedef struct KeyringConfig {
+    char *path;      /* default STATE/keyring */
+    char *key_file;  /* default STATE/keyring.key; ignored when passphrase */
+    bool passphrase; /* ask for it (terminal) instead of reading a key file */
+} KeyringConfig;
+
+typedef struct Config {
+    char *path;      /* of purser.yaml, absolute */
+    char *directory; /* that it lies in: files/ and policy/ are looked for here */
+    char *state;     /* state folder, absolute; `state:` or the default of this user */
+    Source *source;
+    size_t n_source;
+    Retriever *retriever;
+    size_t n_retriever;
+    Policy **policy; /* those that some grant uses; own files in DIRECTORY/policy before purser's */
+    size_t n_policy;
+    Sink sink;
+    Site site;
+    Retain retain;
+    KeyringConfig keyring;
+    bool sandbox_optional; /* `sandbox: {required: false}` */
+    char **note;     /* what was ignored or mapped on one machine, a sentence each */
+    size_t n_note;
+} Config;
+
+typedef struct ConfigPaths {
+    const char *policy_dir;    /* purser's own policy/, with provider/ in it */
+    const char *default_state; /* state folder when the file names none */
+} ConfigPaths;
+
+/* Parses `text` (the file called `path`, absolute). On failure -EINVAL and a sentence that begins
+ * "PATH:LINE:COLUMN: ". Reads provider and policy files, and checks that scripts exist. */
+int config_parse(const char *path, Slice text, const ConfigPaths *paths, Config **ret_config, Fault *fault) MUST_USE;
+
+/* Reads and parses; -ENOENT, -EACCES, -EFBIG, -EINVAL with a sentence. */
+int config_load(const char *path, const ConfigPaths *paths, Config **ret_config, Fault *fault) MUST_USE;
+
+Config *config_free(Config *config); /* takes NULL, returns NULL */
+
+int32_t config_find_source(const Config *config, const char *name);    /* index or -1 */
+int32_t config_find_retriever(const Config *config, const char *name); /* index or -1 */
+
+/* "192.0.2.0/24", "::1/128", or an address alone. -EINVAL. */
+int cidr_parse(Slice text, Cidr *ret_cidr) MUST_USE;
+bool cidr_contains(const Cidr *cidr, const uint8_t address[16]);
+
+/* "https://host[:port][/base]"; -EINVAL with a sentence. */
+int origin_parse(Slice url, Origin *ret_origin, Fault *fault) MUST_USE;
+void origin_done(Origin *origin);

@@ -1,0 +1,82 @@
+/* A policy: what a lease may do. Loaded from a YAML file (policy/load.h, supervisor), sent to the keeper as bytes,
+ * matched there (policy_decide, pure). Strict and small: no regular expressions; deny wins; nothing is allowed unless
+ * it is named.
+ *
+ * A path pattern is matched against the normalised path relative to the source's REST base, segment by segment:
+ * `*` is exactly one segment, `**` (last segment only) is one or more, anything else is itself, byte for byte.
+ */
+#pragma once
+
+#include "base/fault.h"
+#include "base/slice.h"
+#include "base/wire.h"
+
+#define POLICY_MAX_BYTES    (64u << 10) /* of the file */
+#define POLICY_MAX_RULES    256
+#define POLICY_MAX_SEGMENTS 32
+#define POLICY_MAX_TESTS    512
+#define POLICY_MAX_PACKED   (56u << 10) /* of policy_put(): fits one record */
+
+typedef struct PolicyRule {
+    bool deny;
+    bool graphql;   /* a GraphQL rule: known, kept, and refused until purser can decide GraphQL */
+    uint32_t methods; /* bit set of HttpMethod (http/head.h); 0: all (deny rules only) */
+    char *host;     /* "" for the source's own */
+    char *path;     /* as written, starts with '/' */
+    unsigned line;  /* in the policy file */
+} PolicyRule;
+
+/* 0: the default of the word in question. */
+typedef struct PolicyBudget {
+    uint64_t requests;
+    uint64_t request_bytes;
+    uint64_t response_bytes;
+    uint64_t per_kilosecond; /* rate: requests per 1,000 s */
+    uint64_t time;           /* us */
+} PolicyBudget;
+
+typedef struct PolicyTest {
+    char *method;
+    char *path;
+    bool expect_allow;
+    unsigned line;
+} PolicyTest;
+
+typedef struct Policy {
+    char *name;
+    char *file; /* for messages; not sent */
+    char *documentation; /* the provider's page that it was written from; not sent */
+    bool reveal;
+    PolicyBudget budget;
+    PolicyRule *rule;
+    size_t n_rule;
+    PolicyTest *test; /* not sent */
+    size_t n_test;
+} Policy;
+
+typedef enum PolicyAnswer { POLICY_ALLOW, POLICY_DENY, POLICY_NOT_NAMED } PolicyAnswer;
+
+typedef struct PolicyVerdict {
+    PolicyAnswer answer;
+    int32_t rule; /* index of the rule that decided; -1 for POLICY_NOT_NAMED */
+} PolicyVerdict;
+
+/* method: one HttpMethod bit. path: normalised (http/target.h), relative to the base, without the query.
+ * host: the source's own is passed as "". Allocates nothing. */
+PolicyVerdict policy_decide(const Policy *policy, uint32_t method, Slice host, Slice path);
+
+/* The sentence for the script's author: what was refused, by which rule (file name and line), or which rule would
+ * allow it: `... add to policy NAME: {method: GET, path: /repos/x/y}`. */
+void policy_explain(const Policy *policy, PolicyVerdict verdict, const char *method, Slice path, Fault *ret_sentence);
+
+/* Bytes for the keeper. policy_get: -EBADMSG. */
+void policy_put(const Policy *policy, WireWriter *wire);
+int policy_get(WireReader *wire, Policy **ret_policy) MUST_USE;
+
+/* Parses a policy file's text. On failure -EINVAL and "FILE:LINE:COLUMN: sentence". */
+int policy_parse(const char *file, Slice text, Policy **ret_policy, Fault *fault) MUST_USE;
+
+/* Runs the tests that stand beside the rules: 0, or -EINVAL and the first that fails, with its line. */
+int policy_run_tests(const Policy *policy, Fault *fault) MUST_USE;
+
+Policy *policy_free(Policy *policy); /* takes NULL, returns NULL */
