@@ -10,7 +10,8 @@
 #include "base/fault.h"
 #include "base/slice.h"
 
-#define SECRET_MAX_TOKEN (64u << 10) /* tokens have any length up to this */
+/* Tokens have any length up to what the head of an HTTP request can carry: servers stop reading at 8 to 32 KiB. */
+#define SECRET_MAX_TOKEN (16u << 10)
 
 typedef struct SecretProtection {
     bool memfd_secret; /* else mmap + mlock */
@@ -18,12 +19,14 @@ typedef struct SecretProtection {
     bool not_dumped;   /* MADV_DONTDUMP or memfd_secret */
 } SecretProtection;
 
-/* Once, before the sandbox. -ENOMEM or -EPERM with a sentence when memory cannot be locked. */
+/* Once, before the sandbox. -ENOMEM or -EPERM with a sentence when memory cannot be locked. The arena counts against
+ * RLIMIT_MEMLOCK; 256 KiB hold the scratch of the longest token several times. A forked child does not have it. */
 int secret_init(size_t arena_bytes, Fault *fault) MUST_USE;
 void secret_done(void); /* wipes the arena */
 SecretProtection secret_protection(void);
 
-/* Room in the arena: zeroed; NULL when it is used up. secret_release wipes. */
+/* Room in the arena: zeroed, aligned to 64; NULL when it is used up. secret_release wipes; `len` as it was asked for;
+ * takes NULL. */
 void *secret_alloc(size_t len);
 void secret_release(void *p, size_t len);
 
