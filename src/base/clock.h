@@ -1,6 +1,6 @@
-/* The two clocks, in microseconds, and their text form. Everything in purser asks these, so that a test can set them.
- *   wall: UTC since 1970, for what people and databases read; it may jump.
- *   mono: for deadlines and durations; never jumps.
+/* The two clocks, in microseconds, and their text form. Everything in purser asks these, so that a test can
+ * set them. wall: UTC since 1970, for what people and databases read; it may jump. mono: for deadlines and
+ * durations; never jumps.
  */
 #pragma once
 

@@ -7,7 +7,8 @@
 int io_read_all(int fd, Buf *buf) MUST_USE;
 int io_write_all(int fd, const void *bytes, size_t len) MUST_USE;
 
-/* Opens (read-only, close-on-exec, a regular file) and reads; -errno of whichever failed; -EINVAL: not regular. */
+/* Opens (read-only, close-on-exec, a regular file) and reads; -errno of whichever failed; -EINVAL: not
+ * regular. */
 int io_read_file(int dir_fd, const char *path, Buf *buf) MUST_USE;
 
 int io_set_nonblocking(int fd) MUST_USE;

@@ -21,8 +21,8 @@ static void put_quoted(JsonWriter *json, Slice text)
     for (size_t at = 0; at < text.len;) {
         /* The longest stretch that needs no care goes in one piece. */
         size_t run = at;
-        while (run < text.len && (unsigned char)text.ptr[run] >= 0x20 && (unsigned char)text.ptr[run] < 0x7F &&
-               text.ptr[run] != '"' && text.ptr[run] != '\\')
+        while (run < text.len && (unsigned char)text.ptr[run] >= 0x20 &&
+               (unsigned char)text.ptr[run] < 0x7F && text.ptr[run] != '"' && text.ptr[run] != '\\')
             run++;
         put(json, text.ptr + at, run - at);
         if (run == text.len)

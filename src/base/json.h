@@ -1,6 +1,6 @@
-/* Writes JSON (RFC 8259) into a Buf: for answers, records and `--json`. Reading JSON is jansson's business, in the
- * roles that link it. Errors stick: write everything, then ask json_finish() once.
- * A key is NULL inside an array and at the top. Text that is not UTF-8 comes out with U+FFFD in its place.
+/* Writes JSON (RFC 8259) into a Buf: for answers, records and `--json`. Reading JSON is jansson's business,
+ * in the roles that link it. Errors stick: write everything, then ask json_finish() once. A key is NULL
+ * inside an array and at the top. Text that is not UTF-8 comes out with U+FFFD in its place.
  */
 #pragma once
 
@@ -8,8 +8,8 @@
 
 typedef struct JsonWriter {
     Buf *out;
-    int error;       /* first failure of the Buf */
-    unsigned depth;  /* open objects and arrays */
+    int error;      /* first failure of the Buf */
+    unsigned depth; /* open objects and arrays */
     bool need_comma;
 } JsonWriter;
 

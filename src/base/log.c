@@ -29,7 +29,8 @@ void log_line(LogLevel level, const char *fmt, ...)
     va_end(args);
     if (len >= 0) {
         size_t n = (size_t)snprintf(line, sizeof(line), "%s: %s", program_name, word[level]);
-        size_t most = sizeof(line) - n - 1, raw_len = (size_t)len < sizeof(raw) ? (size_t)len : sizeof(raw) - 1;
+        size_t most = sizeof(line) - n - 1,
+               raw_len = (size_t)len < sizeof(raw) ? (size_t)len : sizeof(raw) - 1;
         size_t m = text_escape(line + n, most, raw, raw_len);
         n += m < most ? m : strlen(line + n);
         line[n++] = '\n';

@@ -12,8 +12,8 @@
 
 /* Zeroed. count * size is checked for overflow. */
 void *mem_new(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
-#define MEM_NEW(T)           ((T *)mem_new(1, sizeof(T)))
-#define MEM_NEW_ARRAY(T, n)  ((T *)mem_new((n), sizeof(T)))
+#define MEM_NEW(T)          ((T *)mem_new(1, sizeof(T)))
+#define MEM_NEW_ARRAY(T, n) ((T *)mem_new((n), sizeof(T)))
 
 /* Grows an array to `count` elements; what is new is not initialised. */
 void *mem_grow(void *old, size_t count, size_t size) MUST_USE __attribute__((returns_nonnull));
@@ -23,8 +23,8 @@ char *mem_dup(const void *bytes, size_t len) __attribute__((returns_nonnull));
 char *mem_strdup(const char *text) __attribute__((returns_nonnull)); /* text is not NULL */
 char *mem_printf(const char *fmt, ...) FORMAT(1, 2) __attribute__((returns_nonnull));
 
-void mem_free(void *p);                        /* takes NULL */
-void mem_free_strings(char **list, size_t n);  /* each string, then the list */
+void mem_free(void *p);                       /* takes NULL */
+void mem_free_strings(char **list, size_t n); /* each string, then the list */
 
 static inline void mem_free_pp(void *p)
 {

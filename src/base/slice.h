@@ -30,11 +30,12 @@ static inline bool slice_is(Slice a, const char *text)
     return slice_equal(a, slice_of(text));
 }
 
-bool slice_equal_nocase(Slice a, Slice b);       /* ASCII only, no locale */
+bool slice_equal_nocase(Slice a, Slice b); /* ASCII only, no locale */
 bool slice_is_nocase(Slice a, const char *text);
 bool slice_starts(Slice a, const char *prefix);
 bool slice_starts_nocase(Slice a, const char *prefix);
 bool slice_ends(Slice a, const char *suffix);
-Slice slice_trim(Slice a);                       /* spaces and tabs at both ends */
-/* Splits at the first `at`: true and both halves (without it), or false, *ret_head the whole, *ret_tail empty. */
+Slice slice_trim(Slice a); /* spaces and tabs at both ends */
+/* Splits at the first `at`: true and both halves (without it), or false, *ret_head the whole, *ret_tail
+ * empty. */
 bool slice_cut(Slice a, char at, Slice *ret_head, Slice *ret_tail);

@@ -29,7 +29,8 @@ typedef struct Unit {
 } Unit;
 
 /* The digits at the front of *text and the unit behind them (letters up to the next digit). */
-static int take_number_and_unit(Slice *text, const Unit *unit, size_t n_unit, uint64_t *ret_value, size_t *ret_unit)
+static int take_number_and_unit(Slice *text, const Unit *unit, size_t n_unit, uint64_t *ret_value,
+                                size_t *ret_unit)
 {
     size_t digits = 0, letters;
     while (digits < text->len && text->ptr[digits] >= '0' && text->ptr[digits] <= '9')
@@ -83,16 +84,8 @@ int text_parse_duration(Slice text, uint64_t *ret_us)
 int text_parse_size(Slice text, uint64_t *ret_bytes)
 {
     static const Unit unit[] = {
-        {"", 1},
-        {"B", 1},
-        {"kB", 1000u},
-        {"MB", 1000000u},
-        {"GB", 1000000000u},
-        {"KiB", 1u << 10},
-        {"Ki", 1u << 10},
-        {"MiB", 1u << 20},
-        {"Mi", 1u << 20},
-        {"GiB", 1u << 30},
+        {"", 1},           {"B", 1},         {"kB", 1000u},     {"MB", 1000000u}, {"GB", 1000000000u},
+        {"KiB", 1u << 10}, {"Ki", 1u << 10}, {"MiB", 1u << 20}, {"Mi", 1u << 20}, {"GiB", 1u << 30},
         {"Gi", 1u << 30},
     };
     uint64_t value;
@@ -170,7 +163,8 @@ static bool is_lower_alnum(char c)
 
 bool text_is_name(Slice text)
 {
-    if (text.len == 0 || text.len > 63 || !is_lower_alnum(text.ptr[0]) || !is_lower_alnum(text.ptr[text.len - 1]))
+    if (text.len == 0 || text.len > 63 || !is_lower_alnum(text.ptr[0]) ||
+        !is_lower_alnum(text.ptr[text.len - 1]))
         return false;
     for (size_t i = 0; i < text.len; i++)
         if (!is_lower_alnum(text.ptr[i]) && !strchr("._-", text.ptr[i]))

@@ -20,7 +20,8 @@ int text_parse_rate(Slice text, uint64_t *ret_per_kilosecond) MUST_USE;
 
 bool text_is_utf8(Slice text); /* well-formed, no surrogates, no overlong forms; NUL is allowed */
 
-/* A name that people choose for a source, retriever, policy: [a-z0-9]([a-z0-9._-]*[a-z0-9])?, 1 to 63 bytes. */
+/* A name that people choose for a source, retriever, policy: [a-z0-9]([a-z0-9._-]*[a-z0-9])?, 1 to 63 bytes.
+ */
 bool text_is_name(Slice text);
 
 /* A host name (RFC 1123, lower case, no trailing dot, at most 253 bytes) or an IPv4/IPv6 literal without

@@ -1,6 +1,6 @@
-/* The encoding of records between roles on one machine: fixed-width integers in host order, byte runs as a u32
- * length and the bytes. Both ends stick at the first failure, so that a record is written or read straight through
- * and asked about once. A reader never allocates: what it returns points into the record.
+/* The encoding of records between roles on one machine: fixed-width integers in host order, byte runs as a
+ * u32 length and the bytes. Both ends stick at the first failure, so that a record is written or read
+ * straight through and asked about once. A reader never allocates: what it returns points into the record.
  */
 #pragma once
 
@@ -37,6 +37,6 @@ uint64_t wire_get_u64(WireReader *wire);
 int64_t wire_get_i64(WireReader *wire);
 bool wire_get_bool(WireReader *wire);               /* anything but 0 and 1 fails */
 Slice wire_get_slice(WireReader *wire, size_t max); /* longer than max fails */
-char *wire_dup_text(WireReader *wire, size_t max);  /* a copy to be freed; a NUL inside fails; "" on failure */
+char *wire_dup_text(WireReader *wire, size_t max); /* a copy to be freed; a NUL inside fails; "" on failure */
 
 int wire_finish(const WireReader *wire) MUST_USE; /* -EBADMSG when it failed or bytes are left over */

@@ -21,8 +21,8 @@ int ipc_pair(bool nonblocking, int ret_fd[2])
     return socketpair(AF_UNIX, type, 0, ret_fd) < 0 ? -errno : 0;
 }
 
-static int send_message(const IpcPeer *peer, uint16_t type, const struct iovec *piece, int n_piece, const int *fd,
-                        size_t n_fd)
+static int send_message(const IpcPeer *peer, uint16_t type, const struct iovec *piece, int n_piece,
+                        const int *fd, size_t n_fd)
 {
     struct iovec part[4];
     size_t len = 0;
@@ -42,7 +42,7 @@ static int send_message(const IpcPeer *peer, uint16_t type, const struct iovec *
         memset(&control, 0, sizeof(control));
         message.msg_control = control.bytes;
         message.msg_controllen = CMSG_SPACE(sizeof(int) * n_fd);
-        struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+        struct cmsghdr *rights = &control.align;
         rights->cmsg_level = SOL_SOCKET;
         rights->cmsg_type = SCM_RIGHTS;
         rights->cmsg_len = CMSG_LEN(sizeof(int) * n_fd);
@@ -97,8 +97,10 @@ int ipc_recv(const IpcPeer *peer, void *room, IpcRecord *ret_record)
 {
     Control control;
     struct iovec whole = {room, IPC_MAX_RECORD};
-    struct msghdr message = {
-        .msg_iov = &whole, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
+    struct msghdr message = {.msg_iov = &whole,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof(control.bytes)};
     ssize_t n;
     do
         n = recvmsg(peer->fd, &message, MSG_CMSG_CLOEXEC);

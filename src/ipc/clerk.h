@@ -9,14 +9,15 @@
 #include "config/config.h"
 #include "ipc/run.h"
 
-/* Descriptor, if has_credential: the clerk's end of a channel on which the keeper sends the database credential. */
+/* Descriptor, if has_credential: the clerk's end of a channel on which the keeper sends the database
+ * credential. */
 typedef struct ClerkSetup {
-    uint8_t kind;      /* SinkKind */
+    uint8_t kind; /* SinkKind */
     bool migrate;
     bool has_credential;
     bool sandbox_optional;
-    char *path;        /* SQLite */
-    char *dsn;         /* PostgreSQL */
+    char *path; /* SQLite */
+    char *dsn;  /* PostgreSQL */
     char *owner_role;
 } ClerkSetup;
 
@@ -24,19 +25,20 @@ void clerk_setup_put(const ClerkSetup *setup, WireWriter *wire);
 int clerk_setup_get(WireReader *wire, ClerkSetup *ret_setup) MUST_USE;
 void clerk_setup_done(ClerkSetup *setup);
 
-/* LOAD: beside it the clerk's end of the run's results channel, on which OUTPUT, OUTPUT_REFUSED, RUN_END come and
- * LOADED goes back. INGEST: beside it one file's descriptor. */
+/* LOAD: beside it the clerk's end of the run's results channel, on which OUTPUT, OUTPUT_REFUSED, RUN_END come
+ * and LOADED goes back. INGEST: beside it one file's descriptor. */
 typedef struct ClerkLoad {
-    char *run;        /* id: the ledger's key together with the file's name */
+    char *run; /* id: the ledger's key together with the file's name */
     char *retriever;
-    char *file;       /* INGEST: its name (relative, for the ledger and for what kind of file it is) */
-    char **source;    /* names that this retriever is granted; a line may speak only for one of them */
+    char *file;    /* INGEST: its name (relative, for the ledger and for what kind of file it is) */
+    char **source; /* names that this retriever is granted; a line may speak only for one of them */
     size_t n_source;
-    int64_t since, until; /* wall us: the run's window; metric samples are of its end, stream_state moves to it */
-    int64_t observed;     /* wall us: purser's own clock when the run ended; "later" is decided by it */
+    int64_t since,
+        until;        /* wall us: the run's window; metric samples are of its end, stream_state moves to it */
+    int64_t observed; /* wall us: purser's own clock when the run ended; "later" is decided by it */
     uint64_t output_bytes;
     uint32_t output_files;
-    bool advance;     /* move stream_state to `until` when all is loaded (the script succeeded) */
+    bool advance; /* move stream_state to `until` when all is loaded (the script succeeded) */
 } ClerkLoad;
 
 void clerk_load_put(const ClerkLoad *load, WireWriter *wire);
@@ -61,11 +63,12 @@ void clerk_rows_put(const ClerkRows *rows, WireWriter *wire);
 int clerk_rows_get(WireReader *wire, ClerkRows *ret_rows) MUST_USE;
 
 enum { /* ClerkDone.result */
-    CLERK_OK = 0,
-    CLERK_E_OUTAGE = 1,  /* the database cannot be reached, or went away: try again later */
-    CLERK_E_SCHEMA = 2,  /* newer than this program, missing while `migrate: false`, or rights are missing */
-    CLERK_E_DATA = 3,    /* what was to be loaded cannot be read at all */
-    CLERK_E_FULL = 4,    /* no room */
+       CLERK_OK = 0,
+       CLERK_E_OUTAGE = 1, /* the database cannot be reached, or went away: try again later */
+       CLERK_E_SCHEMA =
+           2,            /* newer than this program, missing while `migrate: false`, or rights are missing */
+       CLERK_E_DATA = 3, /* what was to be loaded cannot be read at all */
+       CLERK_E_FULL = 4, /* no room */
 };
 
 typedef struct ClerkDone {

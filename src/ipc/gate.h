@@ -5,16 +5,16 @@
 
 #include "ipc/keeper.h"
 
-/* Descriptors, in this order: [0] TCP listener on loopback, [1] unix stream listener (HTTP), [2] unix seqpacket
- * listener (the runner), [3] the gate's end of its keeper channel, [4] the gate's end of the results channel (to a
- * clerk), [5] the public roots (PEM, read-only). */
+/* Descriptors, in this order: [0] TCP listener on loopback, [1] unix stream listener (HTTP), [2] unix
+ * seqpacket listener (the runner), [3] the gate's end of its keeper channel, [4] the gate's end of the
+ * results channel (to a clerk), [5] the public roots (PEM, read-only). */
 typedef struct GateSetup {
     char *run;
     char *retriever;
-    uint32_t uid;      /* the runner's; a peer with another one is refused */
-    uint16_t port;     /* of [0] */
-    char *socket_path; /* of [1], as the script sees it */
-    char *since, *until; /* PURSER_SINCE, PURSER_UNTIL: RFC 3339 */
+    uint32_t uid;               /* the runner's; a peer with another one is refused */
+    uint16_t port;              /* of [0] */
+    char *socket_path;          /* of [1], as the script sees it */
+    char *since, *until;        /* PURSER_SINCE, PURSER_UNTIL: RFC 3339 */
     uint64_t time_limit, grace; /* us; passed on to the runner */
     uint64_t output_bytes;
     uint32_t output_files;
@@ -25,8 +25,8 @@ void gate_setup_put(const GateSetup *setup, WireWriter *wire);
 int gate_setup_get(WireReader *wire, GateSetup *ret_setup) MUST_USE;
 void gate_setup_done(GateSetup *setup);
 
-/* A source that this run may use: its index in the configuration and what a gate needs of it: name, api, graphql_url,
- * auth.header, token_env, base_env. */
+/* A source that this run may use: its index in the configuration and what a gate needs of it: name, api,
+ * graphql_url, auth.header, token_env, base_env. */
 typedef struct GateSource {
     uint32_t index;
     Source source;

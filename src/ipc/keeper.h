@@ -1,5 +1,5 @@
-/* What the supervisor tells the keeper and hears from it. `_put` writes a payload, `_get` reads one (-EBADMSG) into
- * owned memory that `_done` frees. Descriptors travel beside the record, in the order given.
+/* What the supervisor tells the keeper and hears from it. `_put` writes a payload, `_get` reads one
+ * (-EBADMSG) into owned memory that `_done` frees. Descriptors travel beside the record, in the order given.
  */
 #pragma once
 
@@ -12,11 +12,11 @@
 /* Descriptors: [0] audit (append), [1] CA bundle, then, each if its flag is set: keyring file, key. */
 typedef struct KeeperSetup {
     bool has_keyring;
-    bool has_key;         /* without a key the keyring stays shut; each of its tokens is reported as denied */
+    bool has_key; /* without a key the keyring stays shut; each of its tokens is reported as denied */
     bool key_is_passphrase;
     bool sandbox_optional;
-    char *keyring_path;   /* for sentences */
-    char *proxy;          /* site: "" or http://host:port */
+    char *keyring_path; /* for sentences */
+    char *proxy;        /* site: "" or http://host:port */
     char **no_proxy;
     size_t n_no_proxy;
 } KeeperSetup;
@@ -25,13 +25,14 @@ void keeper_setup_put(const KeeperSetup *setup, WireWriter *wire);
 int keeper_setup_get(WireReader *wire, KeeperSetup *ret_setup) MUST_USE;
 void keeper_setup_done(KeeperSetup *setup);
 
-/* A Source as the keeper needs it: name, api, graphql_url, auth, token, connect_to, allow_private; ca_file only as
- * "is there one". Descriptors, each if its flag is set: the source's CA bundle; the token file (STORE_FILE). */
+/* A Source as the keeper needs it: name, api, graphql_url, auth, token, connect_to, allow_private; ca_file
+ * only as "is there one". Descriptors, each if its flag is set: the source's CA bundle; the token file
+ * (STORE_FILE). */
 typedef struct KeeperSource {
     Source source; /* ca_file: "" or its path, for sentences */
     bool has_ca;
     bool has_token_file;
-    bool used;     /* some run of this process may use it: its token is fetched at start */
+    bool used; /* some run of this process may use it: its token is fetched at start */
 } KeeperSource;
 
 void keeper_source_put(const KeeperSource *source, WireWriter *wire);
@@ -53,7 +54,7 @@ int keeper_token_get(WireReader *wire, KeeperToken *ret_token) MUST_USE;
 
 /* A run begins. Beside it: the keeper's end of its gate's channel. */
 typedef struct KeeperRun {
-    char *run;       /* id */
+    char *run; /* id */
     char *retriever;
     uint64_t time_limit; /* us: a lease's time when its policy says none */
     GrantRef *grant;
@@ -82,10 +83,10 @@ int run_source_get(WireReader *wire, RunSource *ret_source) MUST_USE;
 /* One kind of refusal, counted: same code, method, host and path. Kept in the run's summary. */
 typedef struct RunRefusal {
     char run[64];
-    char code[32];     /* "path-denied", ...: refusal codes are in docs/refusals.md */
+    char code[32]; /* "path-denied", ...: refusal codes are in docs/refusals.md */
     char method[16];
     char host[254];
-    char path[1024];   /* cut; without the query */
+    char path[1024]; /* cut; without the query */
     char sentence[768];
     uint64_t count;
 } RunRefusal;

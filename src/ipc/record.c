@@ -1,12 +1,13 @@
-/* The table of records: who may send what to whom, when, how long, with how many descriptors. See record.h. */
+/* The table of records: who may send what to whom, when, how long, with how many descriptors. See record.h.
+ */
 #include "ipc/record.h"
 
-#define S IPC_SUPERVISOR
-#define G IPC_GATE
-#define K IPC_KEEPER
-#define C IPC_CLERK
-#define R IPC_RUNNER
-#define ANY (IPC_SETUP | IPC_OPEN | IPC_ENDING)
+#define S    IPC_SUPERVISOR
+#define G    IPC_GATE
+#define K    IPC_KEEPER
+#define C    IPC_CLERK
+#define R    IPC_RUNNER
+#define ANY  (IPC_SETUP | IPC_OPEN | IPC_ENDING)
 #define LIVE (IPC_OPEN | IPC_ENDING)
 #define FULL IPC_MAX_PAYLOAD
 #define TEXT 4096
@@ -90,6 +91,6 @@ const IpcRule *ipc_rule(uint16_t type)
 bool ipc_allowed(uint16_t type, IpcRole from, IpcRole to, IpcStage stage, size_t payload, size_t n_fd)
 {
     const IpcRule *rule = ipc_rule(type);
-    return rule && (rule->from & from) && (rule->to & to) && (rule->stages & stage) && payload <= rule->max_payload &&
-           n_fd >= rule->min_fds && n_fd <= rule->max_fds;
+    return rule && (rule->from & from) && (rule->to & to) && (rule->stages & stage) &&
+           payload <= rule->max_payload && n_fd >= rule->min_fds && n_fd <= rule->max_fds;
 }

@@ -1,10 +1,11 @@
-/* What a runner says to its gate over the run's socket, and hears; passed on by the gate to the clerk. Everything that
- * comes from a runner is hostile: the script can impersonate it. Conventions as in ipc/keeper.h; nothing allocates.
+/* What a runner says to its gate over the run's socket, and hears; passed on by the gate to the clerk.
+ * Everything that comes from a runner is hostile: the script can impersonate it. Conventions as in
+ * ipc/keeper.h; nothing allocates.
  *
  *   runner: HELLO            gate: ENV... CA ROOTS RUN_START
  *   runner: OUTPUT... OUTPUT_REFUSED... RUN_END      (once the script's whole process tree is gone)
- *   gate:   LOADED           (from the clerk; again after a clerk that died: LOADED with result RUN_LOAD_AGAIN, and the
- *                             runner sends its outputs once more)
+ *   gate:   LOADED           (from the clerk; again after a clerk that died: LOADED with result
+ * RUN_LOAD_AGAIN, and the runner sends its outputs once more)
  */
 #pragma once
 
@@ -17,7 +18,7 @@ typedef struct RunLimits {
     uint64_t time_limit, grace; /* us */
     uint64_t output_bytes;
     uint32_t output_files;
-    uint16_t port;              /* the only TCP port that the script may connect to, where Landlock can say so */
+    uint16_t port; /* the only TCP port that the script may connect to, where Landlock can say so */
 } RunLimits;
 
 void run_limits_put(const RunLimits *limits, WireWriter *wire);
@@ -59,12 +60,12 @@ typedef enum RunLoadResult {
 } RunLoadResult;
 
 typedef struct RunLoaded {
-    uint8_t result;      /* RunLoadResult */
-    uint64_t rows;       /* new or changed */
-    uint64_t unchanged;  /* were there already */
-    uint64_t dead;       /* lines and files in dead_letter */
+    uint8_t result;     /* RunLoadResult */
+    uint64_t rows;      /* new or changed */
+    uint64_t unchanged; /* were there already */
+    uint64_t dead;      /* lines and files in dead_letter */
     uint32_t files;
-    Slice sentence;      /* "" or what went wrong */
+    Slice sentence; /* "" or what went wrong */
 } RunLoaded;
 
 void run_loaded_put(const RunLoaded *loaded, WireWriter *wire);

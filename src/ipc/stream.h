@@ -4,9 +4,10 @@
  *   keeper: [CONTINUE] RESPONSE (with the body's first piece, or all of it) [DATA ...] [DATA_END]   or
  *           REFUSE                                                                                  or
  *           RESPONSE ... ABORT
- * then the next REQUEST. The keeper may answer before the body has come whole; it then takes BODY records up to BODY_END
- * and drops them. Either end may close: the gate when its client is gone, the keeper when it cannot go on.
- * The kernel is the back-pressure: -EAGAIN on send means wait. Nothing here allocates; slices point into the record.
+ * then the next REQUEST. The keeper may answer before the body has come whole; it then takes BODY records up
+ * to BODY_END and drops them. Either end may close: the gate when its client is gone, the keeper when it
+ * cannot go on. The kernel is the back-pressure: -EAGAIN on send means wait. Nothing here allocates; slices
+ * point into the record.
  */
 #pragma once
 
@@ -17,17 +18,19 @@
 #define STREAM_PIECE          (32u << 10) /* most body bytes in one record */
 
 typedef struct StreamRequest {
-    uint32_t source;         /* index; the gate's word for it, checked by the keeper against the lease */
-    uint32_t method;         /* HttpMethod */
+    uint32_t source; /* index; the gate's word for it, checked by the keeper against the lease */
+    uint32_t method; /* HttpMethod */
     Slice method_text;
-    Slice target;            /* normalised path and query, as the client meant it relative to the origin (base included) */
-    uint32_t path_len;       /* of target */
+    Slice
+        target; /* normalised path and query, as the client meant it relative to the origin (base included) */
+    uint32_t path_len; /* of target */
     bool expect_continue;
     bool has_body;
     bool end;                /* `body` is all of it */
     uint64_t content_length; /* STREAM_UNKNOWN_LENGTH: chunked */
-    Slice credential;        /* what the client presented; "" for none: a lease, or something else to be refused */
-    HttpHeader *header;      /* hop-by-hop, dropped and credential headers are gone already; the keeper checks again */
+    Slice credential; /* what the client presented; "" for none: a lease, or something else to be refused */
+    HttpHeader
+        *header; /* hop-by-hop, dropped and credential headers are gone already; the keeper checks again */
     size_t n_header;
     Slice body;
 } StreamRequest;
@@ -40,8 +43,8 @@ typedef struct StreamResponse {
     uint16_t status;
     Slice reason;
     uint64_t content_length; /* STREAM_UNKNOWN_LENGTH: the gate chunks (or closes, for HTTP/1.0) */
-    bool no_body;            /* HEAD, 204, 304: content_length is what the header shall say, or UNKNOWN for none */
-    bool end;                /* `body` is all of it */
+    bool no_body; /* HEAD, 204, 304: content_length is what the header shall say, or UNKNOWN for none */
+    bool end;     /* `body` is all of it */
     HttpHeader *header;
     size_t n_header;
     Slice body;
@@ -50,7 +53,8 @@ typedef struct StreamResponse {
 void stream_response_put(const StreamResponse *response, WireWriter *wire);
 int stream_response_get(WireReader *wire, HttpHeader *room, StreamResponse *ret_response) MUST_USE;
 
-/* purser's own answer. The gate makes of it: the sentence in the reason phrase (cut to one line), the JSON body
+/* purser's own answer. The gate makes of it: the sentence in the reason phrase (cut to one line), the JSON
+ * body
  * {"message": sentence, "purser": code}, X-Purser-Error: code, Retry-After, WWW-Authenticate on 401. */
 typedef struct StreamRefuse {
     uint16_t status;

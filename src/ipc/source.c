@@ -1,0 +1,234 @@
+/* Records that carry set-up to keeper and gate: the setup itself, sources, tokens. See keeper.h and gate.h.
+ */
+#include "ipc/gate.h"
+#include "ipc/list.h"
+
+#include <errno.h>
+
+void keeper_setup_put(const KeeperSetup *setup, WireWriter *wire)
+{
+    wire_put_u8(wire, setup->has_keyring);
+    wire_put_u8(wire, setup->has_key);
+    wire_put_u8(wire, setup->key_is_passphrase);
+    wire_put_u8(wire, setup->sandbox_optional);
+    wire_put_text(wire, setup->keyring_path);
+    wire_put_text(wire, setup->proxy);
+    wire_put_strings(wire, setup->no_proxy, setup->n_no_proxy);
+}
+
+int keeper_setup_get(WireReader *wire, KeeperSetup *ret_setup)
+{
+    KeeperSetup setup = {
+        .has_keyring = wire_get_bool(wire),
+        .has_key = wire_get_bool(wire),
+        .key_is_passphrase = wire_get_bool(wire),
+        .sandbox_optional = wire_get_bool(wire),
+    };
+    setup.keyring_path = wire_dup_text(wire, 4096);
+    setup.proxy = wire_dup_text(wire, IPC_MAX_TEXT);
+    wire_get_strings(wire, 253, &setup.no_proxy, &setup.n_no_proxy);
+    if (wire_finish(wire)) {
+        keeper_setup_done(&setup);
+        return -EBADMSG;
+    }
+    *ret_setup = setup;
+    return 0;
+}
+
+void keeper_setup_done(KeeperSetup *setup)
+{
+    mem_free(setup->keyring_path);
+    mem_free(setup->proxy);
+    mem_free_strings(setup->no_proxy, setup->n_no_proxy);
+    *setup = (KeeperSetup){0};
+}
+
+void token_ref_put(const TokenRef *ref, WireWriter *wire)
+{
+    wire_put_u8(wire, ref->kind);
+    wire_put_text(wire, ref->name);
+    wire_put_text(wire, ref->key);
+}
+
+static void get_token_ref(WireReader *wire, TokenRef *ref)
+{
+    uint8_t kind = wire_get_u8(wire);
+    if (kind > STORE_VAULT)
+        wire->failed = true;
+    ref->kind = (StoreKind)kind;
+    ref->name = wire_dup_text(wire, 4096);
+    ref->key = wire_dup_text(wire, IPC_MAX_TEXT);
+}
+
+int token_ref_get(WireReader *wire, TokenRef *ret_ref)
+{
+    TokenRef ref;
+    get_token_ref(wire, &ref);
+    if (wire_finish(wire)) {
+        token_ref_done(&ref);
+        return -EBADMSG;
+    }
+    *ret_ref = ref;
+    return 0;
+}
+
+void token_ref_done(TokenRef *ref)
+{
+    mem_free(ref->name);
+    mem_free(ref->key);
+    *ref = (TokenRef){0};
+}
+
+static void put_origin(const Origin *origin, WireWriter *wire)
+{
+    wire_put_u8(wire, origin->tls);
+    wire_put_text(wire, origin->host);
+    wire_put_u16(wire, origin->port);
+    wire_put_text(wire, origin->base);
+}
+
+static void get_origin(WireReader *wire, Origin *origin)
+{
+    origin->tls = wire_get_bool(wire);
+    origin->host = wire_dup_text(wire, 253);
+    origin->port = wire_get_u16(wire);
+    origin->base = wire_dup_text(wire, IPC_MAX_TEXT);
+}
+
+/* What keeper and gate both need of a source. */
+static void put_source_common(const Source *source, WireWriter *wire)
+{
+    wire_put_text(wire, source->name);
+    put_origin(&source->api, wire);
+    wire_put_text(wire, source->graphql_url);
+    wire_put_u8(wire, source->auth.scheme);
+    wire_put_text(wire, source->auth.user);
+    wire_put_text(wire, source->auth.header);
+}
+
+static void get_source_common(WireReader *wire, Source *source)
+{
+    source->name = wire_dup_text(wire, 63);
+    get_origin(wire, &source->api);
+    source->graphql_url = wire_dup_text(wire, IPC_MAX_TEXT);
+    uint8_t scheme = wire_get_u8(wire);
+    if (scheme > AUTH_HEADER)
+        wire->failed = true;
+    source->auth.scheme = (AuthScheme)scheme;
+    source->auth.user = wire_dup_text(wire, IPC_MAX_TEXT);
+    source->auth.header = wire_dup_text(wire, IPC_MAX_TEXT);
+}
+
+static void source_done(Source *source)
+{
+    mem_free(source->api.host);
+    mem_free(source->api.base);
+    mem_free(source->name);
+    mem_free(source->graphql_url);
+    mem_free(source->auth.user);
+    mem_free(source->auth.header);
+    mem_free(source->connect_to);
+    mem_free(source->ca_file);
+    mem_free(source->allow_private);
+    token_ref_done(&source->token);
+    mem_free_strings(source->token_env, source->n_token_env);
+    mem_free_strings(source->base_env, source->n_base_env);
+    *source = (Source){0};
+}
+
+void keeper_source_put(const KeeperSource *source, WireWriter *wire)
+{
+    const Source *s = &source->source;
+    put_source_common(s, wire);
+    token_ref_put(&s->token, wire);
+    wire_put_text(wire, s->connect_to);
+    wire_put_text(wire, s->ca_file);
+    wire_put_u32(wire, (uint32_t)s->n_allow_private);
+    for (size_t i = 0; i < s->n_allow_private; i++) {
+        wire_put_slice(wire, (Slice){(const char *)s->allow_private[i].address, 16});
+        wire_put_u8(wire, s->allow_private[i].bits);
+    }
+    wire_put_u8(wire, source->has_ca);
+    wire_put_u8(wire, source->has_token_file);
+    wire_put_u8(wire, source->used);
+}
+
+int keeper_source_get(WireReader *wire, KeeperSource *ret_source)
+{
+    KeeperSource source = {0};
+    Source *s = &source.source;
+    get_source_common(wire, s);
+    get_token_ref(wire, &s->token);
+    s->connect_to = wire_dup_text(wire, IPC_MAX_TEXT);
+    s->ca_file = wire_dup_text(wire, 4096);
+    s->n_allow_private = wire_get_count(wire, CONFIG_MAX_LIST);
+    s->allow_private = MEM_NEW_ARRAY(Cidr, s->n_allow_private);
+    for (size_t i = 0; i < s->n_allow_private; i++) {
+        Slice address = wire_get_slice(wire, 16);
+        if (address.len == 16)
+            memcpy(s->allow_private[i].address, address.ptr, 16);
+        else
+            wire->failed = true;
+        s->allow_private[i].bits = wire_get_u8(wire);
+        if (s->allow_private[i].bits > 128)
+            wire->failed = true;
+    }
+    source.has_ca = wire_get_bool(wire);
+    source.has_token_file = wire_get_bool(wire);
+    source.used = wire_get_bool(wire);
+    if (wire_finish(wire)) {
+        keeper_source_done(&source);
+        return -EBADMSG;
+    }
+    *ret_source = source;
+    return 0;
+}
+
+void keeper_source_done(KeeperSource *source)
+{
+    source_done(&source->source);
+}
+
+void gate_source_put(const GateSource *source, WireWriter *wire)
+{
+    wire_put_u32(wire, source->index);
+    put_source_common(&source->source, wire);
+    wire_put_strings(wire, source->source.token_env, source->source.n_token_env);
+    wire_put_strings(wire, source->source.base_env, source->source.n_base_env);
+}
+
+int gate_source_get(WireReader *wire, GateSource *ret_source)
+{
+    GateSource source = {.index = wire_get_u32(wire)};
+    get_source_common(wire, &source.source);
+    wire_get_strings(wire, 255, &source.source.token_env, &source.source.n_token_env);
+    wire_get_strings(wire, 255, &source.source.base_env, &source.source.n_base_env);
+    if (wire_finish(wire)) {
+        gate_source_done(&source);
+        return -EBADMSG;
+    }
+    *ret_source = source;
+    return 0;
+}
+
+void gate_source_done(GateSource *source)
+{
+    source_done(&source->source);
+}
+
+void keeper_token_put(const KeeperToken *token, WireWriter *wire)
+{
+    wire_put_u32(wire, token->source);
+    wire_put_u8(wire, token->found);
+    wire_put_text(wire, token->sentence);
+}
+
+int keeper_token_get(WireReader *wire, KeeperToken *ret_token)
+{
+    KeeperToken token = {.source = wire_get_u32(wire), .found = wire_get_bool(wire)};
+    WIRE_GET_ARRAY(wire, token.sentence);
+    int r = wire_finish(wire);
+    if (!r)
+        *ret_token = token;
+    return r;
+}
