@@ -1,9 +1,11 @@
-/* A policy: what a lease may do. Loaded from a YAML file (policy/load.h, supervisor), sent to the keeper as bytes,
- * matched there (policy_decide, pure). Strict and small: no regular expressions; deny wins; nothing is allowed unless
- * it is named.
+/* A policy: what a lease may do. Loaded from a YAML file (policy/load.h, supervisor), sent to the keeper as
+ * bytes, matched there (policy_decide, pure). Strict and small: no regular expressions; deny wins; nothing is
+ * allowed unless it is named.
  *
- * A path pattern is matched against the normalised path relative to the source's REST base, segment by segment:
- * `*` is exactly one segment, `**` (last segment only) is one or more, anything else is itself, byte for byte.
+ * A path pattern is matched against the normalised path relative to the source's REST base, segment by
+ * segment:
+ * `*` is exactly one segment, `**` (last segment only) is one or more, anything else is itself, byte for
+ * byte.
  */
 #pragma once
 
@@ -19,11 +21,11 @@
 
 typedef struct PolicyRule {
     bool deny;
-    bool graphql;   /* a GraphQL rule: known, kept, and refused until purser can decide GraphQL */
+    bool graphql;     /* a GraphQL rule: known, kept, and refused until purser can decide GraphQL */
     uint32_t methods; /* bit set of HttpMethod (http/head.h); 0: all (deny rules only) */
-    char *host;     /* "" for the source's own */
-    char *path;     /* as written, starts with '/' */
-    unsigned line;  /* in the policy file */
+    char *host;       /* "" for the source's own */
+    char *path;       /* as written, starts with '/' */
+    unsigned line;    /* in the policy file */
 } PolicyRule;
 
 /* 0: the default of the word in question. */
@@ -44,7 +46,7 @@ typedef struct PolicyTest {
 
 typedef struct Policy {
     char *name;
-    char *file; /* for messages; not sent */
+    char *file;          /* for messages; not sent */
     char *documentation; /* the provider's page that it was written from; not sent */
     bool reveal;
     PolicyBudget budget;
@@ -65,9 +67,10 @@ typedef struct PolicyVerdict {
  * host: the source's own is passed as "". Allocates nothing. */
 PolicyVerdict policy_decide(const Policy *policy, uint32_t method, Slice host, Slice path);
 
-/* The sentence for the script's author: what was refused, by which rule (file name and line), or which rule would
- * allow it: `... add to policy NAME: {method: GET, path: /repos/x/y}`. */
-void policy_explain(const Policy *policy, PolicyVerdict verdict, const char *method, Slice path, Fault *ret_sentence);
+/* The sentence for the script's author: what was refused, by which rule (file name and line), or which rule
+ * would allow it: `... add to policy NAME: {method: GET, path: /repos/x/y}`. */
+void policy_explain(const Policy *policy, PolicyVerdict verdict, const char *method, Slice path,
+                    Fault *ret_sentence);
 
 /* Bytes for the keeper. policy_get: -EBADMSG. */
 void policy_put(const Policy *policy, WireWriter *wire);

@@ -1,0 +1,87 @@
+/* What a rule must look like (form.h), and the end of a policy's life. */
+#include "policy/form.h"
+
+#include "base/mem.h"
+#include "base/text.h"
+
+/* One segment, already without its slashes. */
+static const char *segment_problem(Slice segment, bool last)
+{
+    if (segment.len == 0)
+        return last ? NULL : "has an empty segment (//)";
+    if (slice_is(segment, ".") || slice_is(segment, ".."))
+        return "has a dot segment, which no request ever has after purser normalised it";
+    if (slice_is(segment, "**"))
+        return last ? NULL : "has '**' before its end; it may only be the last segment";
+    if (!slice_is(segment, "*") && memchr(segment.ptr, '*', segment.len))
+        return "has a '*' inside a segment; '*' stands for one whole segment and '**' for all that follow";
+    return NULL;
+}
+
+/* The request's path comes in one form (http/target.h); a rule written in another would never match. */
+static const char *bytes_problem(Slice path)
+{
+    for (size_t i = 0; i < path.len; i++) {
+        unsigned char c = (unsigned char)path.ptr[i];
+        if (c <= ' ' || c >= 0x7F)
+            return "has a byte that is not visible ASCII; write it percent-encoded";
+        if (c == '?' || c == '#')
+            return "has a query or a fragment; rules are about the path alone";
+        if (c == ';' || c == '\\')
+            return "has a ';' or a backslash, which purser refuses in every request";
+    }
+    return NULL;
+}
+
+const char *policy_path_problem(Slice path)
+{
+    if (path.len == 0 || path.ptr[0] != '/')
+        return "must begin with '/'; it is relative to the source's apiUrl";
+    if (path.len > POLICY_MAX_PATH)
+        return "is longer than 1024 bytes";
+    const char *problem = bytes_problem(path);
+    size_t n = 0;
+    for (Slice segment, rest = {path.ptr + 1, path.len - 1}; !problem;) {
+        bool more = slice_cut(rest, '/', &segment, &rest);
+        if (++n > POLICY_MAX_SEGMENTS)
+            return "has more than 32 segments";
+        problem = segment_problem(segment, !more);
+        if (!more)
+            break;
+    }
+    return problem;
+}
+
+const char *policy_rule_problem(const PolicyRule *rule)
+{
+    if (rule->methods & ~(uint32_t)POLICY_METHODS)
+        return "names a method that no policy can name";
+    if (rule->host[0] && !text_is_host(slice_of(rule->host)))
+        return "names a host that is none";
+    if (rule->graphql)
+        return rule->path[0] || rule->deny ? "is a GraphQL rule with a path or a deny" : NULL;
+    if (!rule->deny && rule->methods == 0)
+        return "allows without naming a method";
+    return policy_path_problem(slice_of(rule->path));
+}
+
+Policy *policy_free(Policy *policy)
+{
+    if (!policy)
+        return NULL;
+    for (size_t i = 0; i < policy->n_rule; i++) {
+        mem_free(policy->rule[i].host);
+        mem_free(policy->rule[i].path);
+    }
+    for (size_t i = 0; i < policy->n_test; i++) {
+        mem_free(policy->test[i].method);
+        mem_free(policy->test[i].path);
+    }
+    mem_free(policy->rule);
+    mem_free(policy->test);
+    mem_free(policy->name);
+    mem_free(policy->file);
+    mem_free(policy->documentation);
+    mem_free(policy);
+    return NULL;
+}

@@ -1,0 +1,277 @@
+/* A policy from its file. See policy.h; the keys are those of the design. Supervisor only. */
+#include "base/mem.h"
+#include "base/text.h"
+#include "policy/form.h"
+#include "yaml/field.h"
+
+#include <errno.h>
+
+typedef struct Top {
+    char *name;
+    char *documentation;
+    bool reveal;
+    const YamlNode *lease, *allow, *deny, *tests;
+} Top;
+
+typedef struct RuleText {
+    char *host;
+    char *path;
+    const YamlNode *method, *graphql;
+} RuleText;
+
+typedef struct GraphqlText {
+    char **operation, **field;
+    size_t n_operation, n_field;
+    uint64_t max_depth;
+} GraphqlText;
+
+static int read_method(const YamlDoc *doc, const YamlNode *node, uint32_t *methods, Fault *fault)
+{
+    static const char *const word[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"};
+    if (node->kind != YAML_TEXT)
+        return yaml_fault(doc, node, fault, "'method' must be a method or a list of them, but is %s",
+                          yaml_kind_text(node));
+    uint32_t bit = http_method(slice_of(node->text));
+    if (bit & POLICY_METHODS) {
+        *methods |= bit;
+        return 0;
+    }
+    if (bit != HTTP_OTHER)
+        return yaml_fault(doc, node, fault,
+                          "the method %s is never sent with a token; a policy cannot name it", node->text);
+    const char *nearest = yaml_nearest(node->text, word, COUNT_OF(word));
+    return yaml_fault(
+        doc, node, fault, "'%.40s' is not a method; %s%s%s", node->text, nearest ? "did you mean " : "",
+        nearest ? nearest : "there are GET, HEAD, POST, PUT, PATCH and DELETE", nearest ? "?" : "");
+}
+
+static int read_methods(const YamlDoc *doc, const YamlNode *node, uint32_t *ret_methods, Fault *fault)
+{
+    uint32_t methods = 0;
+    if (node->kind != YAML_LIST) {
+        int r = read_method(doc, node, &methods, fault);
+        if (r)
+            return r;
+    }
+    for (size_t i = 0; i < node->n_child && node->kind == YAML_LIST; i++) {
+        int r = read_method(doc, node->child[i], &methods, fault);
+        if (r)
+            return r;
+    }
+    if (!methods)
+        return yaml_fault(doc, node, fault, "'method' names none");
+    *ret_methods = methods;
+    return 0;
+}
+
+static int check_graphql(const YamlDoc *doc, const YamlNode *rule, const RuleText *text, bool deny,
+                         Fault *fault)
+{
+    static const YamlField field[] = {
+        YAML_FIELD(GraphqlText, "operations", YAML_AS_TEXTS, operation,
+                   .count = offsetof(GraphqlText, n_operation)),
+        YAML_FIELD(GraphqlText, "fields", YAML_AS_TEXTS, field, .count = offsetof(GraphqlText, n_field)),
+        YAML_FIELD(GraphqlText, "maxDepth", YAML_AS_U64, max_depth, .most = 100),
+    };
+    GraphqlText graphql = {0};
+    int r = YAML_READ_MAP(doc, text->graphql, "graphql", field, &graphql, fault);
+    for (size_t i = 0; !r && i < graphql.n_operation; i++)
+        if (strcmp(graphql.operation[i], "query") != 0 && strcmp(graphql.operation[i], "mutation") != 0)
+            r = yaml_fault(doc, text->graphql, fault,
+                           "a GraphQL operation is 'query' or 'mutation', not '%.40s'", graphql.operation[i]);
+    mem_free_strings(graphql.operation, graphql.n_operation);
+    mem_free_strings(graphql.field, graphql.n_field);
+    if (!r && (text->path || text->host || text->method || deny))
+        r = yaml_fault(doc, rule, fault, "a graphql rule stands alone, in the allow list: it has no %s",
+                       text->path     ? "path"
+                       : text->host   ? "host"
+                       : text->method ? "method"
+                                      : "place under deny");
+    return r;
+}
+
+static int fill_rule(const YamlDoc *doc, const YamlNode *node, RuleText *text, PolicyRule *rule, Fault *fault)
+{
+    rule->line = node->line;
+    rule->graphql = text->graphql != NULL;
+    if (text->graphql) {
+        int r = check_graphql(doc, node, text, rule->deny, fault);
+        rule->host = mem_strdup("");
+        rule->path = mem_strdup("");
+        return r;
+    }
+    const YamlNode *path = yaml_get(node, "path"), *host = yaml_get(node, "host");
+    if (!text->path)
+        return yaml_fault(doc, node, fault, "a rule needs the key 'path' ('/**' for every path)");
+    const char *problem = policy_path_problem(slice_of(text->path));
+    if (problem)
+        return yaml_fault(doc, path, fault, "the path '%.200s' %s", text->path, problem);
+    if (text->host && !text_is_host(slice_of(text->host)))
+        return yaml_fault(doc, host, fault,
+                          "'%.100s' is not a host name (lower case, without https:// and port)", text->host);
+    if (!text->method && !rule->deny)
+        return yaml_fault(doc, node, fault, "an allow rule needs the key 'method'");
+    rule->host = text->host ? STEAL(text->host) : mem_strdup("");
+    rule->path = STEAL(text->path);
+    return text->method ? read_methods(doc, text->method, &rule->methods, fault) : 0;
+}
+
+static int read_rule(const YamlDoc *doc, const YamlNode *node, bool deny, Policy *policy, Fault *fault)
+{
+    static const YamlField field[] = {
+        YAML_FIELD(RuleText, "method", YAML_AS_NODE, method),
+        YAML_FIELD(RuleText, "path", YAML_AS_TEXT, path, .most = POLICY_MAX_PATH),
+        YAML_FIELD(RuleText, "host", YAML_AS_TEXT, host, .most = 253),
+        YAML_FIELD(RuleText, "graphql", YAML_AS_NODE, graphql),
+    };
+    if (policy->n_rule == POLICY_MAX_RULES)
+        return yaml_fault(doc, node, fault, "more than %d rules in one policy", POLICY_MAX_RULES);
+    RuleText text = {0};
+    int r = YAML_READ_MAP(doc, node, deny ? "a deny rule" : "an allow rule", field, &text, fault);
+    if (!r) {
+        MEM_PUSH(policy->rule, policy->n_rule, (PolicyRule){.deny = deny});
+        r = fill_rule(doc, node, &text, &policy->rule[policy->n_rule - 1], fault);
+    }
+    mem_free(text.host);
+    mem_free(text.path);
+    return r;
+}
+
+static int read_rules(const YamlDoc *doc, const YamlNode *list, bool deny, Policy *policy, Fault *fault)
+{
+    if (!list)
+        return 0;
+    int r = yaml_want_list(doc, list, deny ? "deny" : "allow", POLICY_MAX_RULES, fault);
+    for (size_t i = 0; !r && i < list->n_child; i++)
+        r = read_rule(doc, list->child[i], deny, policy, fault);
+    return r;
+}
+
+typedef struct TestText {
+    char *request;
+    char *expect;
+} TestText;
+
+static int fill_test(const YamlDoc *doc, const YamlNode *node, const TestText *text, Policy *policy,
+                     Fault *fault)
+{
+    Slice method, path;
+    bool allow = strcmp(text->expect, "allow") == 0;
+    if (!allow && strcmp(text->expect, "deny") != 0)
+        return yaml_fault(doc, yaml_get(node, "expect"), fault, "'expect' is allow or deny, not '%.40s'",
+                          text->expect);
+    if (!slice_cut(slice_of(text->request), ' ', &method, &path) || path.len == 0 || path.ptr[0] != '/')
+        return yaml_fault(doc, yaml_get(node, "request"), fault,
+                          "'request' is a method and a path, as in 'GET /repos/a/b', not '%.100s'",
+                          text->request);
+    if (memchr(path.ptr, '?', path.len) || memchr(path.ptr, ' ', path.len))
+        return yaml_fault(doc, yaml_get(node, "request"), fault,
+                          "'request' has a query or a space; rules are about "
+                          "the path alone");
+    MEM_PUSH(policy->test, policy->n_test,
+             (PolicyTest){mem_dup(method.ptr, method.len), mem_dup(path.ptr, path.len), allow, node->line});
+    return 0;
+}
+
+static int read_tests(const YamlDoc *doc, const YamlNode *list, Policy *policy, Fault *fault)
+{
+    static const YamlField field[] = {
+        YAML_FIELD(TestText, "request", YAML_AS_TEXT, request, .most = POLICY_MAX_PATH + 16,
+                   .required = true),
+        YAML_FIELD(TestText, "expect", YAML_AS_TEXT, expect, .required = true),
+    };
+    if (!list)
+        return 0;
+    int r = yaml_want_list(doc, list, "tests", POLICY_MAX_TESTS, fault);
+    for (size_t i = 0; !r && i < list->n_child; i++) {
+        TestText text = {0};
+        r = YAML_READ_MAP(doc, list->child[i], "a test", field, &text, fault);
+        if (!r)
+            r = fill_test(doc, list->child[i], &text, policy, fault);
+        mem_free(text.request);
+        mem_free(text.expect);
+    }
+    return r;
+}
+
+static int read_lease(const YamlDoc *doc, const YamlNode *node, PolicyBudget *budget, Fault *fault)
+{
+    static const YamlField field[] = {
+        YAML_FIELD(PolicyBudget, "requests", YAML_AS_U64, requests),
+        YAML_FIELD(PolicyBudget, "requestBytes", YAML_AS_SIZE, request_bytes),
+        YAML_FIELD(PolicyBudget, "responseBytes", YAML_AS_SIZE, response_bytes),
+        YAML_FIELD(PolicyBudget, "rate", YAML_AS_RATE, per_kilosecond),
+        YAML_FIELD(PolicyBudget, "time", YAML_AS_DURATION, time, .most = 366ull * 86400 * 1000000),
+    };
+    if (!node)
+        return 0;
+    int r = YAML_READ_MAP(doc, node, "lease", field, budget, fault);
+    for (size_t i = 0; !r && i < COUNT_OF(field); i++) {
+        const YamlNode *value = yaml_get(node, field[i].key);
+        if (value && *(uint64_t *)(void *)((char *)budget + field[i].offset) == 0)
+            r = yaml_fault(doc, value, fault,
+                           "'%s: %s' would refuse every request; leave the key out for the default",
+                           field[i].key, value->text);
+    }
+    return r;
+}
+
+/* The keeper is sent a policy in one record. */
+static int check_packed(const Policy *policy, Fault *fault)
+{
+    unsigned char *room = mem_new(POLICY_MAX_PACKED, 1);
+    WireWriter wire = {.data = room, .room = POLICY_MAX_PACKED};
+    policy_put(policy, &wire);
+    mem_free(room);
+    if (wire.failed)
+        return fault_set(fault, -EINVAL, "%s:1:1: the rules of this policy are longer than %u KiB together",
+                         policy->file, POLICY_MAX_PACKED >> 10);
+    return 0;
+}
+
+static int read_policy(const YamlDoc *doc, Top *top, Policy *policy, Fault *fault)
+{
+    static const YamlField field[] = {
+        YAML_FIELD(Top, "policy", YAML_AS_NAME, name, .required = true),
+        YAML_FIELD(Top, "documentation", YAML_AS_TEXT, documentation),
+        YAML_FIELD(Top, "reveal", YAML_AS_BOOL, reveal),
+        YAML_FIELD(Top, "lease", YAML_AS_NODE, lease),
+        YAML_FIELD(Top, "allow", YAML_AS_NODE, allow, .required = true),
+        YAML_FIELD(Top, "deny", YAML_AS_NODE, deny),
+        YAML_FIELD(Top, "tests", YAML_AS_NODE, tests),
+    };
+    int r = YAML_READ_MAP(doc, doc->root, "a policy", field, top, fault);
+    if (r)
+        return r;
+    policy->name = STEAL(top->name);
+    policy->documentation = top->documentation ? STEAL(top->documentation) : mem_strdup("");
+    policy->reveal = top->reveal;
+    r = read_lease(doc, top->lease, &policy->budget, fault);
+    if (!r)
+        r = read_rules(doc, top->allow, false, policy, fault);
+    if (!r)
+        r = read_rules(doc, top->deny, true, policy, fault);
+    if (!r)
+        r = read_tests(doc, top->tests, policy, fault);
+    return r ? r : check_packed(policy, fault);
+}
+
+int policy_parse(const char *file, Slice text, Policy **ret_policy, Fault *fault)
+{
+    CLEANUP_YAML YamlDoc *doc = NULL;
+    int r = yaml_read(file, text, POLICY_MAX_BYTES, &doc, fault);
+    if (r)
+        return -EINVAL;
+    Policy *policy = MEM_NEW(Policy);
+    policy->file = mem_strdup(file);
+    Top top = {0};
+    r = read_policy(doc, &top, policy, fault);
+    mem_free(top.name);
+    mem_free(top.documentation);
+    if (r) {
+        policy_free(policy);
+        return r;
+    }
+    *ret_policy = policy;
+    return 0;
+}

@@ -1,0 +1,82 @@
+/* A policy as bytes for the keeper. See policy.h. What the keeper reads is checked as strictly as a file is:
+ * an allow rule that came in wrong must not become a wide one. */
+#include "policy/form.h"
+
+#include "base/mem.h"
+#include "base/text.h"
+
+#include <errno.h>
+
+static void put_budget(const PolicyBudget *budget, WireWriter *wire)
+{
+    wire_put_u64(wire, budget->requests);
+    wire_put_u64(wire, budget->request_bytes);
+    wire_put_u64(wire, budget->response_bytes);
+    wire_put_u64(wire, budget->per_kilosecond);
+    wire_put_u64(wire, budget->time);
+}
+
+static PolicyBudget get_budget(WireReader *wire)
+{
+    PolicyBudget budget;
+    budget.requests = wire_get_u64(wire);
+    budget.request_bytes = wire_get_u64(wire);
+    budget.response_bytes = wire_get_u64(wire);
+    budget.per_kilosecond = wire_get_u64(wire);
+    budget.time = wire_get_u64(wire);
+    return budget;
+}
+
+void policy_put(const Policy *policy, WireWriter *wire)
+{
+    wire_put_text(wire, policy->name);
+    wire_put_u8(wire, policy->reveal);
+    put_budget(&policy->budget, wire);
+    wire_put_u32(wire, (uint32_t)policy->n_rule);
+    for (size_t i = 0; i < policy->n_rule; i++) {
+        const PolicyRule *rule = &policy->rule[i];
+        wire_put_u8(wire, rule->deny);
+        wire_put_u8(wire, rule->graphql);
+        wire_put_u32(wire, rule->methods);
+        wire_put_text(wire, rule->host);
+        wire_put_text(wire, rule->path);
+        wire_put_u32(wire, rule->line);
+    }
+}
+
+static void get_rule(WireReader *wire, PolicyRule *rule)
+{
+    rule->deny = wire_get_bool(wire);
+    rule->graphql = wire_get_bool(wire);
+    rule->methods = wire_get_u32(wire);
+    rule->host = wire_dup_text(wire, 253);
+    rule->path = wire_dup_text(wire, POLICY_MAX_PATH);
+    rule->line = wire_get_u32(wire);
+    if (!wire->failed && policy_rule_problem(rule))
+        wire->failed = true;
+}
+
+int policy_get(WireReader *wire, Policy **ret_policy)
+{
+    Policy *policy = MEM_NEW(Policy);
+    policy->name = wire_dup_text(wire, 63);
+    policy->file = mem_strdup("");
+    policy->documentation = mem_strdup("");
+    policy->reveal = wire_get_bool(wire);
+    policy->budget = get_budget(wire);
+    uint32_t n_rule = wire_get_u32(wire);
+    if (n_rule > POLICY_MAX_RULES || !text_is_name(slice_of(policy->name)))
+        wire->failed = true;
+    if (!wire->failed && n_rule)
+        policy->rule = MEM_NEW_ARRAY(PolicyRule, n_rule);
+    for (uint32_t i = 0; i < n_rule && !wire->failed; i++) {
+        policy->n_rule = i + 1;
+        get_rule(wire, &policy->rule[i]);
+    }
+    if (wire->failed) {
+        policy_free(policy);
+        return -EBADMSG;
+    }
+    *ret_policy = policy;
+    return 0;
+}
