@@ -354,9 +354,10 @@ static size_t scan_text(const Scan *scan, unsigned char *text, size_t len, bool 
             ssize_t n = match(scan, forms, text + at, len - at, last);
             if (n == PARTIAL)
                 break;
-            *hits += n > 0;
-            if (n > 0 && at + (size_t)n > *cover)
+            if (n > 0 && at + (size_t)n > *cover) { /* else inside one that was counted: "/" of "\\/" */
                 *cover = at + (size_t)n;
+                ++*hits;
+            }
         }
         if (at < *cover)
             text[at] = '*';

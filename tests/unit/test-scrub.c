@@ -1,0 +1,401 @@
+/* A token does not come through the scrubber: in no form, at no split, and nothing else changes. */
+#include "base/buf.h"
+#include "base/mem.h"
+#include "secret/scrub.h"
+
+// clang-format off
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+// clang-format on
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+
+#define MAX_TEXT 4096
+
+/* A text with one form in it, and where the bytes are that must be gone. */
+typedef struct Case {
+    const char *what;
+    char text[MAX_TEXT];
+    size_t len, from, to;
+} Case;
+
+static const char before[] = "{\"items\": [1, 2], \"url\": \"https://h.example/%7Ea/?q=\", \"v\": \"";
+static const char after[] = "\", \"tail\": \"\\u00e9\\/ 100% of g, gh, ghp_ \"}\n";
+
+static void check_split(const ScrubForms *forms, const Case *c, const size_t *piece, size_t n_piece)
+{
+    char bytes[MAX_TEXT], out[MAX_TEXT];
+    size_t at = 0, n_out = 0;
+    unsigned hits = 0;
+    Scrub *scrub = scrub_new();
+    scrub_begin(scrub, forms);
+    for (size_t i = 0; i < n_piece; i++) {
+        Slice got;
+        memcpy(bytes, c->text + at, piece[i]);
+        assert_int_equal(scrub_piece(scrub, bytes, piece[i], i + 1 == n_piece, &got, &hits), 0);
+        memcpy(out + n_out, got.ptr, got.len);
+        n_out += got.len;
+        at += piece[i];
+        assert_true(at - n_out < scrub_longest(forms));
+    }
+    scrub_free(scrub);
+    assert_int_equal(n_out, c->len);
+    if (hits != (c->to > c->from))
+        fail_msg("%s: %u hits in:\n%.*s", c->what, hits, (int)c->len, c->text);
+    for (size_t i = 0; i < n_out; i++) {
+        char want = i >= c->from && i < c->to ? '*' : c->text[i];
+        if (out[i] != want)
+            fail_msg("%s: byte %zu is '%c', not '%c', in:\n%.*s", c->what, i, out[i], want, (int)n_out, out);
+    }
+}
+
+static void check_all_splits(const ScrubForms *forms, const Case *c)
+{
+    for (size_t split = 0; split <= c->len; split++)
+        check_split(forms, c, (size_t[]){split, c->len - split}, 2);
+    for (size_t first = 1; first < 40; first += 3) /* three pieces: the middle one inside a form */
+        check_split(forms, c, (size_t[]){c->from + 1, first, c->len - c->from - 1 - first}, 3);
+    size_t each[MAX_TEXT];
+    for (size_t i = 0; i < c->len; i++)
+        each[i] = 1;
+    check_split(forms, c, each, c->len);
+    char whole[MAX_TEXT];
+    memcpy(whole, c->text, c->len);
+    assert_int_equal(scrub_whole(forms, whole, c->len), c->to > c->from);
+    for (size_t i = c->from; i < c->to; i++)
+        assert_int_equal(whole[i], '*');
+}
+
+static void check_form(const ScrubForms *forms, const char *what, const char *form, size_t len, size_t skip,
+                       size_t cut)
+{
+    Case c = {.what = what};
+    size_t n = sizeof(before) - 1;
+    memcpy(c.text, before, n);
+    memcpy(c.text + n, form, len);
+    memcpy(c.text + n + len, after, sizeof(after) - 1);
+    c.len = n + len + sizeof(after) - 1;
+    c.from = n + skip;
+    c.to = n + len - cut;
+    check_all_splits(forms, &c);
+}
+
+typedef void Encode(Buf *out, unsigned char byte, size_t index);
+
+static void percent_upper(Buf *out, unsigned char byte, size_t index)
+{
+    (void)index;
+    assert_int_equal(buf_printf(out, "%%%02X", byte), 0);
+}
+
+static void percent_lower(Buf *out, unsigned char byte, size_t index)
+{
+    (void)index;
+    assert_int_equal(buf_printf(out, "%%%02x", byte), 0);
+}
+
+static void percent_minimal(Buf *out, unsigned char byte, size_t index)
+{
+    bool plain = (byte | 0x20) >= 'a' && (byte | 0x20) <= 'z';
+    if (plain || (byte >= '0' && byte <= '9') || (byte && strchr("-._~", byte)))
+        assert_int_equal(buf_append(out, &byte, 1), 0);
+    else
+        percent_upper(out, byte, index);
+}
+
+static void percent_mixed(Buf *out, unsigned char byte, size_t index)
+{
+    (index % 3 ? percent_minimal : index % 2 ? percent_upper : percent_lower)(out, byte, index);
+}
+
+static void json_all(Buf *out, unsigned char byte, size_t index)
+{
+    assert_int_equal(buf_printf(out, index % 2 ? "\\u%04x" : "\\u%04X", byte), 0);
+}
+
+static void json_minimal(Buf *out, unsigned char byte, size_t index)
+{
+    (void)index;
+    if (byte == '"' || byte == '\\')
+        assert_int_equal(buf_append(out, "\\", 1), 0);
+    assert_int_equal(buf_append(out, &byte, 1), 0);
+}
+
+static void json_slash(Buf *out, unsigned char byte, size_t index)
+{
+    if (byte == '/')
+        assert_int_equal(buf_append(out, "\\", 1), 0);
+    json_minimal(out, byte, index);
+}
+
+static void json_mixed(Buf *out, unsigned char byte, size_t index)
+{
+    (index % 2 ? json_all : json_slash)(out, byte, index);
+}
+
+static void hex_upper(Buf *out, unsigned char byte, size_t index)
+{
+    (void)index;
+    assert_int_equal(buf_printf(out, "%02X", byte), 0);
+}
+
+static void hex_lower(Buf *out, unsigned char byte, size_t index)
+{
+    (void)index;
+    assert_int_equal(buf_printf(out, "%02x", byte), 0);
+}
+
+static const struct {
+    const char *what;
+    Encode *encode;
+} encoding[] = {
+    {"percent, upper case", percent_upper}, {"percent, lower case", percent_lower},
+    {"percent, minimal", percent_minimal},  {"percent, mixed", percent_mixed},
+    {"JSON, all escaped", json_all},        {"JSON, minimal", json_minimal},
+    {"JSON, slashes", json_slash},          {"JSON, mixed", json_mixed},
+    {"hex, upper case", hex_upper},         {"hex, lower case", hex_lower},
+};
+
+static void check_base64(const ScrubForms *forms, Slice token)
+{
+    static const int variant[] = {sodium_base64_VARIANT_ORIGINAL, sodium_base64_VARIANT_URLSAFE};
+    for (size_t user = 0; user < 7; user++) {
+        for (size_t tail = 0; tail < 3; tail++) {
+            char plain[512] = "x7-q@:", coded[1024];
+            memcpy(plain + user, token.ptr, token.len);
+            memcpy(plain + user + token.len, "~!", tail);
+            for (size_t v = 0; v < COUNT_OF(variant); v++) {
+                size_t n = user + token.len + tail;
+                sodium_bin2base64(coded, sizeof(coded), (unsigned char *)plain, n, variant[v]);
+                size_t len = strlen(coded), from = (8 * user + 5) / 6, to = 8 * (user + token.len) / 6;
+                check_form(forms, "base64", coded, len, from, len - to);
+            }
+        }
+    }
+}
+
+static const char *const tokens[] = {
+    "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+    "bkua_0123456789abcdef0123456789abcdef01234567",
+    "s.%41/b+\\\"=x y&\\u0041",
+    "//++//++>?>?>?>?",
+    "aaaaaaaaaaab",
+    "\xc3\xa9t\xc3\xa9-\xf0\x9f\x94\x91-key",
+    "wxyz",
+};
+
+static void test_no_form_comes_through_at_any_split(void **state)
+{
+    (void)state;
+    for (size_t t = 0; t < COUNT_OF(tokens); t++) {
+        Slice token = slice_of(tokens[t]);
+        ScrubForms *forms;
+        assert_int_equal(scrub_forms_new(token, &forms), 0);
+        check_form(forms, "raw", token.ptr, token.len, 0, 0);
+        for (size_t i = 0; i < COUNT_OF(encoding); i++) {
+            CLEANUP_BUF Buf form = BUF_INIT(2048);
+            for (size_t k = 0; k < token.len; k++)
+                encoding[i].encode(&form, (unsigned char)token.ptr[k], k);
+            check_form(forms, encoding[i].what, form.data, form.len, 0, 0);
+        }
+        check_base64(forms, token);
+        scrub_forms_free(forms);
+    }
+}
+
+static void test_what_encoders_really_write_is_found(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *token, *text;
+        size_t cut; /* characters at the end that hold four bits of it */
+    } written[] = {
+        {"\xc3\xa9t\xc3\xa9-\xf0\x9f\x94\x91-key", "\\u00e9t\\u00E9-\\ud83d\\udd11-key", 0},
+        {"\xc3\xa9t\xc3\xa9-\xf0\x9f\x94\x91-key", "%C3%a9t\xc3\xa9-%F0%9F%94%91-key", 0},
+        {"pass word 99", "pass+word%2099", 0},
+        {"//++//++>?>?", "Ly8rKy8vKys+Pz4\\/", 0},
+        {"//++//++>?>?", "Ly8rKy8vKys%2BPz4%2f", 0},
+        {"ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+         "Z2hwXzE2QzdlNDJGMjky\\nYzY5MTJFNzcxMGM4MzgzNDdB\r\nZTE3OEI0YQ", 1},
+    };
+    for (size_t i = 0; i < COUNT_OF(written); i++) {
+        ScrubForms *forms;
+        const char *text = written[i].text;
+        assert_int_equal(scrub_forms_new(slice_of(written[i].token), &forms), 0);
+        check_form(forms, text, text, strlen(text), 0, written[i].cut);
+        scrub_forms_free(forms);
+    }
+}
+
+static void test_other_text_passes_unchanged_and_is_not_held_back(void **state)
+{
+    (void)state;
+    char text[] = "HTTP headers, JSON {\"a\": 1} and ghq_, nearly a token; ends with no beginning of one.";
+    char copy[sizeof(text)];
+    ScrubForms *forms;
+    assert_int_equal(scrub_forms_new(slice_of(tokens[0]), &forms), 0);
+    Scrub *scrub = scrub_new();
+    scrub_begin(scrub, forms);
+    for (size_t len = 0; len < sizeof(text); len++) {
+        Slice out;
+        unsigned hits = 0;
+        memcpy(copy, text, sizeof(text));
+        assert_int_equal(scrub_piece(scrub, copy, len, true, &out, &hits), 0);
+        assert_int_equal(out.len, len);
+        assert_memory_equal(out.ptr, text, len);
+        assert_int_equal(hits, 0);
+    }
+    Slice out;
+    unsigned hits = 0;
+    assert_int_equal(scrub_piece(scrub, copy, sizeof(text) - 1, false, &out, &hits), 0);
+    assert_int_equal(out.len, sizeof(text) - 1);
+    assert_ptr_equal(out.ptr, copy);
+    scrub_free(scrub);
+    scrub_forms_free(forms);
+}
+
+static void test_hits_that_overlap_leave_nothing_between(void **state)
+{
+    (void)state;
+    char text[] = "x abababababab y";
+    ScrubForms *forms;
+    assert_int_equal(scrub_forms_new(SLICE_LITERAL("abababab"), &forms), 0);
+    assert_int_equal(scrub_whole(forms, text, sizeof(text) - 1), 3);
+    assert_string_equal(text, "x ************ y");
+    for (size_t split = 0; split < sizeof(text); split++) {
+        char again[] = "x abababababab y", joined[32] = "";
+        Slice out;
+        unsigned hits = 0;
+        Scrub *scrub = scrub_new();
+        scrub_begin(scrub, forms);
+        assert_int_equal(scrub_piece(scrub, again, split, false, &out, &hits), 0);
+        strncat(joined, out.ptr, out.len);
+        assert_int_equal(scrub_piece(scrub, again + split, sizeof(again) - 1 - split, true, &out, &hits), 0);
+        strncat(joined, out.ptr, out.len);
+        assert_string_equal(joined, "x ************ y");
+        scrub_free(scrub);
+    }
+    scrub_forms_free(forms);
+}
+
+static void test_short_tokens_are_found_raw(void **state)
+{
+    (void)state;
+    for (size_t len = 1; len < 4; len++) {
+        char text[] = "a-qzw-b", want[] = "a-qzw-b";
+        ScrubForms *forms;
+        assert_int_equal(scrub_forms_new((Slice){"qzw", len}, &forms), 0);
+        memset(want + 2, '*', len);
+        assert_int_equal(scrub_whole(forms, text, sizeof(text) - 1), 1);
+        assert_string_equal(text, want);
+        scrub_forms_free(forms);
+    }
+}
+
+static void test_the_longest_token_is_found_and_held_back_within_its_bound(void **state)
+{
+    (void)state;
+    size_t len = SECRET_MAX_TOKEN;
+    char *token = mem_new(len, 1), *text = mem_new(3 * len, 1);
+    for (size_t i = 0; i < len; i++)
+        token[i] = (char)('!' + randombytes_uniform(94));
+    memset(text, '.', 3 * len);
+    memcpy(text + 1000, token, len);
+    ScrubForms *forms, *none;
+    assert_int_equal(scrub_forms_new((Slice){token, len}, &forms), 0);
+    assert_int_equal(scrub_forms_new((Slice){token, len + 1}, &none), -E2BIG);
+    assert_int_equal(scrub_forms_new((Slice){token, 0}, &none), -EINVAL);
+    Scrub *scrub = scrub_new();
+    scrub_begin(scrub, forms);
+    size_t total = 0, stars = 0;
+    unsigned hits = 0;
+    for (size_t at = 0; at < 3 * len; at += 4096) {
+        Slice out;
+        assert_int_equal(scrub_piece(scrub, text + at, 4096, at + 4096 == 3 * len, &out, &hits), 0);
+        for (size_t i = 0; i < out.len; i++)
+            stars += out.ptr[i] == '*';
+        total += out.len;
+    }
+    assert_int_equal(total, 3 * len);
+    assert_int_equal(stars, len);
+    assert_int_equal(hits, 1);
+    scrub_free(scrub);
+    scrub_forms_free(forms);
+    mem_free(token);
+    mem_free(text);
+}
+
+static void test_a_stream_given_up_leaves_nothing_for_the_next(void **state)
+{
+    (void)state;
+    char bytes[] = "xx ghp_16C7e42F29", more[] = "2c6912E7710c838347Ae178B4a";
+    ScrubForms *forms;
+    Slice out;
+    unsigned hits = 0;
+    assert_int_equal(scrub_forms_new(slice_of(tokens[0]), &forms), 0);
+    Scrub *scrub = scrub_new();
+    scrub_begin(scrub, forms);
+    assert_int_equal(scrub_piece(scrub, bytes, sizeof(bytes) - 1, false, &out, &hits), 0);
+    assert_int_equal(out.len, 3);
+    assert_memory_equal(bytes + 3, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 14); /* moved, not copied */
+    scrub_begin(scrub, forms);
+    assert_int_equal(scrub_piece(scrub, more, sizeof(more) - 1, true, &out, &hits), 0);
+    assert_int_equal(out.len, sizeof(more) - 1);
+    assert_memory_equal(out.ptr, "2c69", 4);
+    assert_int_equal(hits, 0);
+    scrub_free(scrub);
+    scrub_forms_free(forms);
+}
+
+static void test_what_cannot_be_searched_does_not_go_on(void **state)
+{
+    (void)state;
+    char text[] = "any text", bytes[] = "any text";
+    ScrubForms *forms;
+    Slice out;
+    unsigned hits = 0;
+    assert_int_equal(scrub_forms_new(slice_of(tokens[0]), &forms), 0);
+    void *rest[4096];
+    size_t n = 0;
+    while ((rest[n] = secret_alloc(64)))
+        n++;
+    assert_int_equal(scrub_whole(forms, text, sizeof(text) - 1), 1);
+    assert_string_equal(text, "********");
+    Scrub *scrub = scrub_new();
+    scrub_begin(scrub, forms);
+    assert_int_equal(scrub_piece(scrub, bytes, sizeof(bytes) - 1, true, &out, &hits), -ENOMEM);
+    scrub_free(scrub);
+    while (n)
+        secret_release(rest[--n], 64);
+    scrub_forms_free(forms);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    return secret_init(64u << 10, NULL);
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    secret_done();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_form_comes_through_at_any_split),
+        cmocka_unit_test(test_what_encoders_really_write_is_found),
+        cmocka_unit_test(test_other_text_passes_unchanged_and_is_not_held_back),
+        cmocka_unit_test(test_hits_that_overlap_leave_nothing_between),
+        cmocka_unit_test(test_short_tokens_are_found_raw),
+        cmocka_unit_test(test_the_longest_token_is_found_and_held_back_within_its_bound),
+        cmocka_unit_test(test_a_stream_given_up_leaves_nothing_for_the_next),
+        cmocka_unit_test(test_what_cannot_be_searched_does_not_go_on),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
