@@ -12,7 +12,7 @@
 
 #define SHORTEST_ENCODED 4 /* shorter tokens are searched raw only: their other forms are in every text */
 
-/* One bit per form, in the tables of first and second bytes. */
+/* One bit per form, in Scan.begin. */
 enum {
     FORM_RAW = 1,
     FORM_PERCENT = 2,
@@ -23,8 +23,11 @@ enum {
 };
 static const unsigned base64_start[] = {0, 4, 2};
 
+/* Which forms a byte can be the first (bits 0 to 7), second (8 to 15) or third byte (16 to 23) of. */
+enum { FIRST = 0, SECOND = 8, THIRD = 16 };
+
 typedef struct Scan { /* in the arena while a piece is searched */
-    uint8_t first[256], second[256];
+    uint32_t begin[256];
     size_t len;
     unsigned char token[];
 } Scan;
@@ -268,53 +271,81 @@ static ssize_t match(const Scan *scan, unsigned forms, const unsigned char *text
     return best;
 }
 
-static void mark(uint8_t table[static 256], const char *bytes, unsigned form)
+static void mark(Scan *scan, unsigned place, unsigned form, const char *bytes)
 {
     for (; *bytes; bytes++)
-        table[(unsigned char)*bytes] |= (uint8_t)form;
+        scan->begin[(unsigned char)*bytes] |= form << place;
 }
 
-static void mark_hex(uint8_t table[static 256], unsigned digit, unsigned form)
+/* The byte of the token itself, and what stands for it where a '+' is a space. */
+static void mark_byte(Scan *scan, unsigned place, unsigned form, unsigned char byte)
 {
-    table[(unsigned char)"0123456789abcdef"[digit]] |= (uint8_t)form;
-    table[(unsigned char)"0123456789ABCDEF"[digit]] |= (uint8_t)form;
+    scan->begin[byte] |= form << place;
+    if (byte == ' ' && form & FORM_PERCENT)
+        mark(scan, place, FORM_PERCENT, "+");
 }
 
-static void mark_base64(uint8_t table[static 256], unsigned value, unsigned form)
+static void mark_hex(Scan *scan, unsigned place, unsigned form, unsigned digit)
+{
+    mark(scan, place, form, (char[]){"0123456789abcdef"[digit & 15], "0123456789ABCDEF"[digit & 15], 0});
+}
+
+static void mark_base64(Scan *scan, unsigned place, unsigned form, unsigned value)
 {
     static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     if (value < 62)
-        table[(unsigned char)alphabet[value]] |= (uint8_t)form;
+        mark(scan, place, form, (char[]){alphabet[value], 0});
     else
-        mark(table, value == 62 ? "+-%" : "/_\\%", form);
+        mark(scan, place, form, value == 62 ? "+-%" : "/_\\%");
 }
 
-/* Which bytes can come first and second in which form: most positions of a text are passed by with these
- * alone. */
+static void mark_raw(Scan *scan)
+{
+    static const unsigned place[] = {FIRST, SECOND, THIRD};
+    for (size_t i = 0; i < COUNT_OF(place); i++)
+        for (unsigned c = 0; c < 256; c++)
+            if (i >= scan->len || c == scan->token[i])
+                scan->begin[c] |= (unsigned)FORM_RAW << place[i];
+}
+
+/* Bytes that cannot begin a form are passed by with these alone. What is marked too much costs time, what is
+ * missing would let a form through. */
 static void scan_prepare(Scan *scan)
 {
     const unsigned char *token = scan->token;
-    if (scan->len == 1)
-        memset(scan->second, FORM_RAW, sizeof(scan->second));
-    else
-        scan->second[token[1]] |= FORM_RAW;
-    scan->first[token[0]] |= FORM_RAW;
+    unsigned both = FORM_PERCENT | FORM_JSON;
+    mark_raw(scan);
     if (scan->len < SHORTEST_ENCODED)
         return;
-    scan->first[token[0]] |= FORM_PERCENT | FORM_JSON;
-    scan->second[token[1]] |= FORM_PERCENT | FORM_JSON;
-    mark(scan->first, token[0] == ' ' ? "%+" : "%", FORM_PERCENT);
-    mark(scan->second, token[1] == ' ' ? "%+" : "%", FORM_PERCENT);
-    mark_hex(scan->second, token[0] >> 4, FORM_PERCENT);
-    mark(scan->first, "\\", FORM_JSON);
-    mark(scan->second, "\\u\"/bfnrt", FORM_JSON);
-    mark_hex(scan->first, token[0] >> 4, FORM_HEX);
-    mark_hex(scan->second, token[0] & 15, FORM_HEX);
+    mark_byte(scan, FIRST, both, token[0]);
+    mark_byte(scan, SECOND, both, token[1]);
+    mark_byte(scan, THIRD, both, token[2]);
+
+    mark(scan, FIRST, FORM_PERCENT, "%");
+    mark(scan, SECOND, FORM_PERCENT, "%");
+    mark_hex(scan, SECOND, FORM_PERCENT, token[0] >> 4);
+    mark(scan, THIRD, FORM_PERCENT, "%");
+    mark_hex(scan, THIRD, FORM_PERCENT, token[0]);
+    mark_hex(scan, THIRD, FORM_PERCENT, token[1] >> 4);
+
+    mark(scan, FIRST, FORM_JSON, "\\");
+    mark(scan, SECOND, FORM_JSON, "\\u\"/bfnrt");
+    mark(scan, THIRD, FORM_JSON, "\\u\"/bfnrt");
+    mark_byte(scan, THIRD, FORM_JSON, token[1]);
+    mark(scan, THIRD, FORM_JSON, token[0] < 0x80 ? "0" : "0123456789abcdefABCDEF");
+
+    mark_hex(scan, FIRST, FORM_HEX, token[0] >> 4);
+    mark_hex(scan, SECOND, FORM_HEX, token[0]);
+    mark_hex(scan, THIRD, FORM_HEX, token[1] >> 4);
+
     for (size_t i = 0; i < COUNT_OF(base64_start); i++) {
         unsigned form = (unsigned)FORM_BASE64 << i;
-        mark_base64(scan->first, base64_at(scan, base64_start[i]), form);
-        mark_base64(scan->second, base64_at(scan, base64_start[i] + 6), form);
-        mark(scan->second, "\r\n\\/2", form);
+        mark_base64(scan, FIRST, form, base64_at(scan, base64_start[i]));
+        mark_base64(scan, SECOND, form, base64_at(scan, base64_start[i] + 6));
+        mark_base64(scan, THIRD, form, base64_at(scan, base64_start[i] + 12));
+        mark_base64(scan, THIRD, form, base64_at(scan, base64_start[i] + 6)); /* after a \/ or a line end */
+        mark(scan, SECOND, form, "\r\n\\/2");
+        mark(scan, THIRD, form, "\r\n\\/2nrBbFfDd");
     }
 }
 
@@ -339,6 +370,34 @@ static int scan_open(const ScrubForms *forms, Scan **ret_scan)
     return 0;
 }
 
+/* The forms that can begin at `text`, as far as its first three bytes tell. */
+static unsigned forms_at(const Scan *scan, const unsigned char *text, size_t len)
+{
+    unsigned forms = scan->begin[text[0]];
+    if (len > 1)
+        forms &= scan->begin[text[1]] >> SECOND;
+    if (len > 2)
+        forms &= scan->begin[text[2]] >> THIRD;
+    return forms & 0xFF;
+}
+
+/* The next position where a form can begin, or one near the end. Four positions a turn, each table entry read
+ * once. */
+static size_t skip(const Scan *scan, const unsigned char *text, size_t at, size_t len)
+{
+    const uint32_t *begin = scan->begin;
+    for (; at + 6 <= len; at += 4) {
+        uint32_t a = begin[text[at]], b = begin[text[at + 1]], c = begin[text[at + 2]],
+                 d = begin[text[at + 3]];
+        uint32_t e = begin[text[at + 4]], f = begin[text[at + 5]];
+        uint32_t any = (a & b >> SECOND & c >> THIRD) | (b & c >> SECOND & d >> THIRD) |
+                       (c & d >> SECOND & e >> THIRD) | (d & e >> SECOND & f >> THIRD);
+        if (any & 0xFF)
+            break;
+    }
+    return at;
+}
+
 /* Overwrites the hits in text and returns from where on it has to be held back (`len`: nothing). A byte is
  * overwritten once the search is past it, so that hits may overlap. *cover: so many bytes at the front belong
  * to a hit. */
@@ -347,14 +406,14 @@ static size_t scan_text(const Scan *scan, unsigned char *text, size_t len, bool 
 {
     size_t at = 0;
     for (; at < len; at++) {
-        unsigned forms = scan->first[text[at]];
-        if (at + 1 < len)
-            forms &= scan->second[text[at + 1]];
+        if (at >= *cover)
+            at = skip(scan, text, at, len);
+        unsigned forms = at < len ? forms_at(scan, text + at, len - at) : 0;
         if (forms) {
             ssize_t n = match(scan, forms, text + at, len - at, last);
             if (n == PARTIAL)
                 break;
-            if (n > 0 && at + (size_t)n > *cover) { /* else inside one that was counted: "/" of "\\/" */
+            if (n > 0 && at + (size_t)n > *cover) { /* else the end of one that was counted */
                 *cover = at + (size_t)n;
                 ++*hits;
             }
