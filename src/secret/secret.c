@@ -119,6 +119,11 @@ int secret_open(const Sealed *sealed, char *out, size_t room)
     return r ? -EBADMSG : 0;
 }
 
+Sealed *secret_dup(const Sealed *sealed)
+{
+    return (Sealed *)mem_dup(sealed, sizeof(*sealed) + sealed->len + crypto_secretbox_MACBYTES);
+}
+
 Sealed *secret_free(Sealed *sealed)
 {
     mem_free(sealed);

@@ -37,6 +37,7 @@ int secret_seal(Slice plain, Sealed **ret_sealed) MUST_USE;
 size_t secret_len(const Sealed *sealed); /* of the plain bytes */
 /* Opens into `out` (room >= secret_len), which the caller wipes; -EBADMSG if the box was altered. */
 int secret_open(const Sealed *sealed, char *out, size_t room) MUST_USE;
+Sealed *secret_dup(const Sealed *sealed); /* without opening it */
 Sealed *secret_free(Sealed *sealed); /* takes NULL, returns NULL */
 
 /* Compares in constant time; different lengths are unequal at once. */

@@ -1,10 +1,12 @@
 /* The keyring: one sealed file of named tokens, for a single machine.
  *
- * File: magic "purser-keyring-1\n", key source (passphrase: Argon2id salt and cost; key file: none), and one
- * crypto_secretstream_xchacha20poly1305 of the entries, so that a cut, a flipped bit and a swapped entry are seen.
- * Mode 0600, owned by the user; refused when others can read it. Written to a temporary file, fsync, rename, fsync of
- * the folder; an flock on NAME.lock keeps a second writer out.
- * The key: 32 bytes in a key file (mode 0600 too), or $CREDENTIALS_DIRECTORY/purser-keyring-key, or a passphrase.
+ * File (keyring-format.h): magic "purser-keyring-1\n", key source (passphrase: Argon2id salt and cost; key file:
+ * none), and one crypto_secretstream_xchacha20poly1305 of the entries, so that a cut, a flipped bit and a swapped entry
+ * are seen. Mode 0600, owned by the user or by root; refused when others can read it. Written to NAME.new, fsync,
+ * rename, fsync of the folder; an flock on NAME.lock keeps a second writer out (it waits two seconds).
+ * The key: 32 bytes in a key file (mode 0600 too), or $CREDENTIALS_DIRECTORY/purser-keyring-key (0400, or systemd's
+ * 0440 with an access list), or a passphrase.
+ * Reading needs 36 KiB of the arena; with a passphrase also 256 MiB of memory for most of a second.
  */
 #pragma once
 

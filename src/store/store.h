@@ -44,7 +44,7 @@ struct Store {
 void stored_token_done(StoredToken *token);
 
 /* Tokens of any length from 1 to SECRET_MAX_TOKEN bytes, without NUL, CR, LF or other control characters; one
- * trailing newline is taken off (*ret_len). STORE_E_BAD_TOKEN with a sentence that names `name`. */
+ * trailing newline (LF or CR LF) is taken off (*ret_len). STORE_E_BAD_TOKEN with a sentence that names `name`. */
 int store_check_token(const char *name, Slice token, size_t *ret_len, Fault *fault) MUST_USE;
 
 /* The drivers of this issue. The keeper is handed descriptors; it opens nothing.

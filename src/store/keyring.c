@@ -1,0 +1,101 @@
+/* The entries of a keyring, and the store driver over them. The file is keyring-file.c's business. See
+ * keyring.h. */
+#include "store/keyring.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+#include <errno.h>
+
+static void entry_done(KeyringEntry *entry)
+{
+    mem_free(entry->name);
+    secret_free(entry->token);
+    mem_free_strings(entry->host, entry->n_host);
+}
+
+KeyringEntry *keyring_find(const Keyring *keyring, const char *name)
+{
+    for (size_t i = 0; i < keyring->n_entry; i++)
+        if (strcmp(keyring->entry[i].name, name) == 0)
+            return &keyring->entry[i];
+    return NULL;
+}
+
+void keyring_put(Keyring *keyring, KeyringEntry entry)
+{
+    KeyringEntry *old = keyring_find(keyring, entry.name);
+    if (old) {
+        entry_done(old);
+        *old = entry;
+        return;
+    }
+    MEM_PUSH(keyring->entry, keyring->n_entry, entry);
+    size_t at = keyring->n_entry - 1;
+    for (; at && strcmp(keyring->entry[at - 1].name, entry.name) > 0; at--)
+        keyring->entry[at] = keyring->entry[at - 1];
+    keyring->entry[at] = entry;
+}
+
+bool keyring_remove(Keyring *keyring, const char *name)
+{
+    KeyringEntry *entry = keyring_find(keyring, name);
+    if (!entry)
+        return false;
+    entry_done(entry);
+    size_t at = (size_t)(entry - keyring->entry);
+    memmove(entry, entry + 1, (--keyring->n_entry - at) * sizeof(*entry));
+    return true;
+}
+
+Keyring *keyring_free(Keyring *keyring)
+{
+    if (!keyring)
+        return NULL;
+    for (size_t i = 0; i < keyring->n_entry; i++)
+        entry_done(&keyring->entry[i]);
+    mem_free(keyring->entry);
+    mem_free(keyring);
+    return NULL;
+}
+
+typedef struct KeyringStore {
+    Store store;
+    Keyring *keyring;
+    int64_t fetched;
+} KeyringStore;
+
+static void keyring_fetch(Store *store, const TokenRef *ref, StoreDone *done, void *context)
+{
+    KeyringStore *self = (KeyringStore *)store;
+    Fault fault = {""};
+    const KeyringEntry *entry = keyring_find(self->keyring, ref->name);
+    if (!entry) {
+        int r = fault_set(&fault, STORE_E_ABSENT,
+                          "the keyring has no token \"%s\": put it there with "
+                          "`purser token set %s`",
+                          ref->name, ref->name);
+        done(context, r, NULL, &fault);
+        return;
+    }
+    StoredToken token = {.token = secret_dup(entry->token), .fetched = self->fetched, .set = entry->set};
+    for (size_t i = 0; i < entry->n_host; i++)
+        MEM_PUSH(token.host, token.n_host, mem_strdup(entry->host[i]));
+    done(context, 0, &token, &fault);
+}
+
+static Store *keyring_store_free(Store *store)
+{
+    KeyringStore *self = (KeyringStore *)store;
+    keyring_free(self->keyring);
+    mem_free(self);
+    return NULL;
+}
+
+Store *store_keyring_new(Keyring *keyring)
+{
+    static const StoreDriver driver = {STORE_KEYRING, "keyring", keyring_fetch, keyring_store_free};
+    KeyringStore *self = MEM_NEW(KeyringStore);
+    *self = (KeyringStore){{&driver}, keyring, clock_wall()};
+    return &self->store;
+}
