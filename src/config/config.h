@@ -1,6 +1,6 @@
-/* purser.yaml, checked and at rest. Read by the supervisor alone; a role is sent the part that is its business.
- * Every string is owned by the Config and never NULL unless said so; every list has its count beside it.
- * Times are microseconds, sizes bytes. An index into config->source or ->policy is a uint32_t.
+/* purser.yaml, checked and at rest. Read by the supervisor alone; a role is sent the part that is its
+ * business. Every string is owned by the Config and never NULL unless said so; every list has its count
+ * beside it. Times are microseconds, sizes bytes. An index into config->source or ->policy is a uint32_t.
  */
 #pragma once
 
@@ -52,41 +52,43 @@ typedef struct Cidr {
 /* A provider is one data file, policy/provider/NAME.yaml: what purser knows of one kind of API. */
 typedef struct Provider {
     char *name;
-    Origin api;         /* default apiUrl; host "" where every installation has its own */
-    char *graphql_url;  /* "" or an absolute URL or a path relative to the API's origin */
+    Origin api;        /* default apiUrl; host "" where every installation has its own */
+    char *graphql_url; /* "" or an absolute URL or a path relative to the API's origin */
     Auth auth;
-    char **token_env;   /* variables in which its clients look for a token: GITHUB_TOKEN, GH_TOKEN */
+    char **token_env; /* variables in which its clients look for a token: GITHUB_TOKEN, GH_TOKEN */
     size_t n_token_env;
-    char **base_env;    /* variables in which its clients look for the base URL, for base-URL mode; may be none */
+    char *
+        *base_env; /* variables in which its clients look for the base URL, for base-URL mode; may be none */
     size_t n_base_env;
-    char *policy;       /* name of its read-only metrics policy */
-    char *probe;        /* path of a cheap read-only call that tells whether a token works; "" if none */
+    char *policy; /* name of its read-only metrics policy */
+    char *probe;  /* path of a cheap read-only call that tells whether a token works; "" if none */
 } Provider;
 
 typedef struct Source {
     char *name;
-    char *provider;    /* "" when it has none and says `auth:` itself */
+    char *provider; /* "" when it has none and says `auth:` itself */
     Origin api;
     char *graphql_url;
     Auth auth;
     TokenRef token;
     char **token_env;
     size_t n_token_env;
-    char **base_env;   /* GITHUB_API_URL-like names beside <SOURCE>_API_URL */
+    char **base_env; /* GITHUB_API_URL-like names beside <SOURCE>_API_URL */
     size_t n_base_env;
-    char *connect_to;  /* "" or ADDRESS:PORT to dial instead of what the name resolves to */
-    char *ca_file;     /* "" or a PEM bundle to verify this source with, instead of the system's */
+    char *connect_to; /* "" or ADDRESS:PORT to dial instead of what the name resolves to */
+    char *ca_file;    /* "" or a PEM bundle to verify this source with, instead of the system's */
     Cidr *allow_private;
     size_t n_allow_private;
-    char *policy;      /* the provider's default policy; "" for none */
+    char *policy; /* the provider's default policy; "" for none */
     char *probe;
-    unsigned line;     /* in purser.yaml, for messages */
+    unsigned line; /* in purser.yaml, for messages */
 } Source;
 
 typedef struct EnvEntry {
     char *name;
     char *value;
-    int32_t source; /* >= 0: secretKeyRef of this source's Secret: the variable holds the lease, value is "" */
+    int32_t
+        source; /* >= 0: secretKeyRef of this source's Secret: the variable holds the lease, value is "" */
 } EnvEntry;
 
 typedef struct HostPort {
@@ -101,22 +103,22 @@ typedef struct GrantRef {
 
 typedef struct Retriever {
     char *name;
-    char *schedule;      /* cron expression; "" for "only by hand" */
-    char *time_zone;     /* IANA name; "" for UTC */
-    char *script;        /* file name under files/NAME/; "" when command is given */
-    char *script_path;   /* absolute path of it; "" when command is given */
-    char *requirements;  /* absolute path of its requirements.txt; "" if there is none */
-    char **command;      /* argv; n_command is 0 when script is given */
+    char *schedule;     /* cron expression; "" for "only by hand" */
+    char *time_zone;    /* IANA name; "" for UTC */
+    char *script;       /* file name under files/NAME/; "" when command is given */
+    char *script_path;  /* absolute path of it; "" when command is given */
+    char *requirements; /* absolute path of its requirements.txt; "" if there is none */
+    char **command;     /* argv; n_command is 0 when script is given */
     size_t n_command;
     EnvEntry *env;
     size_t n_env;
-    GrantRef *grant;     /* one per source it may use */
+    GrantRef *grant; /* one per source it may use */
     size_t n_grant;
-    HostPort *egress;    /* tunnelled untouched */
+    HostPort *egress; /* tunnelled untouched */
     size_t n_egress;
-    uint64_t time_limit; /* default 30m */
-    uint64_t grace;      /* from SIGTERM to SIGKILL; default 10s */
-    uint64_t jitter;     /* most; default 30s; derived from the name */
+    uint64_t time_limit;   /* default 30m */
+    uint64_t grace;        /* from SIGTERM to SIGKILL; default 10s */
+    uint64_t jitter;       /* most; default 30s; derived from the name */
     uint64_t first_window; /* PURSER_SINCE of the first run ever: now - this; default 7d */
     uint64_t output_bytes; /* of all files together; default 256MiB */
     uint32_t output_files; /* default 1000 */
@@ -137,10 +139,10 @@ typedef struct Sink {
 } Sink;
 
 typedef struct Site {
-    char *proxy;    /* "" or http://host:port */
+    char *proxy; /* "" or http://host:port */
     char **no_proxy;
     size_t n_no_proxy;
-    char *ca_file;  /* "" for the system's bundle */
+    char *ca_file;       /* "" for the system's bundle */
     char *package_index; /* "" for pip's default */
 } Site;
 
@@ -170,7 +172,7 @@ typedef struct Config {
     Retain retain;
     KeyringConfig keyring;
     bool sandbox_optional; /* `sandbox: {required: false}` */
-    char **note;     /* what was ignored or mapped on one machine, a sentence each */
+    char **note;           /* what was ignored or mapped on one machine, a sentence each */
     size_t n_note;
 } Config;
 
@@ -181,7 +183,8 @@ typedef struct ConfigPaths {
 
 /* Parses `text` (the file called `path`, absolute). On failure -EINVAL and a sentence that begins
  * "PATH:LINE:COLUMN: ". Reads provider and policy files, and checks that scripts exist. */
-int config_parse(const char *path, Slice text, const ConfigPaths *paths, Config **ret_config, Fault *fault) MUST_USE;
+int config_parse(const char *path, Slice text, const ConfigPaths *paths, Config **ret_config,
+                 Fault *fault) MUST_USE;
 
 /* Reads and parses; -ENOENT, -EACCES, -EFBIG, -EINVAL with a sentence. */
 int config_load(const char *path, const ConfigPaths *paths, Config **ret_config, Fault *fault) MUST_USE;

@@ -1,9 +1,8 @@
 /* Sentences about verdicts, for the script's author. See policy.h. The path is a stranger's: cut, and quoted
  * where a person would paste it into a policy. */
-#include "policy/policy.h"
+#include "policy/form.h"
 
 #include "base/text.h"
-#include "http/head.h"
 
 #include <stdio.h>
 
@@ -51,8 +50,7 @@ void policy_explain(const Policy *policy, PolicyVerdict verdict, const char *met
     }
     char written[2 * PATH_SHOWN + 8];
     write_yaml(written, sizeof(written), shown);
-    uint32_t bit = http_method(slice_of(method));
-    if (!(bit & (HTTP_GET | HTTP_HEAD | HTTP_POST | HTTP_PUT | HTTP_PATCH | HTTP_DELETE)))
+    if (!policy_method(slice_of(method)))
         fault_set(ret_sentence, 0, "%s %.*s%s is refused: no policy can allow the method %s", method,
                   (int)shown.len, shown.ptr, cut, method);
     else

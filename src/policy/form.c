@@ -4,6 +4,19 @@
 #include "base/mem.h"
 #include "base/text.h"
 
+uint32_t policy_method(Slice text)
+{
+    static const struct {
+        const char *name;
+        uint32_t bit;
+    } method[] = {{"GET", HTTP_GET}, {"HEAD", HTTP_HEAD},   {"POST", HTTP_POST},
+                  {"PUT", HTTP_PUT}, {"PATCH", HTTP_PATCH}, {"DELETE", HTTP_DELETE}};
+    for (size_t i = 0; i < COUNT_OF(method); i++)
+        if (slice_is(text, method[i].name))
+            return method[i].bit;
+    return 0;
+}
+
 /* One segment, already without its slashes. */
 static const char *segment_problem(Slice segment, bool last)
 {

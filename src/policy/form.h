@@ -8,6 +8,9 @@
 #define POLICY_MAX_PATH 1024
 #define POLICY_METHODS  (HTTP_GET | HTTP_HEAD | HTTP_POST | HTTP_PUT | HTTP_PATCH | HTTP_DELETE)
 
+/* The bit of one of the six methods that a policy can name; 0 for any other. */
+uint32_t policy_method(Slice text);
+
 /* NULL, or what is wrong with a rule's path: a sentence without its beginning ("must begin with '/'"). */
 const char *policy_path_problem(Slice path);
 

@@ -31,18 +31,16 @@ static int read_method(const YamlDoc *doc, const YamlNode *node, uint32_t *metho
     if (node->kind != YAML_TEXT)
         return yaml_fault(doc, node, fault, "'method' must be a method or a list of them, but is %s",
                           yaml_kind_text(node));
-    uint32_t bit = http_method(slice_of(node->text));
-    if (bit & POLICY_METHODS) {
+    uint32_t bit = policy_method(slice_of(node->text));
+    if (bit) {
         *methods |= bit;
         return 0;
     }
-    if (bit != HTTP_OTHER)
-        return yaml_fault(doc, node, fault,
-                          "the method %s is never sent with a token; a policy cannot name it", node->text);
     const char *nearest = yaml_nearest(node->text, word, COUNT_OF(word));
-    return yaml_fault(
-        doc, node, fault, "'%.40s' is not a method; %s%s%s", node->text, nearest ? "did you mean " : "",
-        nearest ? nearest : "there are GET, HEAD, POST, PUT, PATCH and DELETE", nearest ? "?" : "");
+    return yaml_fault(doc, node, fault, "'%.40s' is not a method that a policy can name; %s%s%s", node->text,
+                      nearest ? "did you mean " : "",
+                      nearest ? nearest : "there are GET, HEAD, POST, PUT, PATCH and DELETE",
+                      nearest ? "?" : "");
 }
 
 static int read_methods(const YamlDoc *doc, const YamlNode *node, uint32_t *ret_methods, Fault *fault)

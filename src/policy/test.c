@@ -16,8 +16,8 @@ int policy_run_tests(const Policy *policy, Fault *fault)
 {
     for (size_t i = 0; i < policy->n_test; i++) {
         const PolicyTest *test = &policy->test[i];
-        PolicyVerdict verdict =
-            policy_decide(policy, http_method(slice_of(test->method)), (Slice){"", 0}, slice_of(test->path));
+        PolicyVerdict verdict = policy_decide(policy, policy_method(slice_of(test->method)), (Slice){"", 0},
+                                              slice_of(test->path));
         if ((verdict.answer == POLICY_ALLOW) != test->expect_allow)
             return fault_test(policy, test, verdict, fault);
     }

@@ -1,0 +1,163 @@
+/* purser.yaml as a whole. See config.h; the parts are parse-*.c. */
+#include "config/parse.h"
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#define DAY (86400ull * CLOCK_SECOND)
+
+typedef struct Top {
+    char *schedule, *time_zone, *state;
+    const YamlNode *sources, *retrievers, *sink, *site, *retain, *keyring, *sandbox;
+} Top;
+
+void put_text(char **at, const char *text)
+{
+    char *fresh = mem_strdup(text);
+    mem_free(*at);
+    *at = fresh;
+}
+
+void path_resolve(const Loader *loader, char **path)
+{
+    if ((*path)[0] == '\0' || (*path)[0] == '/')
+        return;
+    char *absolute = mem_printf("%s/%s", loader->config->directory, *path);
+    mem_free(*path);
+    *path = absolute;
+}
+
+void add_note(Loader *loader, const char *fmt, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    if (loader->config->n_note < 1024)
+        MEM_PUSH(loader->config->note, loader->config->n_note, mem_strdup(text));
+}
+
+static Config *config_new(const char *path)
+{
+    Config *config = MEM_NEW(Config);
+    const char *slash = strrchr(path, '/');
+    char **const text[] = {&config->state,
+                           &config->sink.path,
+                           &config->sink.dsn,
+                           &config->sink.credential.name,
+                           &config->sink.credential.key,
+                           &config->sink.owner_role,
+                           &config->site.proxy,
+                           &config->site.ca_file,
+                           &config->site.package_index,
+                           &config->keyring.path,
+                           &config->keyring.key_file};
+    for (size_t i = 0; i < COUNT_OF(text); i++)
+        *text[i] = mem_strdup("");
+    config->path = mem_strdup(path);
+    config->directory =
+        slash && slash > path ? mem_dup(path, (size_t)(slash - path)) : mem_strdup(slash ? "/" : ".");
+    config->retain = (Retain){.dead_letters = 90 * DAY, .outputs = 30 * DAY, .environments = 30 * DAY};
+    return config;
+}
+
+static int read_times(Loader *loader, Top *top)
+{
+    loader->schedule = top->schedule ? STEAL(top->schedule) : mem_strdup("");
+    loader->time_zone = top->time_zone ? STEAL(top->time_zone) : mem_strdup("");
+    int r = 0;
+    if (loader->schedule[0])
+        r = check_schedule(loader, yaml_get(loader->doc->root, "schedule"), loader->schedule);
+    if (!r && loader->time_zone[0])
+        r = check_time_zone(loader, yaml_get(loader->doc->root, "timeZone"), loader->time_zone);
+    return r;
+}
+
+static int read_parts(Loader *loader, Top *top)
+{
+    Config *config = loader->config;
+    int r = read_times(loader, top);
+    put_text(&config->state, top->state ? top->state : loader->paths->default_state);
+    path_resolve(loader, &config->state);
+    if (!r)
+        r = parse_sources(loader, top->sources);
+    if (!r)
+        r = parse_retrievers(loader, top->retrievers);
+    if (!r)
+        r = parse_sink(loader, top->sink);
+    if (!r)
+        r = parse_site(loader, top->site);
+    if (!r)
+        r = parse_retain(loader, top->retain);
+    if (!r)
+        r = parse_keyring(loader, top->keyring);
+    return r ? r : parse_sandbox(loader, top->sandbox);
+}
+
+static int read_top(Loader *loader)
+{
+    static const YamlField field[] = {
+        YAML_FIELD(Top, "sources", YAML_AS_NODE, sources),
+        YAML_FIELD(Top, "retrievers", YAML_AS_NODE, retrievers),
+        YAML_FIELD(Top, "schedule", YAML_AS_TEXT, schedule),
+        YAML_FIELD(Top, "timeZone", YAML_AS_TEXT, time_zone, .most = 64),
+        YAML_FIELD(Top, "sink", YAML_AS_NODE, sink),
+        YAML_FIELD(Top, "site", YAML_AS_NODE, site),
+        YAML_FIELD(Top, "retain", YAML_AS_NODE, retain),
+        YAML_FIELD(Top, "keyring", YAML_AS_NODE, keyring),
+        YAML_FIELD(Top, "state", YAML_AS_TEXT, state),
+        YAML_FIELD(Top, "sandbox", YAML_AS_NODE, sandbox),
+    };
+    Top top = {0};
+    int r = YAML_READ_MAP(loader->doc, loader->doc->root, "purser.yaml", field, &top, loader->fault);
+    if (!r)
+        r = read_parts(loader, &top);
+    mem_free(top.schedule);
+    mem_free(top.time_zone);
+    mem_free(top.state);
+    return r;
+}
+
+int config_parse(const char *path, Slice text, const ConfigPaths *paths, Config **ret_config, Fault *fault)
+{
+    CLEANUP_YAML YamlDoc *doc = NULL;
+    int r = yaml_read(path, text, CONFIG_MAX_BYTES, &doc, fault);
+    if (r)
+        return -EINVAL;
+    Loader loader = {.paths = paths, .doc = doc, .config = config_new(path), .fault = fault};
+    r = read_top(&loader);
+    mem_free(loader.schedule);
+    mem_free(loader.time_zone);
+    if (r) {
+        config_free(loader.config);
+        return r;
+    }
+    *ret_config = loader.config;
+    return 0;
+}
+
+int config_load(const char *path, const ConfigPaths *paths, Config **ret_config, Fault *fault)
+{
+    CLEANUP_BUF Buf bytes = BUF_INIT(CONFIG_MAX_BYTES);
+    int r = io_read_file(AT_FDCWD, path, &bytes);
+    switch (r) {
+    case 0:
+        return config_parse(path, buf_slice(&bytes), paths, ret_config, fault);
+    case -ENOENT:
+        return fault_set(fault, r, "there is no configuration file %s", path);
+    case -EFBIG:
+        return fault_set(fault, r, "%s: the file is larger than %u KiB, which no configuration needs to be",
+                         path, CONFIG_MAX_BYTES >> 10);
+    case -EINVAL:
+        return fault_set(fault, r, "%s is not a regular file", path);
+    default:
+        return fault_set(fault, r, "the configuration file %s cannot be read: %s", path, strerror(-r));
+    }
+}

@@ -1,0 +1,243 @@
+/* What a retriever may reach: a grant (source and policy) for each source that it uses, and `egress:`. See
+ * parse.h. */
+#include "config/parse.h"
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+/* -ENOENT: there is no such file. */
+static int load_policy_file(Loader *loader, const char *file, const char *name, Policy **ret_policy)
+{
+    CLEANUP_BUF Buf bytes = BUF_INIT(POLICY_MAX_BYTES);
+    Policy *policy = NULL;
+    int r = io_read_file(AT_FDCWD, file, &bytes);
+    if (r == -ENOENT || r == -ENOTDIR)
+        return -ENOENT;
+    if (r == -EFBIG)
+        return fault_set(loader->fault, -EINVAL, "%s: a policy is at most %u KiB", file,
+                         POLICY_MAX_BYTES >> 10);
+    if (r)
+        return fault_set(loader->fault, -EINVAL, "%s cannot be read: %s", file, strerror(-r));
+    r = policy_parse(file, buf_slice(&bytes), &policy, loader->fault);
+    if (!r && strcmp(policy->name, name) != 0)
+        r = fault_set(loader->fault, -EINVAL, "%s:1:1: this file must say 'policy: %s', as its name does",
+                      file, name);
+    if (!r)
+        r = policy_run_tests(policy, loader->fault);
+    if (r) {
+        policy_free(policy);
+        return -EINVAL;
+    }
+    *ret_policy = policy;
+    return 0;
+}
+
+/* The index of a policy, loaded when it is named for the first time: own files before purser's. */
+static int want_policy(Loader *loader, const YamlNode *node, const char *name, uint32_t *ret_index)
+{
+    Config *config = loader->config;
+    for (size_t i = 0; i < config->n_policy; i++) {
+        if (strcmp(config->policy[i]->name, name) == 0) {
+            *ret_index = (uint32_t)i;
+            return 0;
+        }
+    }
+    Policy *policy = NULL;
+    CLEANUP_MEM char *own = mem_printf("%s/policy/%s.yaml", config->directory, name);
+    CLEANUP_MEM char *purser = mem_printf("%s/%s.yaml", loader->paths->policy_dir, name);
+    int r = load_policy_file(loader, own, name, &policy);
+    if (r == -ENOENT)
+        r = load_policy_file(loader, purser, name, &policy);
+    if (r == -ENOENT)
+        return yaml_fault(loader->doc, node, loader->fault, "there is no policy '%s'; looked for %s and %s",
+                          name, own, purser);
+    if (r)
+        return r;
+    *ret_index = (uint32_t)config->n_policy;
+    MEM_PUSH(config->policy, config->n_policy, policy);
+    return 0;
+}
+
+/* `policy: NAME`, or `policy: {SOURCE: NAME}` where the sources differ. */
+static int choose_policy(Loader *loader, const YamlNode *retriever_node, const YamlNode *policy,
+                         const Source *source, uint32_t *ret_index)
+{
+    const YamlNode *node = policy && policy->kind == YAML_MAP ? yaml_get(policy, source->name) : policy;
+    CLEANUP_MEM char *name = mem_strdup(source->policy);
+    if (node) {
+        int r = yaml_read_text(loader->doc, node, "policy", 63, &name, loader->fault);
+        if (r)
+            return r;
+        if (!text_is_name(slice_of(name)))
+            return yaml_fault(loader->doc, node, loader->fault, "'policy: %.80s' is not the name of a policy",
+                              name);
+    }
+    if (!*name)
+        return yaml_fault(
+            loader->doc, retriever_node, loader->fault,
+            "the source %s has no policy of its own (%s%s), so this retriever needs the key 'policy': the "
+            "name of a file policy/NAME.yaml beside purser.yaml",
+            source->name, source->provider[0] ? "purser has none yet for the provider " : "no provider",
+            source->provider);
+    return want_policy(loader, node ? node : retriever_node, name, ret_index);
+}
+
+static int add_grant(Loader *loader, const YamlNode *retriever_node, const YamlNode *policy, int32_t source,
+                     Retriever *retriever)
+{
+    GrantRef grant = {.source = (uint32_t)source};
+    int r = choose_policy(loader, retriever_node, policy, &loader->config->source[source], &grant.policy);
+    if (!r)
+        MEM_PUSH(retriever->grant, retriever->n_grant, grant);
+    return r;
+}
+
+static bool has_grant(const Retriever *retriever, int32_t source)
+{
+    for (size_t i = 0; i < retriever->n_grant; i++)
+        if (retriever->grant[i].source == (uint32_t)source)
+            return true;
+    return false;
+}
+
+static int fault_no_source(Loader *loader, const YamlNode *node, const char *name)
+{
+    const char *word[CONFIG_MAX_SOURCES];
+    for (size_t i = 0; i < loader->config->n_source; i++)
+        word[i] = loader->config->source[i].name;
+    const char *nearest = yaml_nearest(name, word, loader->config->n_source);
+    return yaml_fault(loader->doc, node, loader->fault, "there is no source '%.80s'%s%s%s", name,
+                      nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+}
+
+static int grant_listed(Loader *loader, const YamlNode *retriever_node, const YamlNode *sources,
+                        const YamlNode *policy, Retriever *retriever)
+{
+    int r = yaml_want_list(loader->doc, sources, "sources", CONFIG_MAX_LIST, loader->fault);
+    for (size_t i = 0; !r && i < sources->n_child; i++) {
+        const YamlNode *item = sources->child[i];
+        int32_t source = item->kind == YAML_TEXT ? config_find_source(loader->config, item->text) : -1;
+        if (source < 0)
+            return fault_no_source(loader, item, item->text);
+        if (has_grant(retriever, source))
+            return yaml_fault(loader->doc, item, loader->fault, "the source %s is there twice", item->text);
+        r = add_grant(loader, retriever_node, policy, source, retriever);
+    }
+    return r;
+}
+
+/* Every source that `policy: {...}` names must be one that is granted. */
+static int check_policy_keys(Loader *loader, const YamlNode *policy, const Retriever *retriever)
+{
+    if (!policy)
+        return 0;
+    if (policy->kind != YAML_MAP && policy->kind != YAML_TEXT)
+        return yaml_fault(loader->doc, policy, loader->fault,
+                          "'policy' is the name of a policy, or a mapping from source to policy, but is %s",
+                          yaml_kind_text(policy));
+    for (size_t i = 0; i + 1 < policy->n_child && policy->kind == YAML_MAP; i += 2) {
+        const char *name = policy->child[i]->text;
+        int32_t source = config_find_source(loader->config, name);
+        if (source < 0)
+            return fault_no_source(loader, policy->child[i], name);
+        if (!has_grant(retriever, source))
+            return yaml_fault(loader->doc, policy->child[i], loader->fault,
+                              "this retriever does not use the source %s; add it to its 'sources'", name);
+    }
+    return 0;
+}
+
+int parse_grants(Loader *loader, const YamlNode *retriever_node, const YamlNode *sources,
+                 const YamlNode *policy, Retriever *retriever)
+{
+    int r = 0;
+    if (sources) {
+        r = grant_listed(loader, retriever_node, sources, policy, retriever);
+    } else {
+        for (size_t i = 0; !r && i < retriever->n_env; i++)
+            if (retriever->env[i].source >= 0 && !has_grant(retriever, retriever->env[i].source))
+                r = add_grant(loader, retriever_node, policy, retriever->env[i].source, retriever);
+        if (!r && retriever->n_grant == 0)
+            r = yaml_fault(
+                loader->doc, retriever_node, loader->fault,
+                "the retriever %s names no source; say 'sources: [%s]' ('sources: []' if it needs none)",
+                retriever->name, loader->config->n_source ? loader->config->source[0].name : "NAME");
+    }
+    return r ? r : check_policy_keys(loader, policy, retriever);
+}
+
+/* "host", "host:port", "[v6]:port", "v6" */
+static int split_host(Slice text, HostPort *ret_host)
+{
+    uint64_t port = 443;
+    Slice host = text;
+    const char *colon = memrchr(text.ptr, ':', text.len);
+    bool bracket = slice_starts(text, "[");
+    if (bracket) {
+        const char *end = memchr(text.ptr, ']', text.len);
+        if (!end)
+            return -EINVAL;
+        host = (Slice){text.ptr + 1, (size_t)(end - text.ptr) - 1};
+        colon = end + 1 < text.ptr + text.len ? end + 1 : NULL;
+        if (colon && *colon != ':')
+            return -EINVAL;
+    } else if (colon && memchr(text.ptr, ':', text.len) == colon) {
+        host.len = (size_t)(colon - text.ptr);
+    } else {
+        colon = NULL;
+    }
+    if (colon) {
+        Slice digits = {colon + 1, (size_t)(text.ptr + text.len - colon) - 1};
+        if (text_parse_u64(digits, 65535, &port) || port == 0)
+            return -EINVAL;
+    }
+    if (!text_is_host(host))
+        return -EINVAL;
+    *ret_host = (HostPort){mem_dup(host.ptr, host.len), (uint16_t)port};
+    return 0;
+}
+
+/* A source's host goes through the policy or not at all. */
+static const Source *source_at(const Config *config, const char *host)
+{
+    for (size_t i = 0; i < config->n_source; i++) {
+        const Source *source = &config->source[i];
+        const char *graphql = strstr(source->graphql_url, "://");
+        size_t len = strlen(host);
+        if (strcmp(source->api.host, host) == 0)
+            return source;
+        if (graphql && strncmp(graphql + 3, host, len) == 0 && strchr(":/", graphql[3 + len]))
+            return source;
+    }
+    return NULL;
+}
+
+int parse_egress(Loader *loader, const YamlNode *list, Retriever *retriever)
+{
+    if (!list)
+        return 0;
+    int r = yaml_want_list(loader->doc, list, "egress", CONFIG_MAX_LIST, loader->fault);
+    for (size_t i = 0; !r && i < list->n_child; i++) {
+        const YamlNode *item = list->child[i];
+        HostPort host;
+        if (item->kind != YAML_TEXT || split_host(slice_of(item->text), &host))
+            return yaml_fault(
+                loader->doc, item, loader->fault,
+                "'egress' lists hosts, as in files.example or files.example:8443 (lower case, no https://, "
+                "no wildcards)");
+        MEM_PUSH(retriever->egress, retriever->n_egress, host);
+        const Source *source = source_at(loader->config, host.host);
+        if (source)
+            return yaml_fault(
+                loader->doc, item, loader->fault,
+                "%s is the host of the source %s (line %u); it is reached with a lease and under a policy, "
+                "never as egress. Add %s to 'sources'",
+                host.host, source->name, source->line, source->name);
+    }
+    return r;
+}

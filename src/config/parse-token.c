@@ -1,0 +1,119 @@
+/* `token:` of a source and `credentialFrom:` of the sink: which secret in which store. See parse.h. No
+ * message repeats a value from here, since people paste tokens into the wrong place. */
+#include "config/parse.h"
+
+#include "base/mem.h"
+#include "base/text.h"
+
+#include <errno.h>
+
+typedef struct TokenText {
+    char *keyring, *file, *secret_name;
+    const YamlNode *kubernetes, *vault, *secret_value;
+} TokenText;
+
+typedef struct Place {
+    char *name, *key;
+} Place;
+
+static int read_place(const YamlDoc *doc, const YamlNode *node, const char *store, const char *name_key,
+                      StoreKind kind, TokenRef *token, Fault *fault)
+{
+    const YamlField field[] = {
+        {.key = name_key, .as = YAML_AS_TEXT, .offset = offsetof(Place, name), .most = 512, .required = true},
+        YAML_FIELD(Place, "key", YAML_AS_TEXT, key, .most = 253),
+    };
+    Place place = {0};
+    int r = node->kind == YAML_TEXT ? yaml_read_text(doc, node, store, 512, &place.name, fault)
+                                    : YAML_READ_MAP(doc, node, store, field, &place, fault);
+    if (!r) {
+        token->kind = kind;
+        put_text(&token->name, place.name);
+        put_text(&token->key, place.key                                        ? place.key
+                              : node->kind == YAML_TEXT && kind == STORE_VAULT ? ""
+                                                                               : "token");
+    }
+    mem_free(place.name);
+    mem_free(place.key);
+    return r;
+}
+
+static int refuse_value(Loader *loader, const YamlNode *node, const TokenText *text, const char *owner)
+{
+    return yaml_fault(
+        loader->doc, node, loader->fault,
+        "a token must not stand in a file; take 'secretValue' out (and the token out of the file's "
+        "history: replace it at the provider), then put it into the keyring: purser token set %s",
+        text->secret_name ? text->secret_name : owner);
+}
+
+static int set_keyring(Loader *loader, const YamlNode *node, const char *name, TokenRef *token)
+{
+    if (!text_is_name(slice_of(name)))
+        return yaml_fault(
+            loader->doc, node, loader->fault,
+            "a keyring entry's name is 1 to 63 of a-z, 0-9, '.', '_' and '-'; this names the entry "
+            "('purser token set NAME'), it is not the token");
+    token->kind = STORE_KEYRING;
+    put_text(&token->name, name);
+    return 0;
+}
+
+static int fill_token(Loader *loader, const YamlNode *node, const TokenText *text, const char *key,
+                      const char *owner, TokenRef *token)
+{
+    int n = !!text->keyring + !!text->file + !!text->secret_name + !!text->kubernetes + !!text->vault;
+    if (text->secret_value && !(text->secret_value->kind == YAML_NULL ||
+                                (text->secret_value->kind == YAML_TEXT && !text->secret_value->text[0])))
+        return refuse_value(loader, text->secret_value, text, owner);
+    if (n != 1)
+        return yaml_fault(
+            loader->doc, node, loader->fault,
+            "'%s' names %s: one of keyring, file, secretName, kubernetes and vault; for example "
+            "'%s: {keyring: %s}'",
+            key, n ? "more than one place" : "no place", key, owner);
+    if (text->keyring)
+        return set_keyring(loader, yaml_get(node, "keyring"), text->keyring, token);
+    if (text->kubernetes)
+        return read_place(loader->doc, text->kubernetes, "kubernetes", "secretName", STORE_KUBERNETES, token,
+                          loader->fault);
+    if (text->vault)
+        return read_place(loader->doc, text->vault, "vault", "path", STORE_VAULT, token, loader->fault);
+    if (text->secret_name) {
+        int r = set_keyring(loader, yaml_get(node, "secretName"), text->secret_name, token);
+        if (!r)
+            add_note(loader, "line %u: on one machine '%s: {secretName: %s}' is the keyring's entry %s.",
+                     node->line, key, text->secret_name, text->secret_name);
+        return r;
+    }
+    token->kind = STORE_FILE;
+    put_text(&token->name, text->file);
+    path_resolve(loader, &token->name);
+    return 0;
+}
+
+int parse_token(Loader *loader, const YamlNode *node, const char *key, const char *owner, TokenRef *token)
+{
+    static const YamlField field[] = {
+        YAML_FIELD(TokenText, "keyring", YAML_AS_TEXT, keyring, .most = 253),
+        YAML_FIELD(TokenText, "file", YAML_AS_TEXT, file),
+        YAML_FIELD(TokenText, "secretName", YAML_AS_TEXT, secret_name, .most = 253),
+        YAML_FIELD(TokenText, "secretValue", YAML_AS_NODE, secret_value),
+        YAML_FIELD(TokenText, "kubernetes", YAML_AS_NODE, kubernetes),
+        YAML_FIELD(TokenText, "vault", YAML_AS_NODE, vault),
+    };
+    if (node->kind == YAML_TEXT)
+        return yaml_fault(
+            loader->doc, node, loader->fault,
+            "'%s' says where the token is kept, as in '%s: {keyring: %s}'; a token itself must not stand in "
+            "a file: purser token set %s",
+            key, key, owner, owner);
+    TokenText text = {0};
+    int r = YAML_READ_MAP(loader->doc, node, key, field, &text, loader->fault);
+    if (!r)
+        r = fill_token(loader, node, &text, key, owner, token);
+    mem_free(text.keyring);
+    mem_free(text.file);
+    mem_free(text.secret_name);
+    return r;
+}

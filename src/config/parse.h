@@ -1,0 +1,48 @@
+/* The parts of the configuration's reader, one file each. Only src/config uses this. Each function returns 0,
+ * or -EINVAL with a sentence that names the place. */
+#pragma once
+
+#include "config/config.h"
+#include "yaml/field.h"
+
+typedef struct Loader {
+    const ConfigPaths *paths;
+    const YamlDoc *doc;
+    Config *config;
+    char *schedule; /* top-level defaults; "" for none */
+    char *time_zone;
+    Fault *fault;
+} Loader;
+
+/* parse-source.c */
+int parse_sources(Loader *loader, const YamlNode *list) MUST_USE;
+/* parse-retriever.c */
+int parse_retrievers(Loader *loader, const YamlNode *list) MUST_USE;
+int check_schedule(Loader *loader, const YamlNode *node, char *schedule) MUST_USE;
+int check_time_zone(Loader *loader, const YamlNode *node, const char *time_zone) MUST_USE;
+/* parse-env.c: before parse_grants, since a Secret that `env` names is a source that the retriever may use */
+int parse_env(Loader *loader, const YamlNode *list, const YamlNode *sources, Retriever *retriever) MUST_USE;
+int check_env_name(Loader *loader, const YamlNode *node, const char *name) MUST_USE;
+/* parse-grant.c */
+int parse_grants(Loader *loader, const YamlNode *retriever_node, const YamlNode *sources,
+                 const YamlNode *policy, Retriever *retriever) MUST_USE;
+int parse_egress(Loader *loader, const YamlNode *list, Retriever *retriever) MUST_USE;
+/* parse-token.c: `token:` of a source, `credentialFrom:` of the sink */
+int parse_token(Loader *loader, const YamlNode *node, const char *key, const char *owner,
+                TokenRef *token) MUST_USE;
+/* parse-auth.c; doc: of purser.yaml, or a provider's */
+int parse_auth(const YamlDoc *doc, const YamlNode *node, Auth *auth, Fault *fault) MUST_USE;
+/* parse-rest.c; NULL nodes leave the defaults */
+int parse_sink(Loader *loader, const YamlNode *node) MUST_USE;
+int parse_site(Loader *loader, const YamlNode *node) MUST_USE;
+int parse_retain(Loader *loader, const YamlNode *node) MUST_USE;
+int parse_keyring(Loader *loader, const YamlNode *node) MUST_USE;
+int parse_sandbox(Loader *loader, const YamlNode *node) MUST_USE;
+/* dsn.c: whether a libpq connection string holds a password */
+bool dsn_has_password(const char *dsn);
+/* parse-path.c: a relative path becomes absolute, against the folder of purser.yaml */
+void path_resolve(const Loader *loader, char **path);
+/* paths-note: a sentence for config->note */
+void add_note(Loader *loader, const char *fmt, ...) FORMAT(2, 3);
+/* Replaces what is there, "" included. */
+void put_text(char **at, const char *text);

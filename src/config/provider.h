@@ -1,0 +1,9 @@
+/* A provider's data file, policy/provider/NAME.yaml. Supervisor only. */
+#pragma once
+
+#include "config/config.h"
+
+/* -EINVAL with a sentence; -ENOENT: there is no such provider, and the sentence lists those that there are.
+ */
+int provider_load(const char *policy_dir, const char *name, Provider **ret_provider, Fault *fault) MUST_USE;
+Provider *provider_free(Provider *provider); /* takes NULL, returns NULL */
