@@ -1,0 +1,195 @@
+/* purser check: configuration, policies, tokens, database; everything that can be known before anything runs.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "purser/clerk-link.h"
+#include "purser/select.h"
+#include "purser/session.h"
+
+#include <stdio.h>
+
+typedef struct Finding {
+    const char *what; /* "configuration", "policy", "token", "database", "way out" */
+    char *name;
+    bool sound;
+    char *sentence;
+} Finding;
+
+typedef struct Check {
+    Session *session;
+    const Selection *selection;
+    Finding *finding;
+    size_t n;
+    int status; /* of the first thing that is not sound */
+} Check;
+
+static void found(Check *check, const char *what, const char *name, int status, const char *sentence)
+{
+    Finding finding = {what, mem_strdup(name), status == EXIT_OK, mem_strdup(sentence)};
+    MEM_PUSH(check->finding, check->n, finding);
+    if (check->status == EXIT_OK)
+        check->status = status;
+}
+
+static void check_configuration(Check *check)
+{
+    const Config *config = check->session->config;
+    char sentence[160];
+    snprintf(sentence, sizeof(sentence), "%zu sources, %zu retrievers", config->n_source,
+             config->n_retriever);
+    found(check, "configuration", config->path, EXIT_OK, sentence);
+    for (size_t i = 0; i < config->n_note; i++)
+        found(check, "note", "", EXIT_OK, config->note[i]);
+    for (size_t i = 0; i < config->n_policy; i++) {
+        Fault fault = {0};
+        snprintf(sentence, sizeof(sentence), "%zu rules, %zu tests pass", config->policy[i]->n_rule,
+                 config->policy[i]->n_test);
+        int r = policy_run_tests(config->policy[i], &fault);
+        found(check, "policy", config->policy[i]->name, r ? EXIT_CONFIG : EXIT_OK, r ? fault.text : sentence);
+    }
+}
+
+static bool goes_direct(const Site *site, const char *host)
+{
+    for (size_t i = 0; i < site->n_no_proxy; i++) {
+        const char *entry = site->no_proxy[i];
+        if (*entry == '.')
+            entry++;
+        size_t n = strlen(entry), len = strlen(host);
+        if (strcmp(host, entry) == 0 ||
+            (len > n && host[len - n - 1] == '.' && strcmp(host + len - n, entry) == 0))
+            return true;
+    }
+    return false;
+}
+
+static void check_ways_out(Check *check)
+{
+    const Config *config = check->session->config;
+    for (size_t i = 0; i < config->n_source; i++) {
+        const Source *source = &config->source[i];
+        if (!check->selection->source[i])
+            continue;
+        CLEANUP_MEM char *way = *source->connect_to ? mem_printf("%s:%u, dialled at %s", source->api.host,
+                                                                 source->api.port, source->connect_to)
+                                : *config->site.proxy && !goes_direct(&config->site, source->api.host)
+                                    ? mem_printf("%s:%u through the proxy %s", source->api.host,
+                                                 source->api.port, config->site.proxy)
+                                    : mem_printf("%s:%u, directly", source->api.host, source->api.port);
+        found(check, "way out", source->name, EXIT_OK, way);
+    }
+}
+
+static void check_tokens(Check *check, const KeeperLink *keeper)
+{
+    const Config *config = check->session->config;
+    for (size_t i = 0; i < config->n_source; i++)
+        if (check->selection->source[i])
+            found(check, "token", config->source[i].name, keeper->found[i] ? EXIT_OK : EXIT_TOKEN,
+                  keeper->found[i] ? "found, and may be sent to this source's host" : keeper->sentence[i]);
+}
+
+static void check_sink(Check *check, KeeperLink *keeper)
+{
+    const Config *config = check->session->config;
+    const char *name = config->sink.kind == SINK_SQLITE ? config->sink.path : "PostgreSQL";
+    Role clerk = ROLE_NONE;
+    Fault fault = {0};
+    if (config->sink.kind == SINK_SQLITE && access(config->sink.path, F_OK) < 0 && config->sink.migrate) {
+        found(check, "database", name, EXIT_OK, "is not there yet; the first run makes it");
+        return;
+    }
+    int r = clerk_start(config, &check->session->paths, keeper, &clerk, &fault);
+    if (!r)
+        r = clerk_command(&clerk, IPC_CLERK_CHECK, NULL, NULL, 0, 30000, NULL, NULL, &fault);
+    role_stop(&clerk, 1000);
+    found(check, "database", name, r ? EXIT_SINK : EXIT_OK,
+          r ? fault.text : "can be reached, and its schema fits");
+}
+
+static int print_findings_json(const Check *check)
+{
+    CLEANUP_BUF Buf text = BUF_INIT(8u << 20);
+    JsonWriter json = JSON_WRITER(&text);
+    json_object_begin(&json, NULL);
+    json_bool(&json, "sound", check->status == EXIT_OK);
+    json_array_begin(&json, "findings");
+    for (size_t i = 0; i < check->n; i++) {
+        json_object_begin(&json, NULL);
+        json_text(&json, "what", check->finding[i].what);
+        json_text(&json, "name", check->finding[i].name);
+        json_bool(&json, "sound", check->finding[i].sound);
+        json_text(&json, "message", check->finding[i].sentence);
+        json_object_end(&json);
+    }
+    json_array_end(&json);
+    json_object_end(&json);
+    return print_json(&json);
+}
+
+static void print_findings(const Check *check)
+{
+    for (size_t i = 0; i < check->n; i++) {
+        const Finding *finding = &check->finding[i];
+        printf("%-5s %-14s %s%s%s\n", finding->sound ? "ok" : "FAULT", finding->what, finding->name,
+               *finding->name ? ": " : "", finding->sentence);
+    }
+    printf("%s\n", check->status == EXIT_OK ? "Everything that can be known before a run is sound."
+                                            : "Mend what is marked FAULT; nothing was started.");
+}
+
+static int run(const Invocation *invocation)
+{
+    Session session;
+    Selection selection;
+    KeeperLink keeper = KEEPER_NONE;
+    Fault fault = {0};
+    int status = session_open(command_option(&command_check, invocation, "file"), &session);
+    if (status >= 0)
+        return status;
+    if ((status = select_retrievers(session.config, invocation, &selection)) >= 0) {
+        session_close(&session);
+        return status;
+    }
+    Check check = {.session = &session, .selection = &selection};
+    check_configuration(&check);
+    check_ways_out(&check);
+    int r = state_lock(&session.state, &fault);
+    if (!r)
+        r = keeper_start(session.config, &session.paths, &session.state, selection.source, &keeper, &fault);
+    if (r) {
+        found(&check, "keeper", "", EXIT_TOKEN, fault.text);
+    } else {
+        check_tokens(&check, &keeper);
+        check_sink(&check, &keeper);
+    }
+    keeper_stop(&keeper);
+    status = check.status;
+    if (command_option(&command_check, invocation, "json"))
+        status = print_findings_json(&check) ? EXIT_FAILED : status;
+    else
+        print_findings(&check);
+    for (size_t i = 0; i < check.n; i++) {
+        mem_free(check.finding[i].name);
+        mem_free(check.finding[i].sentence);
+    }
+    mem_free(check.finding);
+    select_done(&selection);
+    session_close(&session);
+    return status;
+}
+
+const Command command_check = {
+    .name = "check",
+    .arguments = "[RETRIEVER...]",
+    .summary = "Check configuration, policies, tokens and database before anything runs",
+    .help = "Opens each token's store and the database, runs each policy's tests, and starts no script.\n\n"
+            "Examples:\n"
+            "  purser check\n"
+            "  purser check --json | jq '.findings[] | select(.sound | not)'\n",
+    .option = {{"file", 'f', "PATH", "the configuration (default: ./purser.yaml, /etc/purser/purser.yaml)"},
+               {"json", 0, NULL, "print as JSON"}},
+    .max_arguments = -1,
+    .run = run,
+};

@@ -1,0 +1,142 @@
+/* The supervisor's side of a run's gate. See gate-link.h. */
+#include "purser/gate-link.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "purser/netns.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define SETUP_TIMEOUT_MS 15000
+
+typedef struct Sockets {
+    int tcp, http, runner, keeper_gate_end, keeper_end, results_gate_end, roots;
+    uint16_t port;
+} Sockets;
+
+static void sockets_close(Sockets *sockets)
+{
+    int *const all[] = {&sockets->tcp,        &sockets->http,
+                        &sockets->runner,     &sockets->keeper_gate_end,
+                        &sockets->keeper_end, &sockets->results_gate_end,
+                        &sockets->roots};
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        fd_close(all[i]);
+}
+
+static int open_sockets(Run *run, Sockets *sockets, Fault *fault)
+{
+    Supervisor *supervisor = run->supervisor;
+    int pair[2];
+    int r = netns_listen(supervisor->isolated, &sockets->tcp, &sockets->port, &run->ns_fd, fault);
+    if (r && supervisor->isolated) {
+        /* Without namespaces the runner's own limit (Landlock) is what is left; doctor says so. */
+        log_warning("%s Runs are kept to their gate by Landlock alone.", fault->text);
+        supervisor->isolated = false;
+        r = netns_listen(false, &sockets->tcp, &sockets->port, &run->ns_fd, fault);
+    }
+    if (!r)
+        r = run_folder_listen(supervisor->state, &run->folder, supervisor->next_socket++, &run->user,
+                              &sockets->http, &sockets->runner, fault);
+    if (!r)
+        r = open_public_roots(supervisor->config, &sockets->roots, fault);
+    if (!r && !(r = ipc_pair(true, pair))) {
+        sockets->keeper_gate_end = pair[0];
+        sockets->keeper_end = pair[1];
+    }
+    if (!r && !(r = ipc_pair(true, pair))) {
+        sockets->results_gate_end = pair[0];
+        run->results_fd = pair[1];
+    }
+    return r;
+}
+
+static int open_at_keeper(Run *run, int keeper_end, Fault *fault)
+{
+    const Retriever *retriever = run->retriever;
+    KeeperRun message = {.run = run->id, .retriever = retriever->name, .time_limit = retriever->time_limit};
+    if (!run->collect) {
+        message.grant = retriever->grant, message.n_grant = retriever->n_grant;
+        message.egress = retriever->egress, message.n_egress = retriever->n_egress;
+    }
+    int r = keeper_run_open(&run->supervisor->keeper, &message, keeper_end, fault);
+    run->keeper_open = r == 0;
+    return r;
+}
+
+static int send_setup(Run *run, const Sockets *sockets, Fault *fault)
+{
+    static unsigned char bytes[IPC_MAX_PAYLOAD];
+    char since[CLOCK_TEXT], until[CLOCK_TEXT], socket_path[128];
+    const Retriever *retriever = run->retriever;
+    WireWriter wire = WIRE_WRITER(bytes);
+    snprintf(socket_path, sizeof(socket_path), "%s/http", run->folder.sockets);
+    GateSetup setup = {.run = run->id,
+                       .retriever = retriever->name,
+                       .uid = run->user.uid,
+                       .port = sockets->port,
+                       .socket_path = socket_path,
+                       .since = clock_format(since, run->report.since),
+                       .until = clock_format(until, run->report.until),
+                       .time_limit = retriever->time_limit,
+                       .grace = retriever->grace,
+                       .output_bytes = retriever->output_bytes,
+                       .output_files = retriever->output_files,
+                       .sandbox_optional = run->supervisor->config->sandbox_optional};
+    gate_setup_put(&setup, &wire);
+    const int fd[6] = {
+        sockets->tcp,  sockets->http, sockets->runner, sockets->keeper_gate_end, sockets->results_gate_end,
+        sockets->roots};
+    return role_send_wire(&run->gate, IPC_GATE_SETUP, &wire, fd, COUNT_OF(fd), fault);
+}
+
+static int send_rules(Run *run, Fault *fault)
+{
+    static unsigned char bytes[IPC_MAX_PAYLOAD];
+    const Config *config = run->supervisor->config;
+    const Retriever *retriever = run->retriever;
+    int r = 0;
+    for (size_t i = 0; !r && !run->collect && i < retriever->n_grant; i++) {
+        WireWriter wire = WIRE_WRITER(bytes);
+        uint32_t index = retriever->grant[i].source;
+        gate_source_put(&(GateSource){.index = index, .source = config->source[index]}, &wire);
+        r = role_send_wire(&run->gate, IPC_GATE_SOURCE, &wire, NULL, 0, fault);
+    }
+    for (size_t i = 0; !r && !run->collect && i < retriever->n_egress; i++) {
+        WireWriter wire = WIRE_WRITER(bytes);
+        host_port_put(&retriever->egress[i], &wire);
+        r = role_send_wire(&run->gate, IPC_GATE_EGRESS, &wire, NULL, 0, fault);
+    }
+    for (size_t i = 0; !r && !run->collect && i < retriever->n_env; i++) {
+        WireWriter wire = WIRE_WRITER(bytes);
+        const EnvEntry *entry = &retriever->env[i];
+        run_env_put(&(RunEnv){slice_of(entry->name), slice_of(entry->value), entry->source}, &wire);
+        r = role_send_wire(&run->gate, IPC_GATE_ENV, &wire, NULL, 0, fault);
+    }
+    return r ? r : role_send(&run->gate, IPC_GATE_START, SLICE_LITERAL(""), NULL, 0, fault);
+}
+
+int gate_start(Run *run, Fault *fault)
+{
+    static unsigned char room[IPC_MAX_RECORD];
+    Sockets sockets = {-1, -1, -1, -1, -1, -1, -1, 0};
+    IpcRecord record;
+    int r = open_sockets(run, &sockets, fault);
+    if (!r)
+        r = open_at_keeper(run, sockets.keeper_end, fault);
+    if (!r)
+        r = role_start(run->supervisor->paths->libexec, IPC_GATE, user_of_role(USER_GATE), &run->gate, fault);
+    if (!r)
+        r = send_setup(run, &sockets, fault);
+    sockets_close(&sockets);
+    if (!r)
+        r = send_rules(run, fault);
+    if (!r)
+        r = role_receive(&run->gate, SETUP_TIMEOUT_MS, room, &record, fault);
+    if (!r && record.type != IPC_GATE_READY)
+        r = fault_set(fault, -EPROTO, "The gate said something unexpected (record %u).", record.type);
+    if (!r)
+        run->gate.peer.stage = IPC_OPEN;
+    return r;
+}

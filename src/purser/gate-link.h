@@ -1,0 +1,9 @@
+/* The supervisor's side of a run's gate: starting it with the run's sockets and sources. */
+#pragma once
+
+#include "ipc/gate.h"
+#include "purser/run.h"
+
+/* Makes sockets and channels, opens the run at the keeper, starts the gate and waits until it is locked in.
+ * Fills in run->gate, ->ns_fd, ->results_fd, ->keeper_open. */
+int gate_start(Run *run, Fault *fault) MUST_USE;

@@ -1,0 +1,228 @@
+/* The supervisor's side of the keeper. See keeper-link.h. */
+#include "purser/keeper-link.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+#define SETUP_TIMEOUT_MS 60000
+
+int open_public_roots(const Config *config, int *ret_fd, Fault *fault)
+{
+    static const char *const usual[] = {"/etc/ssl/certs/ca-certificates.crt",
+                                        "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"};
+    const char *path = config->site.ca_file;
+    int fd = -1;
+    if (*path)
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+    for (size_t i = 0; !*path && fd < 0 && i < COUNT_OF(usual); i++)
+        fd = open(usual[i], O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && *path)
+        return fault_set(fault, -errno, "Cannot read site.caFile %s: %s.", path, strerror(errno));
+    if (fd < 0)
+        return fault_set(fault, -ENOENT,
+                         "There is no bundle of public CA certificates on this machine; install the "
+                         "package ca-certificates, or say `site: {caFile: ...}`.");
+    *ret_fd = fd;
+    return 0;
+}
+
+/* The passphrase comes from a process of its own, which asks on the terminal, over a pipe that only the
+ * keeper reads. */
+static int ask_passphrase(const Paths *paths, const char *keyring, int *ret_fd, Fault *fault)
+{
+    char program[1200];
+    int pipe_fd[2];
+    snprintf(program, sizeof(program), "%s/purser-token", paths->libexec);
+    if (pipe2(pipe_fd, O_CLOEXEC) < 0)
+        return fault_set(fault, -errno, "Cannot make a pipe: %s.", strerror(errno));
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(pipe_fd[1], 3);
+        execl(program, "purser-token", "ask-passphrase", "--path", keyring, (char *)NULL);
+        _exit(127);
+    }
+    fd_close(&pipe_fd[1]);
+    int status = -1;
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (status != 0) {
+        fd_close(&pipe_fd[0]);
+        return fault_set(fault, -EACCES, "The keyring's passphrase was not given.");
+    }
+    *ret_fd = pipe_fd[0];
+    return 0;
+}
+
+/* The keyring's key: a passphrase, systemd's credential, or the key file. *ret_fd stays -1 when there is none
+ * yet. */
+static int open_key(const Config *config, const Paths *paths, bool *ret_passphrase, int *ret_fd, Fault *fault)
+{
+    const char *credentials = getenv("CREDENTIALS_DIRECTORY");
+    *ret_passphrase = config->keyring.passphrase;
+    if (config->keyring.passphrase)
+        return ask_passphrase(paths, config->keyring.path, ret_fd, fault);
+    if (credentials) {
+        CLEANUP_MEM char *path = mem_printf("%s/purser-keyring-key", credentials);
+        *ret_fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    }
+    if (*ret_fd < 0)
+        *ret_fd = open(config->keyring.key_file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    return *ret_fd < 0 && errno != ENOENT ? fault_set(fault, -errno, "Cannot read the keyring's key %s: %s.",
+                                                      config->keyring.key_file, strerror(errno))
+                                          : 0;
+}
+
+static bool needs_keyring(const Config *config, const bool *used)
+{
+    for (size_t i = 0; i < config->n_source; i++)
+        if (used[i] && config->source[i].token.kind == STORE_KEYRING)
+            return true;
+    return config->sink.credential.kind == STORE_KEYRING;
+}
+
+static int send_setup(const Config *config, const Paths *paths, State *state, const bool *used,
+                      KeeperLink *keeper, Fault *fault)
+{
+    static unsigned char bytes[IPC_MAX_PAYLOAD];
+    WireWriter wire = WIRE_WRITER(bytes);
+    CLEANUP_FD int audit = -1, roots = -1, keyring = -1, key = -1;
+    KeeperSetup setup = {.sandbox_optional = config->sandbox_optional,
+                         .keyring_path = config->keyring.path,
+                         .proxy = config->site.proxy,
+                         .no_proxy = config->site.no_proxy,
+                         .n_no_proxy = config->site.n_no_proxy};
+    audit =
+        openat(state->fd, "audit/audit.ndjson", O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (audit < 0)
+        return fault_set(fault, -errno, "Cannot open the audit %s/audit/audit.ndjson: %s.", state->path,
+                         strerror(errno));
+    int r = open_public_roots(config, &roots, fault);
+    if (r)
+        return r;
+    if (needs_keyring(config, used) &&
+        (keyring = open(config->keyring.path, O_RDONLY | O_CLOEXEC | O_NOCTTY)) >= 0 &&
+        (r = open_key(config, paths, &setup.key_is_passphrase, &key, fault)))
+        return r;
+    int fd[4] = {audit, roots};
+    size_t n_fd = 2;
+    if ((setup.has_keyring = keyring >= 0))
+        fd[n_fd++] = keyring;
+    if ((setup.has_key = key >= 0))
+        fd[n_fd++] = key;
+    keeper_setup_put(&setup, &wire);
+    return role_send_wire(&keeper->role, IPC_KEEPER_SETUP, &wire, fd, n_fd, fault);
+}
+
+static int send_source(const Source *source, bool used, KeeperLink *keeper, Fault *fault)
+{
+    static unsigned char bytes[IPC_MAX_PAYLOAD];
+    WireWriter wire = WIRE_WRITER(bytes);
+    KeeperSource message = {.source = *source, .used = used};
+    CLEANUP_FD int ca = -1, token = -1;
+    int fd[2];
+    size_t n_fd = 0;
+    if (*source->ca_file && used) {
+        if ((ca = open(source->ca_file, O_RDONLY | O_CLOEXEC)) < 0)
+            return fault_set(fault, -errno, "Cannot read caFile %s of source %s: %s.", source->ca_file,
+                             source->name, strerror(errno));
+        message.has_ca = true;
+        fd[n_fd++] = ca;
+    }
+    if (source->token.kind == STORE_FILE && used &&
+        (token = open(source->token.name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)) >= 0) {
+        message.has_token_file = true;
+        fd[n_fd++] = token;
+    }
+    keeper_source_put(&message, &wire);
+    return role_send_wire(&keeper->role, IPC_KEEPER_SOURCE, &wire, fd, n_fd, fault);
+}
+
+static int await_ready(KeeperLink *keeper, Fault *fault)
+{
+    static unsigned char room[IPC_MAX_RECORD];
+    for (;;) {
+        IpcRecord record;
+        KeeperToken token;
+        int r = role_receive(&keeper->role, SETUP_TIMEOUT_MS, room, &record, fault);
+        if (r)
+            return r;
+        if (record.type == IPC_KEEPER_READY) {
+            keeper->role.peer.stage = IPC_OPEN;
+            return 0;
+        }
+        WireReader wire = WIRE_READER(record.payload.ptr, record.payload.len);
+        if (record.type != IPC_KEEPER_TOKEN || keeper_token_get(&wire, &token) ||
+            token.source >= keeper->n_source)
+            return fault_set(fault, -EPROTO, "The keeper said something unexpected (record %u).",
+                             record.type);
+        keeper->found[token.source] = token.found;
+        mem_free(keeper->sentence[token.source]);
+        keeper->sentence[token.source] = mem_strdup(token.sentence);
+    }
+}
+
+int keeper_start(const Config *config, const Paths *paths, State *state, const bool *used,
+                 KeeperLink *ret_keeper, Fault *fault)
+{
+    static unsigned char bytes[IPC_MAX_PAYLOAD];
+    KeeperLink keeper = KEEPER_NONE;
+    int r = role_start(paths->libexec, IPC_KEEPER, user_of_role(USER_KEEPER), &keeper.role, fault);
+    if (r)
+        return r;
+    keeper.n_source = config->n_source;
+    keeper.found = MEM_NEW_ARRAY(bool, config->n_source);
+    keeper.sentence = MEM_NEW_ARRAY(char *, config->n_source);
+    for (size_t i = 0; i < config->n_source; i++)
+        keeper.sentence[i] = mem_strdup("");
+    r = send_setup(config, paths, state, used, &keeper, fault);
+    for (size_t i = 0; !r && i < config->n_source; i++)
+        r = send_source(&config->source[i], used[i], &keeper, fault);
+    for (size_t i = 0; !r && i < config->n_policy; i++) {
+        WireWriter wire = WIRE_WRITER(bytes);
+        policy_put(config->policy[i], &wire);
+        r = role_send_wire(&keeper.role, IPC_KEEPER_POLICY, &wire, NULL, 0, fault);
+    }
+    if (!r)
+        r = role_send(&keeper.role, IPC_KEEPER_START, SLICE_LITERAL(""), NULL, 0, fault);
+    if (!r)
+        r = await_ready(&keeper, fault);
+    if (r) {
+        keeper_stop(&keeper);
+        return r;
+    }
+    *ret_keeper = keeper;
+    return 0;
+}
+
+void keeper_stop(KeeperLink *keeper)
+{
+    role_stop(&keeper->role, 3000);
+    mem_free(keeper->found);
+    mem_free_strings(keeper->sentence, keeper->n_source);
+    *keeper = KEEPER_NONE;
+}
+
+int keeper_run_open(KeeperLink *keeper, const KeeperRun *run, int gate_fd, Fault *fault)
+{
+    static unsigned char bytes[IPC_MAX_PAYLOAD];
+    WireWriter wire = WIRE_WRITER(bytes);
+    keeper_run_put(run, &wire);
+    return role_send_wire(&keeper->role, IPC_KEEPER_RUN_OPEN, &wire, &gate_fd, 1, fault);
+}
+
+int keeper_run_close(KeeperLink *keeper, const char *run, Fault *fault)
+{
+    return role_send(&keeper->role, IPC_KEEPER_RUN_CLOSE, slice_of(run), NULL, 0, fault);
+}
+
+int keeper_send_credential(KeeperLink *keeper, const TokenRef *ref, int clerk_fd, Fault *fault)
+{
+    static unsigned char bytes[IPC_MAX_PAYLOAD];
+    WireWriter wire = WIRE_WRITER(bytes);
+    token_ref_put(ref, &wire);
+    return role_send_wire(&keeper->role, IPC_KEEPER_CREDENTIAL, &wire, &clerk_fd, 1, fault);
+}

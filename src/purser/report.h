@@ -1,0 +1,51 @@
+/* What is known of a run when it has ended: kept as run.json in its folder, shown by `purser run` and `purser
+ * status`. */
+#pragma once
+
+#include "base/json.h"
+#include "ipc/keeper.h"
+#include "ipc/run.h"
+
+typedef enum RunStatus {
+    RUN_IS_RUNNING, /* or purser died while it was */
+    RUN_OK,
+    RUN_FAILED, /* the script's exit status is not 0, or a signal ended it */
+    RUN_TIMED_OUT,
+    RUN_NOT_PREPARED, /* its environment could not be built */
+    RUN_NOT_STARTED,  /* a fault of purser's, or of the machine: before the script */
+    RUN_NOT_LOADED,   /* the script is done, its outputs are kept and will be loaded later */
+} RunStatus;
+
+typedef struct RunReport {
+    char id[64];
+    char retriever[64];
+    RunStatus status;
+    char sentence[768];
+    int64_t started, ended; /* wall us */
+    int64_t since, until;   /* the window */
+    int32_t exit_status, signal;
+    uint64_t rows, unchanged, dead;
+    uint32_t files;
+    bool output_kept; /* to be collected */
+    bool advance;     /* the script succeeded: loading moves the stream on */
+    RunSource *source;
+    char **source_name;
+    size_t n_source;
+    RunRefusal *refusal;
+    size_t n_refusal;
+} RunReport;
+
+const char *run_status_text(RunStatus status); /* "ok", "failed", "timed-out", ... */
+
+void run_report_json(const RunReport *report, JsonWriter *json, const char *key);
+int run_report_write(const RunReport *report, int folder_fd) MUST_USE; /* run.json */
+int run_report_read(int folder_fd, RunReport *ret_report) MUST_USE; /* -EINVAL when it cannot be understood */
+void run_report_done(RunReport *report);
+
+/* The reports of STATE/runs, newest first, at most `most`; `retriever` NULL: of all. */
+int run_report_list(int runs_fd, const char *retriever, size_t most, RunReport **ret_list,
+                    size_t *ret_n) MUST_USE;
+
+/* Tables for a person on standard output. */
+void run_report_print_table(const RunReport *list, size_t n);
+void run_report_print_refusals(const RunReport *list, size_t n);

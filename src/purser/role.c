@@ -1,0 +1,156 @@
+/* Starting roles and talking to them at set-up. See role.h. */
+#include "purser/role.h"
+
+#include "base/clock.h"
+#include "base/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+static const char *role_name(IpcRole which)
+{
+    switch (which) {
+    case IPC_GATE:
+        return "purser-gate";
+    case IPC_KEEPER:
+        return "purser-keeper";
+    case IPC_CLERK:
+        return "purser-clerk";
+    default:
+        return "purser-exec";
+    }
+}
+
+static NORETURN void become_role(int exe, const char *name, int control, const UserId *user)
+{
+    static char *const environment[] = {"LANG=C.UTF-8", "PATH=/usr/bin:/bin", "TZ=UTC", NULL};
+    char *const argv[] = {(char *)name, NULL};
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    /* Both move above everything first, so that neither is overwritten by the other's place. */
+    control = fcntl(control, F_DUPFD_CLOEXEC, 64);
+    exe = fcntl(exe, F_DUPFD_CLOEXEC, 64);
+    if (null < 0 || control < 0 || exe < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ||
+        dup2(control, IPC_CONTROL_FD) < 0)
+        _exit(126);
+    setsid(); /* a terminal's Ctrl-C goes to the supervisor alone, which ends things in order */
+    if (user_become(user))
+        _exit(126);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    execveat(exe, "", argv, environment, AT_EMPTY_PATH);
+    _exit(127);
+}
+
+int role_start(const char *libexec, IpcRole which, UserId user, Role *ret_role, Fault *fault)
+{
+    char path[1200];
+    const char *name = role_name(which);
+    snprintf(path, sizeof(path), "%s/%s", libexec, name);
+    CLEANUP_FD int exe = open(path, O_PATH | O_CLOEXEC);
+    if (exe < 0)
+        return fault_set(fault, -errno, "Cannot start %s: %s; purser is not installed whole.", path,
+                         strerror(errno));
+    int pair[2];
+    int r = ipc_pair(true, pair);
+    if (r)
+        return fault_set(fault, r, "Cannot make a socket pair: %s.", strerror(-r));
+    pid_t pid = fork();
+    if (pid == 0)
+        become_role(exe, name, pair[1], &user);
+    r = pid < 0 ? -errno : 0;
+    fd_close(&pair[1]);
+    if (r) {
+        fd_close(&pair[0]);
+        return fault_set(fault, r, "Cannot start %s: %s.", name, strerror(-r));
+    }
+    *ret_role = (Role){name, pid, {pair[0], IPC_SUPERVISOR, which, IPC_SETUP}};
+    return 0;
+}
+
+/* 0 when the descriptor has become ready. */
+static int wait_for(int fd, short events, int timeout_ms)
+{
+    struct pollfd one = {.fd = fd, .events = events};
+    int64_t until = clock_mono() + (int64_t)timeout_ms * 1000;
+    for (;;) {
+        int64_t left = (until - clock_mono()) / 1000;
+        int n = poll(&one, 1, left < 0 ? 0 : (int)left);
+        if (n < 0 && errno == EINTR)
+            continue;
+        return n < 0 ? -errno : n == 0 ? -ETIMEDOUT : 0;
+    }
+}
+
+int role_send(Role *role, uint16_t type, Slice payload, const int *fd, size_t n_fd, Fault *fault)
+{
+    int r;
+    while ((r = ipc_send(&role->peer, type, payload, fd, n_fd)) == -EAGAIN)
+        if ((r = wait_for(role->peer.fd, POLLOUT, 10000)))
+            break;
+    if (r)
+        return fault_set(fault, r, "Cannot tell %s (record %u): %s.", role->name, type, strerror(-r));
+    return 0;
+}
+
+int role_send_wire(Role *role, uint16_t type, const WireWriter *wire, const int *fd, size_t n_fd,
+                   Fault *fault)
+{
+    if (wire->failed)
+        return fault_set(
+            fault, -EMSGSIZE,
+            "A part of the configuration (record %u for %s) is longer than 64 kB; shorten its lists.", type,
+            role->name);
+    return role_send(role, type, (Slice){(const char *)wire->data, wire->len}, fd, n_fd, fault);
+}
+
+int role_receive(Role *role, int timeout_ms, void *room, IpcRecord *ret_record, Fault *fault)
+{
+    int r;
+    while ((r = ipc_recv(&role->peer, room, ret_record)) == -EAGAIN)
+        if ((r = wait_for(role->peer.fd, POLLIN, timeout_ms)))
+            break;
+    if (r == -ETIMEDOUT)
+        return fault_set(fault, r, "%s did not answer within %d s.", role->name, timeout_ms / 1000);
+    if (r == -ECONNRESET)
+        return fault_set(fault, r, "%s ended unexpectedly; its own lines above say why.", role->name);
+    if (r)
+        return fault_set(fault, r, "%s: %s.", role->name, strerror(-r));
+    if (ret_record->type == IPC_FAULT)
+        return fault_set(fault, -EIO, "%.*s", (int)ret_record->payload.len, ret_record->payload.ptr);
+    return 0;
+}
+
+int role_stop(Role *role, int grace_ms)
+{
+    int status = -1;
+    fd_close(&role->peer.fd);
+    if (role->pid <= 0)
+        return -1;
+    for (int waited = 0;; waited += 2) {
+        pid_t pid = waitpid(role->pid, &status, WNOHANG);
+        if (pid == role->pid || (pid < 0 && errno != EINTR))
+            break;
+        if (waited >= grace_ms)
+            kill(role->pid, SIGKILL);
+        usleep(2000);
+    }
+    role->pid = 0;
+    return status;
+}
+
+const char *role_end_text(int wait_status, char out[static 96])
+{
+    if (WIFSIGNALED(wait_status))
+        snprintf(out, 96, "was killed by signal %d%s", WTERMSIG(wait_status),
+                 WTERMSIG(wait_status) == SIGSYS ? " (a system call that its sandbox forbids)" : "");
+    else
+        snprintf(out, 96, "ended with status %d", WEXITSTATUS(wait_status));
+    return out;
+}

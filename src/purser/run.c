@@ -1,0 +1,551 @@
+/* One run, from its preparation to its rows in the sink. See run.h. */
+#include "purser/run.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "purser/gate-link.h"
+#include "purser/runner-link.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define LOAD_ATTEMPTS 3
+#define ENDING_TIME_S 20 /* for a runner whose results are loaded, and for the keeper's report */
+
+static void advance(Run *run);
+
+/* The first thing that goes wrong is what the report says. */
+static void set_status(Run *run, RunStatus status, const char *sentence)
+{
+    if (run->report.status != RUN_IS_RUNNING)
+        return;
+    run->report.status = status;
+    snprintf(run->report.sentence, sizeof(run->report.sentence), "%s", sentence);
+}
+
+static void write_report(Run *run)
+{
+    int r = run->folder.fd < 0 ? 0 : run_report_write(&run->report, run->folder.fd);
+    if (r)
+        log_warning("%s: cannot write run.json: %s.", run->id, strerror(-r));
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *context)
+{
+    Run *run = context;
+    (void)fd, (void)what;
+    if (run->phase != RUN_ENDING)
+        return;
+    /* The keeper's report did not come, or the runner does not end: neither may hold the others up. */
+    if (run->runner > 0)
+        kill(run->runner, SIGKILL);
+    if (run->clerk.pid > 0)
+        kill(run->clerk.pid, SIGKILL);
+    run->keeper_open = false;
+    advance(run);
+}
+
+static void enter_ending(Run *run)
+{
+    struct timeval limit = {.tv_sec = ENDING_TIME_S};
+    run->phase = RUN_ENDING;
+    evtimer_add(run->timer, &limit);
+}
+
+/* The run is over at the keeper: its leases end now, its report comes. */
+static void close_at_keeper(Run *run)
+{
+    Fault fault = {0};
+    if (run->keeper_open && keeper_run_close(&run->supervisor->keeper, run->id, &fault)) {
+        log_warning("%s: %s", run->id, fault.text);
+        run->keeper_open = false;
+    }
+}
+
+static void stop_clerk(Run *run)
+{
+    if (run->clerk_event)
+        event_free(run->clerk_event);
+    run->clerk_event = NULL;
+    fd_close(&run->clerk.peer.fd);
+}
+
+static void stop_gate(Run *run)
+{
+    if (run->gate_event)
+        event_free(run->gate_event);
+    run->gate_event = NULL;
+    role_stop(&run->gate, 1000);
+}
+
+static void load_failed(Run *run, const char *sentence)
+{
+    run->report.output_kept = true;
+    if (run->report.status == RUN_OK)
+        run->report.status = RUN_IS_RUNNING;
+    set_status(run, RUN_NOT_LOADED, sentence);
+    fd_close(&run->results_fd); /* the gate tells the runner */
+    enter_ending(run);
+}
+
+static void take_loaded(Run *run, Slice payload)
+{
+    WireReader wire = WIRE_READER(payload.ptr, payload.len);
+    RunLoaded loaded;
+    char sentence[768];
+    if (run_loaded_get(&wire, &loaded))
+        return;
+    run->have_loaded = true;
+    run->report.rows = loaded.rows;
+    run->report.unchanged = loaded.unchanged;
+    run->report.dead = loaded.dead;
+    run->report.files = loaded.files;
+    run->report.output_kept = loaded.result != RUN_LOAD_OK;
+    snprintf(sentence, sizeof(sentence), "%.*s", (int)loaded.sentence.len, loaded.sentence.ptr);
+    if (loaded.result != RUN_LOAD_OK) {
+        if (run->report.status == RUN_OK)
+            run->report.status = RUN_IS_RUNNING;
+        set_status(run, RUN_NOT_LOADED, sentence);
+    } else if (run->collect) {
+        run->report.status = run->report.exit_status == 0 && run->report.advance ? RUN_OK : RUN_FAILED;
+    }
+}
+
+static void on_clerk(evutil_socket_t fd, short what, void *context)
+{
+    static unsigned char room[IPC_MAX_RECORD];
+    Run *run = context;
+    (void)fd, (void)what;
+    for (;;) {
+        IpcRecord record;
+        int r = ipc_recv(&run->clerk.peer, room, &record);
+        if (r == -EAGAIN)
+            return;
+        if (r || record.type == IPC_FAULT) {
+            char sentence[768];
+            if (r)
+                snprintf(sentence, sizeof(sentence),
+                         "The clerk ended before the results were loaded; they are kept and will be loaded "
+                         "again.");
+            else
+                snprintf(sentence, sizeof(sentence), "%.*s", (int)record.payload.len, record.payload.ptr);
+            stop_clerk(run);
+            if (run->have_loaded)
+                enter_ending(run);
+            else
+                load_failed(run, sentence);
+            advance(run);
+            return;
+        }
+        if (record.type == IPC_LOADED)
+            take_loaded(run, record.payload);
+        bool done = record.type == IPC_CLERK_DONE;
+        ipc_record_close(&record);
+        if (done) {
+            stop_clerk(run);
+            if (!run->have_loaded)
+                load_failed(run, "The clerk could not load the results.");
+            else
+                enter_ending(run);
+            advance(run);
+            return;
+        }
+    }
+}
+
+static int send_load(Run *run, Fault *fault)
+{
+    static unsigned char bytes[IPC_MAX_PAYLOAD];
+    const Config *config = run->supervisor->config;
+    const Retriever *retriever = run->retriever;
+    WireWriter wire = WIRE_WRITER(bytes);
+    char *source[CONFIG_MAX_SOURCES];
+    for (size_t i = 0; i < retriever->n_grant; i++)
+        source[i] = config->source[retriever->grant[i].source].name;
+    ClerkLoad load = {.run = run->id,
+                      .retriever = retriever->name,
+                      .file = (char *)"",
+                      .source = source,
+                      .n_source = retriever->n_grant,
+                      .since = run->report.since,
+                      .until = run->report.until,
+                      .observed = run->report.ended,
+                      .output_bytes = retriever->output_bytes,
+                      .output_files = retriever->output_files,
+                      .advance = run->report.advance};
+    clerk_load_put(&load, &wire);
+    return role_send_wire(&run->clerk, IPC_CLERK_LOAD, &wire, &run->results_fd, 1, fault);
+}
+
+static void begin_loading(Run *run)
+{
+    Supervisor *supervisor = run->supervisor;
+    Fault fault = {0};
+    run->phase = RUN_LOADING;
+    close_at_keeper(run);
+    int r = clerk_start(supervisor->config, supervisor->paths, &supervisor->keeper, &run->clerk, &fault);
+    if (!r)
+        r = send_load(run, &fault);
+    if (r) {
+        stop_clerk(run);
+        load_failed(run, fault.text);
+        return;
+    }
+    fd_close(&run->results_fd);
+    run->clerk_event = event_new(supervisor->base, run->clerk.peer.fd, EV_READ | EV_PERSIST, on_clerk, run);
+    event_add(run->clerk_event, NULL);
+}
+
+static void script_ended(Run *run, const RunEnd *end)
+{
+    char sentence[160] = "";
+    RunStatus status = RUN_OK;
+    run->report.ended = run->collect && run->report.ended ? run->report.ended : clock_wall();
+    if (!end->collected_only) {
+        run->report.exit_status = end->exit_status;
+        run->report.signal = end->signal;
+        run->report.advance = end->exit_status == 0 && !end->timed_out;
+        if (end->timed_out) {
+            char text[24];
+            status = RUN_TIMED_OUT;
+            snprintf(sentence, sizeof(sentence),
+                     "The script was ended at its time limit of %s (limits.time).",
+                     text_human_duration(text, run->retriever->time_limit));
+        } else if (end->signal) {
+            status = RUN_FAILED;
+            snprintf(sentence, sizeof(sentence), "The script was killed by signal %d.", end->signal);
+        } else if (end->exit_status != 0) {
+            status = RUN_FAILED;
+            snprintf(sentence, sizeof(sentence), "The script ended with status %d.", end->exit_status);
+        }
+        set_status(run, status, sentence);
+    }
+    run->report.output_kept = true; /* until the clerk says otherwise */
+    write_report(run);
+    begin_loading(run);
+}
+
+static void on_gate(evutil_socket_t fd, short what, void *context)
+{
+    static unsigned char room[IPC_MAX_RECORD];
+    Run *run = context;
+    IpcRecord record;
+    (void)fd, (void)what;
+    int r = ipc_recv(&run->gate.peer, room, &record);
+    if (r == -EAGAIN)
+        return;
+    if (!r && record.type == IPC_GATE_FINISHED) {
+        WireReader wire = WIRE_READER(record.payload.ptr, record.payload.len);
+        RunEnd end;
+        if (run->phase == RUN_RUNNING && !run_end_get(&wire, &end) &&
+            (end.exit_status >= 0 || end.signal || end.timed_out || end.outputs || end.collected_only)) {
+            script_ended(run, &end);
+            advance(run);
+        }
+        /* else: the runner went away without a report; its exit status says why */
+        return;
+    }
+    char sentence[768];
+    if (!r && record.type == IPC_FAULT) {
+        snprintf(sentence, sizeof(sentence), "%.*s", (int)record.payload.len, record.payload.ptr);
+    } else {
+        char text[96];
+        int status = role_stop(&run->gate, 1000);
+        snprintf(sentence, sizeof(sentence), "The run's gate %s.",
+                 status < 0 ? "is gone" : role_end_text(status, text));
+    }
+    if (run->phase < RUN_ENDING) {
+        log_error("%s: %s", run->retriever->name, sentence);
+        set_status(run, RUN_NOT_STARTED, sentence);
+    }
+    event_del(run->gate_event);
+    if (run->runner > 0)
+        kill(run->runner, SIGTERM);
+    if (run->phase == RUN_RUNNING) {
+        close_at_keeper(run);
+        enter_ending(run);
+    }
+    advance(run);
+}
+
+static void start_script(Run *run)
+{
+    Fault fault = {0};
+    int r = gate_start(run, &fault);
+    if (!r)
+        r = runner_start(run, &run->runner, &fault);
+    if (r) {
+        set_status(run, RUN_NOT_STARTED, fault.text);
+        run->report.output_kept = run->collect;
+        close_at_keeper(run);
+        enter_ending(run);
+        return;
+    }
+    run->gate_event = event_new(run->supervisor->base, run->gate.peer.fd, EV_READ | EV_PERSIST, on_gate, run);
+    event_add(run->gate_event, NULL);
+    run->phase = RUN_RUNNING;
+}
+
+static void prepare(Run *run)
+{
+    const Config *config = run->supervisor->config;
+    const Retriever *retriever = run->retriever;
+    char python[1024];
+    Fault fault = {0};
+    int r = 0;
+    if (!retriever->n_command) {
+        CLEANUP_MEM char *folder = mem_strdup(retriever->script_path);
+        *strrchr(folder, '/') = '\0';
+        r = run_folder_copy_script(&run->folder, folder, &fault);
+    }
+    if (!r && *retriever->requirements && !(r = environment_python(python, sizeof(python), &fault)))
+        r = environment_find(run->supervisor->state, retriever, config->site.package_index, python,
+                             &run->environment, &fault);
+    if (!r && *retriever->requirements && !run->environment.ready) {
+        if (!(r = runner_prepare(run, &run->prepare, &fault)))
+            return;
+    }
+    if (r) {
+        set_status(run, RUN_NOT_PREPARED, fault.text);
+        enter_ending(run);
+        return;
+    }
+    start_script(run);
+}
+
+static void prepared(Run *run, int wait_status)
+{
+    Fault fault = {0};
+    UserId user;
+    if (!user_of_retriever(run->supervisor->state->fd, run->retriever->name, true, &user, &fault))
+        user_kill_all(&user);
+    if (WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0) {
+        if (environment_finish(run->supervisor->state, &run->environment, &fault) == 0) {
+            start_script(run);
+            return;
+        }
+        set_status(run, RUN_NOT_PREPARED, fault.text);
+    } else {
+        char sentence[512];
+        snprintf(sentence, sizeof(sentence),
+                 "The environment could not be built from requirements.txt; what pip said is in %.300s/log.",
+                 run->folder.path);
+        set_status(run, RUN_NOT_PREPARED, sentence);
+    }
+    enter_ending(run);
+}
+
+/* The runner's own exit statuses, for when it ended without a report. */
+static void runner_ended(Run *run, int wait_status)
+{
+    char sentence[256], text[96];
+    run->runner_ended = true;
+    user_kill_all(&run->user);
+    if (run->phase != RUN_RUNNING)
+        return;
+    snprintf(sentence, sizeof(sentence), "The runner %s before it could report.",
+             role_end_text(wait_status, text));
+    set_status(run, RUN_NOT_STARTED, sentence);
+    run->report.ended = clock_wall();
+    /* What lies in out/ is collected by a runner that the script cannot have touched. */
+    run->report.output_kept = true;
+    close_at_keeper(run);
+    enter_ending(run);
+}
+
+static void finish(Run *run)
+{
+    run->phase = RUN_DONE;
+    evtimer_del(run->timer);
+    stop_gate(run);
+    if (!run->report.ended)
+        run->report.ended = clock_wall();
+    set_status(run, RUN_OK, "");
+    write_report(run);
+    if (run->folder.fd >= 0)
+        run_folder_clean(&run->folder, run->report.output_kept);
+    supervisor_run_done(run->supervisor, run);
+}
+
+/* Whatever has just happened: is the run over? */
+static void advance(Run *run)
+{
+    if (run->phase != RUN_ENDING)
+        return;
+    if (run->runner > 0 || run->clerk.pid > 0 || run->keeper_open)
+        return;
+    finish(run);
+}
+
+static void make_id(Run *run)
+{
+    time_t now = (time_t)(clock_wall() / CLOCK_SECOND);
+    struct tm utc;
+    char stamp[32];
+    gmtime_r(&now, &utc);
+    strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &utc);
+    snprintf(run->id, sizeof(run->id), "%s-%.36s-%04x", stamp, run->retriever->name,
+             randombytes_uniform(65536));
+}
+
+static Run *run_new(Supervisor *supervisor, const Retriever *retriever)
+{
+    Run *run = MEM_NEW(Run);
+    run->supervisor = supervisor;
+    run->retriever = retriever;
+    run->folder = RUN_FOLDER_NONE;
+    run->gate = run->clerk = ROLE_NONE;
+    run->ns_fd = run->results_fd = -1;
+    run->timer = evtimer_new(supervisor->base, on_timer, run);
+    run->report.exit_status = -1;
+    return run;
+}
+
+static void open_folder(Run *run)
+{
+    Fault fault = {0};
+    State *state = run->supervisor->state;
+    int r = user_of_retriever(state->fd, run->retriever->name, false, &run->user, &fault);
+    if (!r)
+        r = run_folder_open(state, run->id, &run->user, run->collect, &run->folder, &fault);
+    if (r) {
+        set_status(run, RUN_NOT_STARTED, fault.text);
+        enter_ending(run);
+        return;
+    }
+    write_report(run);
+    if (run->collect)
+        start_script(run);
+    else
+        prepare(run);
+}
+
+/* A run that is over before it began still ends on the loop, after its caller has returned. */
+static void start_on_loop(evutil_socket_t fd, short what, void *context)
+{
+    Run *run = context;
+    (void)fd, (void)what;
+    open_folder(run);
+    advance(run);
+}
+
+static Run *begin(Run *run)
+{
+    struct timeval now = {0};
+    run->phase = RUN_PREPARING;
+    event_base_once(run->supervisor->base, -1, EV_TIMEOUT, start_on_loop, run, &now);
+    return run;
+}
+
+Run *run_begin(Supervisor *supervisor, const Retriever *retriever, int64_t window_since)
+{
+    Run *run = run_new(supervisor, retriever);
+    make_id(run);
+    snprintf(run->report.id, sizeof(run->report.id), "%s", run->id);
+    snprintf(run->report.retriever, sizeof(run->report.retriever), "%s", retriever->name);
+    run->report.started = run->report.until = clock_wall();
+    run->report.since = window_since ? window_since : run->report.until - (int64_t)retriever->first_window;
+    if (run->report.since < 0)
+        run->report.since = 0;
+    return begin(run);
+}
+
+Run *run_begin_collect(Supervisor *supervisor, const Retriever *retriever, const RunReport *old)
+{
+    Run *run = run_new(supervisor, retriever);
+    run->collect = true;
+    snprintf(run->id, sizeof(run->id), "%s", old->id);
+    RunReport *report = &run->report;
+    snprintf(report->id, sizeof(report->id), "%s", old->id);
+    snprintf(report->retriever, sizeof(report->retriever), "%s", old->retriever);
+    report->started = old->started, report->ended = old->ended ? old->ended : clock_wall();
+    report->since = old->since, report->until = old->until;
+    report->exit_status = old->exit_status, report->signal = old->signal, report->advance = old->advance;
+    report->output_kept = true;
+    return begin(run);
+}
+
+bool run_owns_pid(Run *run, pid_t pid)
+{
+    return pid > 0 &&
+           (pid == run->prepare || pid == run->runner || pid == run->gate.pid || pid == run->clerk.pid);
+}
+
+void run_child_ended(Run *run, pid_t pid, int wait_status)
+{
+    if (pid == run->prepare) {
+        run->prepare = 0;
+        prepared(run, wait_status);
+    } else if (pid == run->runner) {
+        run->runner = 0;
+        runner_ended(run, wait_status);
+    } else if (pid == run->clerk.pid) {
+        run->clerk.pid = 0;
+        if (run->clerk_event)
+            on_clerk(-1, 0, run); /* its last records, then its end */
+    } else if (pid == run->gate.pid) {
+        run->gate.pid = 0;
+    }
+    advance(run);
+}
+
+void run_keeper_record(Run *run, const IpcRecord *record)
+{
+    WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
+    RunReport *report = &run->report;
+    if (record->type == IPC_KEEPER_RUN_SOURCE) {
+        RunSource source;
+        if (run_source_get(&wire, &source) || source.source >= run->supervisor->config->n_source)
+            return;
+        size_t n = report->n_source;
+        MEM_PUSH(report->source_name, n, mem_strdup(run->supervisor->config->source[source.source].name));
+        MEM_PUSH(report->source, report->n_source, source);
+    } else if (record->type == IPC_KEEPER_RUN_REFUSAL) {
+        RunRefusal refusal;
+        if (!run_refusal_get(&wire, &refusal) && report->n_refusal < IPC_MAX_REFUSALS)
+            MEM_PUSH(report->refusal, report->n_refusal, refusal);
+    } else if (record->type == IPC_KEEPER_RUN_CLOSED) {
+        run->keeper_open = false;
+        advance(run);
+    }
+}
+
+void run_keeper_gone(Run *run)
+{
+    run->keeper_open = false;
+    if (run->phase == RUN_RUNNING) {
+        set_status(run, RUN_NOT_STARTED, "The keeper is gone, so no call could be made any more.");
+        if (run->runner > 0)
+            kill(run->runner, SIGTERM);
+    }
+    advance(run);
+}
+
+void run_terminate(Run *run)
+{
+    if (run->prepare > 0)
+        kill(run->prepare, SIGTERM);
+    if (run->runner > 0)
+        kill(run->runner, SIGTERM);
+}
+
+Run *run_free(Run *run)
+{
+    if (!run)
+        return NULL;
+    stop_gate(run);
+    stop_clerk(run);
+    event_free(run->timer);
+    run_folder_close(&run->folder);
+    fd_close(&run->ns_fd);
+    fd_close(&run->results_fd);
+    run_report_done(&run->report);
+    mem_free(run);
+    return NULL;
+}

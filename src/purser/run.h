@@ -1,0 +1,51 @@
+/* One run of one retriever, from its preparation to its rows in the sink. A state machine on the supervisor's
+ * loop.
+ *
+ *   PREPARING  purser-exec --prepare builds the environment         (skipped when it is there, or for a
+ * command) RUNNING    gate and purser-exec are up; ends when the runner has reported how the script ended
+ *   LOADING    the leases are revoked; a clerk loads what the runner passes
+ *   ENDING     the runner ends, the keeper reports what was called
+ *   DONE       run.json is written, the folder cleaned
+ * Whatever fails, the run reaches DONE with a status and a sentence. Outputs that were not loaded stay in its
+ * folder and are collected by a later run of the same id (collect: no script, no leases).
+ */
+#pragma once
+
+#include "purser/supervisor.h"
+
+#include "ipc/run.h"
+
+typedef enum RunPhase { RUN_PREPARING, RUN_RUNNING, RUN_LOADING, RUN_ENDING, RUN_DONE } RunPhase;
+
+typedef struct Run {
+    Supervisor *supervisor;
+    const Retriever *retriever;
+    char id[64];
+    UserId user;
+    bool collect;
+    RunPhase phase;
+    RunReport report; /* what run.json says */
+    RunFolder folder;
+    Environment environment;
+    pid_t prepare, runner;
+    int ns_fd, results_fd; /* network namespace; the clerk's end of the results channel */
+    Role gate, clerk;
+    struct event *gate_event, *clerk_event, *timer;
+    bool keeper_open, runner_ended, have_loaded;
+    unsigned attempts; /* collect attempts after a clerk that died */
+} Run;
+
+/* Begins. Never fails: what goes wrong is in the report. window_since: where this retriever's stream stands
+ * (0: never). */
+Run *run_begin(Supervisor *supervisor, const Retriever *retriever, int64_t window_since);
+/* Takes up a run whose outputs were not loaded. */
+Run *run_begin_collect(Supervisor *supervisor, const Retriever *retriever, const RunReport *old);
+
+bool run_owns_pid(Run *run, pid_t pid);
+void run_child_ended(Run *run, pid_t pid, int wait_status); /* the pid was reaped */
+void run_keeper_record(Run *run,
+                       const IpcRecord *record); /* RUN_SOURCE, RUN_REFUSAL, RUN_CLOSED of this run */
+void run_keeper_gone(Run *run);
+void run_terminate(Run *run); /* SIGTERM to its runner: the script gets its grace */
+
+Run *run_free(Run *run);

@@ -1,0 +1,41 @@
+/* What nearly every command begins with. See session.h. */
+#include "purser/session.h"
+
+#include "base/io.h"
+#include "base/log.h"
+
+int session_open(const char *file, Session *ret_session)
+{
+    Session session = {.state = STATE_NONE};
+    Fault fault = {0};
+    if (paths_find(&session.paths, &fault)) {
+        log_error("%s", fault.text);
+        return EXIT_FAILED;
+    }
+    int status = paths_load_config(file, &session.paths, &session.config);
+    if (status >= 0)
+        return status;
+    if (state_open(session.config->state, &session.state, &fault)) {
+        log_error("%s", fault.text);
+        session_close(&session);
+        return EXIT_FAILED;
+    }
+    *ret_session = session;
+    return -1;
+}
+
+void session_close(Session *session)
+{
+    state_close(&session->state);
+    session->config = config_free(session->config);
+}
+
+int print_json(const JsonWriter *json)
+{
+    int r = json_finish(json);
+    if (!r)
+        r = buf_append(json->out, "\n", 1);
+    if (!r)
+        r = io_write_all(STDOUT_FILENO, json->out->data, json->out->len);
+    return r ? EXIT_FAILED : EXIT_OK;
+}

@@ -1,0 +1,20 @@
+/* What nearly every command begins with: where purser lies, the configuration, the state folder. */
+#pragma once
+
+#include "base/json.h"
+#include "purser/command.h"
+#include "purser/paths.h"
+#include "purser/state.h"
+
+typedef struct Session {
+    Paths paths;
+    Config *config;
+    State state;
+} Session;
+
+/* file: of --file, or NULL. An exit status after saying why, or -1 to go on. */
+int session_open(const char *file, Session *ret_session);
+void session_close(Session *session);
+
+/* Prints what a JsonWriter collected, and a newline, on standard output. EXIT_OK or EXIT_FAILED. */
+int print_json(const JsonWriter *json);

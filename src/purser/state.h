@@ -1,0 +1,60 @@
+/* The state folder, and what a run has in it. Made and opened by the supervisor alone; roles are handed
+ * descriptors.
+ *
+ *   STATE/lock            one supervisor at a time
+ *   STATE/users           which user id a retriever has (root only)
+ *   STATE/keyring*        sealed tokens and their key
+ *   STATE/audit/          audit.ndjson
+ *   STATE/sink/           purser.db, the default sink (the clerk's user)
+ *   STATE/envs/NAME-HASH  prepared environments, and NAME-HASH.ready
+ *   STATE/runs/ID/        run.json, log, script/ (a copy), work/ (its HOME), out/ ($OUTPUTDIR)
+ *   RUNTIME/N/            http and run: the sockets of a run (short paths; gone with the process)
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "purser/users.h"
+
+typedef struct State {
+    char *path;
+    int fd, runs_fd, envs_fd;
+    int lock_fd;
+    char runtime[64]; /* "" until state_runtime() */
+} State;
+
+#define STATE_NONE ((State){.fd = -1, .runs_fd = -1, .envs_fd = -1, .lock_fd = -1})
+
+/* Makes what is missing; -errno with a sentence, also when another's process could not reach its run's folder
+ * (a parent that is closed to other users while purser runs as root). */
+int state_open(const char *path, State *ret_state, Fault *fault) MUST_USE;
+int state_lock(State *state, Fault *fault) MUST_USE; /* -EBUSY: another purser works here, named by its pid */
+int state_runtime(State *state, Fault *fault) MUST_USE; /* the short folder for sockets */
+void state_close(State *state);                         /* removes the runtime folder */
+
+typedef struct RunFolder {
+    char path[1200]; /* STATE/runs/ID */
+    int fd;
+    int out_fd;       /* O_PATH-free directory descriptor of out/ */
+    int log_fd;       /* append */
+    char sockets[96]; /* RUNTIME/N */
+} RunFolder;
+
+#define RUN_FOLDER_NONE ((RunFolder){.fd = -1, .out_fd = -1, .log_fd = -1})
+
+/* Makes STATE/runs/ID with work/ and out/ of that user, or (collect) opens what is there. */
+int run_folder_open(State *state, const char *id, const UserId *user, bool collect, RunFolder *ret_folder,
+                    Fault *fault) MUST_USE;
+/* Copies the regular files of `from` (at most 1,000, 64 MiB, 4 deep) into script/, readable by everyone. */
+int run_folder_copy_script(RunFolder *folder, const char *from, Fault *fault) MUST_USE;
+/* Listening sockets of this user in RUNTIME/N: stream and seqpacket. */
+int run_folder_listen(State *state, RunFolder *folder, unsigned n, const UserId *user, int *ret_http,
+                      int *ret_run, Fault *fault) MUST_USE;
+void run_folder_close(RunFolder *folder);
+/* Removes work/, script/ and (unless it is kept) out/; log and run.json stay until pruned. */
+void run_folder_clean(RunFolder *folder, bool keep_output);
+
+/* Writes a small file whole: temporary, fsync, rename. */
+int state_write(int dir_fd, const char *name, Slice text, mode_t mode) MUST_USE;
+
+/* Removes a tree without ever following a link. -errno of the first failure; what can go goes. */
+int tree_remove(int dir_fd, const char *name) MUST_USE;

@@ -1,0 +1,262 @@
+/* The supervisor's loop: one keeper, runs in parallel, their children. See supervisor.h. */
+#include "purser/supervisor.h"
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "purser/command.h"
+#include "purser/run.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+static void tell_keeper_gone(Supervisor *supervisor)
+{
+    event_del(supervisor->keeper_event);
+    char text[96];
+    int status = role_stop(&supervisor->keeper.role, 1000);
+    log_error("The keeper %s; what is running ends now.",
+              status < 0 ? "is gone" : role_end_text(status, text));
+    supervisor->draining = true;
+    for (size_t i = supervisor->n_run; i-- > 0;)
+        run_keeper_gone(supervisor->run[i]);
+}
+
+/* Which run a keeper's record is about: each such record begins with its id. */
+static Run *run_of_record(const Supervisor *supervisor, const IpcRecord *record)
+{
+    Slice id = record->payload;
+    if (record->type == IPC_KEEPER_RUN_SOURCE || record->type == IPC_KEEPER_RUN_REFUSAL) {
+        WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
+        id = wire_get_slice(&wire, 63);
+    }
+    for (size_t i = 0; i < supervisor->n_run; i++)
+        if (slice_is(id, supervisor->run[i]->id))
+            return supervisor->run[i];
+    return NULL;
+}
+
+static void on_keeper(evutil_socket_t fd, short what, void *context)
+{
+    static unsigned char room[IPC_MAX_RECORD];
+    Supervisor *supervisor = context;
+    (void)fd, (void)what;
+    for (;;) {
+        IpcRecord record;
+        int r = ipc_recv(&supervisor->keeper.role.peer, room, &record);
+        if (r == -EAGAIN)
+            return;
+        if (r || record.type == IPC_FAULT) {
+            if (!r)
+                log_error("%.*s", (int)record.payload.len, record.payload.ptr);
+            tell_keeper_gone(supervisor);
+            return;
+        }
+        Run *run = run_of_record(supervisor, &record);
+        if (run)
+            run_keeper_record(run, &record);
+    }
+}
+
+/* Reaps one ended child of a run and tells it; false when it has none (any more). */
+static bool reap_one(Run *run)
+{
+    const pid_t pid[] = {run->prepare, run->runner, run->clerk.pid, run->gate.pid};
+    for (size_t i = 0; i < COUNT_OF(pid); i++) {
+        int status;
+        if (pid[i] > 0 && waitpid(pid[i], &status, WNOHANG) == pid[i]) {
+            run_child_ended(run, pid[i], status);
+            return true;
+        }
+    }
+    return false;
+}
+
+static void on_child(int signal_number, short what, void *context)
+{
+    Supervisor *supervisor = context;
+    (void)signal_number, (void)what;
+    for (size_t i = supervisor->n_run; i-- > 0;) {
+        Run *run =
+            supervisor->run[i]; /* stays allocated until the loop's next turn, even when it has ended */
+        while (run->phase != RUN_DONE && reap_one(run))
+            ;
+    }
+}
+
+static void on_end(int signal_number, short what, void *context)
+{
+    Supervisor *supervisor = context;
+    (void)what;
+    if (supervisor->draining) {
+        log_info("Ending what is running.");
+        for (size_t i = 0; i < supervisor->n_run; i++)
+            run_terminate(supervisor->run[i]);
+        return;
+    }
+    supervisor->draining = true;
+    if (signal_number == SIGINT)
+        for (size_t i = 0; i < supervisor->n_run; i++)
+            run_terminate(supervisor->run[i]);
+    if (supervisor->n_run)
+        log_info("%s; a second signal ends the scripts.",
+                 signal_number == SIGINT ? "Ending what is running"
+                                         : "No new runs; waiting for those that are running");
+    else
+        event_base_loopbreak(supervisor->base);
+}
+
+static void watch_signal(Supervisor *supervisor, int number, event_callback_fn callback,
+                         struct event **ret_event)
+{
+    *ret_event = evsignal_new(supervisor->base, number, callback, supervisor);
+    event_add(*ret_event, NULL);
+}
+
+int supervisor_open(Supervisor *supervisor, const Config *config, const Paths *paths, State *state,
+                    const bool *used)
+{
+    Fault fault = {0};
+    supervisor->config = config;
+    supervisor->paths = paths;
+    supervisor->state = state;
+    supervisor->isolated = geteuid() == 0;
+    /* What a script leaves behind becomes our child, so that its end can be seen and made. */
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    signal(SIGPIPE, SIG_IGN);
+    if (state_lock(state, &fault) || state_runtime(state, &fault)) {
+        log_error("%s", fault.text);
+        return EXIT_FAILED;
+    }
+    if (keeper_start(config, paths, state, used, &supervisor->keeper, &fault)) {
+        log_error("%s", fault.text);
+        return EXIT_TOKEN;
+    }
+    supervisor->base = event_base_new();
+    supervisor->keeper_event = event_new(supervisor->base, supervisor->keeper.role.peer.fd,
+                                         EV_READ | EV_PERSIST, on_keeper, supervisor);
+    event_add(supervisor->keeper_event, NULL);
+    watch_signal(supervisor, SIGCHLD, on_child, &supervisor->child_event);
+    watch_signal(supervisor, SIGTERM, on_end, &supervisor->term_event);
+    watch_signal(supervisor, SIGINT, on_end, &supervisor->int_event);
+    return -1;
+}
+
+void supervisor_close(Supervisor *supervisor)
+{
+    struct event *const event[] = {supervisor->keeper_event, supervisor->child_event, supervisor->term_event,
+                                   supervisor->int_event};
+    for (size_t i = 0; i < COUNT_OF(event); i++)
+        if (event[i])
+            event_free(event[i]);
+    keeper_stop(&supervisor->keeper);
+    if (supervisor->base)
+        event_base_free(supervisor->base);
+    mem_free(supervisor->run);
+    *supervisor = (Supervisor){0};
+}
+
+/* What this machine remembers of a retriever's window, for when the sink cannot be asked. */
+static int64_t remembered_window(const State *state, const char *retriever)
+{
+    RunReport *list = NULL;
+    size_t n = 0;
+    int64_t since = 0;
+    if (run_report_list(state->runs_fd, retriever, 50, &list, &n))
+        return 0;
+    for (size_t i = 0; i < n; i++) {
+        if (list[i].status == RUN_OK && list[i].until > since)
+            since = list[i].until;
+        run_report_done(&list[i]);
+    }
+    mem_free(list);
+    return since;
+}
+
+static void take_window(const IpcRecord *record, void *context)
+{
+    WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
+    int64_t since = record->type == IPC_CLERK_STREAM_IS ? wire_get_i64(&wire) : 0;
+    if (record->type == IPC_CLERK_STREAM_IS && !wire_finish(&wire))
+        *(int64_t *)context = since;
+}
+
+int supervisor_windows(Supervisor *supervisor, int64_t *ret_window_since, Fault *fault)
+{
+    const Config *config = supervisor->config;
+    Role clerk = ROLE_NONE;
+    int r = clerk_start(config, supervisor->paths, &supervisor->keeper, &clerk, fault);
+    if (!r && config->sink.migrate)
+        r = clerk_command(&clerk, IPC_CLERK_MIGRATE, NULL, NULL, 0, 60000, NULL, NULL, fault);
+    else if (!r)
+        r = clerk_command(&clerk, IPC_CLERK_CHECK, NULL, NULL, 0, 60000, NULL, NULL, fault);
+    for (size_t i = 0; !r && i < config->n_retriever; i++) {
+        unsigned char bytes[256];
+        WireWriter wire = WIRE_WRITER(bytes);
+        wire_put_text(&wire, config->retriever[i].name);
+        r = clerk_command(&clerk, IPC_CLERK_STREAM, &wire, NULL, 0, 30000, take_window, &ret_window_since[i],
+                          fault);
+    }
+    role_stop(&clerk, 1000);
+    for (size_t i = 0; r && i < config->n_retriever; i++)
+        ret_window_since[i] = remembered_window(supervisor->state, config->retriever[i].name);
+    return r;
+}
+
+void supervisor_start_run(Supervisor *supervisor, const Retriever *retriever, int64_t window_since)
+{
+    MEM_PUSH(supervisor->run, supervisor->n_run, run_begin(supervisor, retriever, window_since));
+}
+
+void supervisor_collect_left_over(Supervisor *supervisor, const bool *used_retriever)
+{
+    RunReport *list = NULL;
+    size_t n = 0;
+    if (run_report_list(supervisor->state->runs_fd, NULL, 1000, &list, &n))
+        return;
+    for (size_t i = n; i-- > 0;) { /* the oldest first */
+        int32_t index = config_find_retriever(supervisor->config, list[i].retriever);
+        if (index >= 0 && used_retriever[index] &&
+            (list[i].output_kept || list[i].status == RUN_IS_RUNNING)) {
+            log_info("%s: loading what the run %s left.", list[i].retriever, list[i].id);
+            MEM_PUSH(supervisor->run, supervisor->n_run,
+                     run_begin_collect(supervisor, &supervisor->config->retriever[index], &list[i]));
+        }
+        run_report_done(&list[i]);
+    }
+    mem_free(list);
+}
+
+int supervisor_loop(Supervisor *supervisor, bool until_drained)
+{
+    while (supervisor->n_run || (until_drained && !supervisor->draining))
+        if (event_base_loop(supervisor->base, EVLOOP_ONCE) < 0)
+            return -EIO;
+    return 0;
+}
+
+static void free_run(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    run_free(context);
+}
+
+void supervisor_run_done(Supervisor *supervisor, Run *run)
+{
+    struct timeval now = {0};
+    size_t at = 0;
+    while (at < supervisor->n_run && supervisor->run[at] != run)
+        at++;
+    if (at == supervisor->n_run)
+        return;
+    memmove(&supervisor->run[at], &supervisor->run[at + 1], (supervisor->n_run - at - 1) * sizeof(Run *));
+    supervisor->n_run--;
+    supervisor->on_run_ended(supervisor, &run->report);
+    /* Its own functions are still on the stack. */
+    event_base_once(supervisor->base, -1, EV_TIMEOUT, free_run, run, &now);
+}

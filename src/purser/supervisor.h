@@ -1,0 +1,51 @@
+/* The supervisor: one keeper, a gate and a runner per run, a clerk when there is something to load; one event
+ * loop. */
+#pragma once
+
+#include "purser/clerk-link.h"
+#include "purser/environment.h"
+#include "purser/report.h"
+
+#include <event2/event.h>
+
+typedef struct Run Run;
+typedef struct Supervisor Supervisor;
+
+/* A run has reached DONE; the Run is freed after this returns. */
+typedef void RunEnded(Supervisor *supervisor, const RunReport *report);
+
+struct Supervisor {
+    const Config *config;
+    const Paths *paths;
+    State *state;
+    struct event_base *base;
+    KeeperLink keeper;
+    struct event *keeper_event, *child_event, *term_event, *int_event;
+    Run **run;
+    size_t n_run;
+    unsigned next_socket; /* number of the next run's socket folder */
+    bool isolated;        /* runs have a network namespace of their own */
+    bool draining;        /* SIGTERM: no new runs, those that run get their time */
+    RunEnded *on_run_ended;
+    void *context;
+};
+
+/* Opens the state, starts the keeper for the sources of these retrievers. An exit status after saying why, or
+ * -1. */
+int supervisor_open(Supervisor *supervisor, const Config *config, const Paths *paths, State *state,
+                    const bool *used);
+void supervisor_close(Supervisor *supervisor);
+
+/* Brings the schema up to date and asks how far each retriever has come (window_since: one per retriever of
+ * the configuration, 0: never). The sink's outage is not fatal: what this machine remembers is used. */
+int supervisor_windows(Supervisor *supervisor, int64_t *ret_window_since, Fault *fault) MUST_USE;
+
+/* Starts a run; it is in supervisor->run until it ends. */
+void supervisor_start_run(Supervisor *supervisor, const Retriever *retriever, int64_t window_since);
+/* Takes up runs whose outputs were not loaded, of the retrievers that `used_retriever` marks. */
+void supervisor_collect_left_over(Supervisor *supervisor, const bool *used_retriever);
+
+/* Runs the loop until no run is left and, when `until_drained`, until it was told to end. */
+int supervisor_loop(Supervisor *supervisor, bool until_drained);
+
+void supervisor_run_done(Supervisor *supervisor, Run *run); /* called by run.c */

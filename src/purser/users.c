@@ -1,0 +1,102 @@
+/* User ids of roles and retrievers. See users.h. */
+#include "purser/users.h"
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#define FIRST_RETRIEVER 16u
+
+static UserId own_user(uid_t uid)
+{
+    if (geteuid() != 0)
+        return (UserId){geteuid(), getegid(), false};
+    return (UserId){uid, (gid_t)uid, true};
+}
+
+UserId user_of_role(RoleUser role)
+{
+    return own_user(USERS_BASE + (uid_t)role);
+}
+
+/* The number on `name`'s line ("name number"), or UINT32_MAX; *ret_next is one past the highest number seen.
+ */
+static uint32_t look_up(Slice text, const char *name, uint32_t *ret_next)
+{
+    uint32_t found = UINT32_MAX;
+    *ret_next = 0;
+    for (Slice line, rest = text; rest.len;) {
+        Slice key, value;
+        uint64_t number;
+        slice_cut(rest, '\n', &line, &rest);
+        slice_cut(line, ' ', &key, &value);
+        if (text_parse_u64(value, 1000000, &number))
+            continue;
+        if (slice_is(key, name))
+            found = (uint32_t)number;
+        if (number >= *ret_next)
+            *ret_next = (uint32_t)number + 1;
+    }
+    return found;
+}
+
+int user_of_retriever(int state_fd, const char *name, bool prepare, UserId *ret_user, Fault *fault)
+{
+    if (geteuid() != 0) {
+        *ret_user = own_user(0);
+        return 0;
+    }
+    CLEANUP_FD int fd = openat(state_fd, "users", O_RDWR | O_CREAT | O_CLOEXEC | O_APPEND | O_NOFOLLOW, 0600);
+    CLEANUP_BUF Buf text = BUF_INIT(1u << 20);
+    int r = fd < 0 || flock(fd, LOCK_EX) < 0 ? -errno : io_read_all(fd, &text);
+    if (r)
+        return fault_set(fault, r, "Cannot read the list of user ids STATE/users: %s.", strerror(-r));
+    uint32_t next, number = look_up(buf_slice(&text), name, &next);
+    if (number == UINT32_MAX) {
+        char line[96];
+        number = next;
+        int n = snprintf(line, sizeof(line), "%s %u\n", name, number);
+        if ((r = io_write_all(fd, line, (size_t)n)) || (fsync(fd) < 0 && (r = -errno)))
+            return fault_set(fault, r, "Cannot add %s to STATE/users: %s.", name, strerror(-r));
+    }
+    *ret_user = own_user(USERS_BASE + FIRST_RETRIEVER + 2 * number + (prepare ? 1 : 0));
+    return 0;
+}
+
+int user_become(const UserId *user)
+{
+    if (!user->own)
+        return 0;
+    if (setgroups(0, NULL) < 0 || setresgid(user->gid, user->gid, user->gid) < 0 ||
+        setresuid(user->uid, user->uid, user->uid) < 0)
+        return -errno;
+    return getuid() == user->uid && geteuid() == user->uid ? 0 : -EPERM;
+}
+
+void user_kill_all(const UserId *user)
+{
+    if (!user->own)
+        return;
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (user_become(user))
+            _exit(1);
+        /* As that user kill(-1) reaches all its processes but this one, at once: no race with a fork. */
+        while (kill(-1, SIGKILL) == 0)
+            usleep(2000);
+        _exit(0);
+    }
+    int status;
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+}
