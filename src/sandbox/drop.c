@@ -1,0 +1,60 @@
+/* Capabilities and resource limits. See drop.h. */
+#include "sandbox/drop.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#define MiB (1024ull * 1024)
+
+int sandbox_harden(Fault *fault)
+{
+    if (prctl(PR_SET_DUMPABLE, 0) < 0)
+        return fault_set(fault, -errno, "Cannot make the process undumpable: %s.", strerror(errno));
+    if (setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) < 0)
+        return fault_set(fault, -errno, "Cannot forbid core dumps: %s.", strerror(errno));
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return fault_set(fault, -errno, "Cannot set no_new_privs: %s.", strerror(errno));
+    return 0;
+}
+
+int drop_capabilities(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[2] = {{0}};
+    /* Without CAP_SETPCAP the bounding set stays; no_new_privs and no execve make it void. */
+    for (int cap = 0; cap < 64; cap++)
+        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+            break;
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
+        return -errno;
+    return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
+}
+
+static int lower(__rlimit_resource_t which, uint64_t most)
+{
+    struct rlimit now;
+    if (getrlimit(which, &now) < 0)
+        return -errno;
+    if (now.rlim_max > most)
+        now.rlim_max = most;
+    now.rlim_cur = now.rlim_max;
+    return setrlimit(which, &now) < 0 ? -errno : 0;
+}
+
+int drop_limits(SandboxRole role)
+{
+    /* The number of processes is the user's, not the role's: started by a person, a limit for the keeper's
+     * threads would count that person's browser. Its threads are bounded by seccomp, which allows nothing
+     * else. */
+    int r = role == SANDBOX_KEEPER ? 0 : lower(RLIMIT_NPROC, 0);
+    if (!r)
+        r = lower(RLIMIT_NOFILE, role == SANDBOX_CLERK ? 4096 : 16384);
+#ifndef PURSER_SANITIZED
+    if (!r)
+        r = lower(RLIMIT_AS, role == SANDBOX_GATE ? 1024 * MiB : 4096 * MiB);
+#endif
+    return r;
+}

@@ -1,0 +1,98 @@
+/* The one way in. See sandbox.h. */
+#include "sandbox/drop.h"
+#include "sandbox/landlock.h"
+#include "sandbox/syscalls.h"
+
+#include <errno.h>
+
+/* Read by getaddrinfo, by dlopen of name services and character sets, by OpenSSL and by libpq. */
+static const char *const system_path[] = {"/etc",
+                                          "/lib",
+                                          "/lib64",
+                                          "/usr/lib",
+                                          "/usr/lib64",
+                                          "/usr/local/lib",
+                                          "/usr/share",
+                                          "/run/systemd/resolve",
+                                          "/run/resolvconf",
+                                          "/run/NetworkManager",
+                                          "/dev/urandom",
+                                          "/dev/null",
+                                          "/proc/sys/kernel",
+                                          "/sys/devices/system/cpu"};
+
+static int allow_paths(const Landlock *landlock, const char *const *path, size_t n, unsigned access)
+{
+    for (size_t i = 0; i < n; i++) {
+        int r = landlock_allow_path(landlock, path[i], access);
+        if (r && r != -ENOENT && r != -ENOTDIR && r != -EACCES)
+            return r;
+    }
+    return 0;
+}
+
+static int allow_ports(const Landlock *landlock, const SandboxSpec *spec)
+{
+    int r = landlock_allow_connect(landlock, 53);
+    for (size_t i = 0; !r && i < spec->n_connect_port; i++)
+        r = landlock_allow_connect(landlock, spec->connect_port[i]);
+    return r;
+}
+
+static int enter_landlock(const SandboxSpec *spec)
+{
+    Landlock landlock;
+    int r = landlock_begin(LANDLOCK_FILES | LANDLOCK_CONNECT | LANDLOCK_BIND | LANDLOCK_SCOPE, &landlock);
+    if (r)
+        return r;
+    if (spec->role != SANDBOX_GATE) {
+        r = allow_paths(&landlock, system_path, COUNT_OF(system_path), LANDLOCK_READ);
+        if (!r)
+            r = allow_paths(&landlock, spec->read_path, spec->n_read_path, LANDLOCK_READ);
+        if (!r && (spec->role == SANDBOX_KEEPER || spec->network))
+            r = allow_ports(&landlock, spec);
+    }
+    if (!r && spec->role == SANDBOX_CLERK)
+        r = allow_paths(&landlock, spec->write_path, spec->n_write_path, LANDLOCK_READ | LANDLOCK_WRITE);
+    if (!r)
+        r = landlock_enforce(&landlock);
+    landlock_done(&landlock);
+    return r;
+}
+
+typedef struct Step {
+    const char *what, *cure;
+    int result;
+} Step;
+
+static int judge(const Step *step, size_t n, bool optional, Fault *fault)
+{
+    for (size_t i = 0; i < n; i++)
+        if (step[i].result < 0)
+            return fault_set(
+                fault, optional ? SANDBOX_E_PARTIAL : step[i].result,
+                "%s cannot be set up: %s. %s; or allow it to be missing with `sandbox: {required: false}`.",
+                step[i].what, strerror(-step[i].result), step[i].cure);
+    return 0;
+}
+
+int sandbox_enter(const SandboxSpec *spec, Fault *fault)
+{
+    int r = sandbox_harden(fault);
+    if (r || spec->role == SANDBOX_SUPERVISOR)
+        return r;
+    Step step[] = {
+        {"The limits of processes, descriptors and memory", "Check `ulimit -a`", drop_limits(spec->role)},
+        {"Landlock",
+         "It needs a kernel of at least 5.13 with `landlock` among its lsm=", enter_landlock(spec)},
+        {"Dropping capabilities", "Run purser with no_new_privs allowed", drop_capabilities()},
+        {"seccomp", "It needs a kernel with CONFIG_SECCOMP_FILTER", 0},
+    };
+    /* A wall that must stand is asked about before the last one goes up, while a sentence can still be said.
+     */
+    r = judge(step, COUNT_OF(step), spec->optional, fault);
+    if (r < 0)
+        return r;
+    step[COUNT_OF(step) - 1].result = seccomp_enter(spec);
+    return judge(step, COUNT_OF(step), spec->optional, fault);
+}
