@@ -498,6 +498,12 @@ static void settle(Scrub *scrub, size_t need)
 int scrub_piece(Scrub *scrub, char *bytes, size_t len, bool last, Slice *ret_out, unsigned *ret_hits)
 {
     Scan *scan;
+    if (!scrub->forms)
+        return -EINVAL; /* given up: nothing goes through unsearched */
+    if (scrub->held + len == 0) {
+        *ret_out = (Slice){"", 0};
+        return 0;
+    }
     int r = scan_open(scrub->forms, &scan);
     if (r)
         return r;

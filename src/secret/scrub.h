@@ -28,7 +28,7 @@ void scrub_begin(Scrub *scrub, const ScrubForms *forms); /* wipes what was held;
 
 /* Takes `len` bytes and returns in *ret_out what may go on, in place or in the Scrub's own room (valid until the next
  * call). `bytes` is altered. `last`: nothing is held back. *ret_hits grows by the number of hits.
- * -ENOMEM: the arena is used up; -EBADMSG: the sealed token was altered. Then nothing of the piece may go on. */
+ * -EINVAL: no forms; -ENOMEM: the arena is used up; -EBADMSG: the sealed token was altered. Then nothing of the piece may go on. */
 int scrub_piece(Scrub *scrub, char *bytes, size_t len, bool last, Slice *ret_out, unsigned *ret_hits) MUST_USE;
 
 /* A whole value at once, in place (a header); returns the number of hits. If it cannot be searched, all of it is

@@ -345,6 +345,8 @@ static void test_a_stream_given_up_leaves_nothing_for_the_next(void **state)
     assert_int_equal(out.len, sizeof(more) - 1);
     assert_memory_equal(out.ptr, "2c69", 4);
     assert_int_equal(hits, 0);
+    scrub_begin(scrub, NULL);
+    assert_int_equal(scrub_piece(scrub, more, 1, true, &out, &hits), -EINVAL);
     scrub_free(scrub);
     scrub_forms_free(forms);
 }
