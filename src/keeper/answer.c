@@ -1,0 +1,295 @@
+/* An answer's way back: strictly parsed, filtered, scrubbed, passed on in pieces. See stream.h.
+ * A body that breaks off is told as such (IPC_ABORT), never passed as whole.
+ */
+#include "base/clock.h"
+#include "keeper/head.h"
+#include "keeper/stream.h"
+
+#include <errno.h>
+
+#define READ_HEAD         (16u << 10)
+#define FIRST_PIECE       (24u << 10) /* of body beside a head in one record */
+#define MAX_INFORMATIONAL 16
+
+static unsigned char wire_room[IPC_MAX_PAYLOAD];
+
+static void lose(Stream *stream, ssize_t n)
+{
+    if (stream->seen || stream->state == STREAM_ANSWER)
+        request_lost(stream, REFUSAL_UPSTREAM_RESET, "broke the connection off in the middle of its answer");
+    else
+        request_lost(stream, REFUSAL_UPSTREAM_RESET,
+                     n == 0 ? "closed the connection without an answer"
+                            : "broke the connection off without an answer");
+}
+
+/* Takes the body's framing off, moving what is body together at the front. -EBADMSG; 1: that was all of it.
+ */
+static int unframe(Stream *stream, char *bytes, size_t len, Slice *ret_body)
+{
+    Slice input = {bytes, len}, piece;
+    size_t n = 0;
+    int r = 0;
+    switch (stream->framing) {
+    case HTTP_NO_BODY:
+        n = 0;
+        break;
+    case HTTP_LENGTH:
+        n = len < stream->left ? len : (size_t)stream->left;
+        stream->left -= n;
+        break;
+    case HTTP_UNTIL_CLOSE:
+        *ret_body = input;
+        return 0;
+    case HTTP_CHUNKED:
+        while ((r = chunk_read(&stream->chunk, &input, &piece)) == 0) {
+            memmove(bytes + n, piece.ptr, piece.len);
+            n += piece.len;
+        }
+        *ret_body = (Slice){bytes, n};
+        stream->keep_alive &= input.len == 0;
+        return r == CHUNK_E_BAD ? -EBADMSG : r == CHUNK_E_END;
+    }
+    *ret_body = (Slice){bytes, n};
+    stream->keep_alive &= n == len; /* more than the answer: nobody asked for that */
+    return stream->framing == HTTP_NO_BODY || stream->left == 0;
+}
+
+static void finish(Stream *stream)
+{
+    Conn *conn = stream->conn;
+    stream->conn = NULL;
+    conn->stream = NULL;
+    if (stream->hits)
+        conn_forget_plain(conn);
+    stream->grant->count.redacted += stream->hits;
+    if (stream->keep_alive && stream->sent_whole && stream->framing != HTTP_UNTIL_CLOSE)
+        conn_give_back(conn);
+    else
+        conn_free(conn);
+    request_drop_conn(stream);
+    stream_answered(stream);
+}
+
+/* Scrubs a piece; the budget is of what the upstream sent. */
+static int clean(Stream *stream, Slice body, bool last, Slice *ret_out, Refused *refused)
+{
+    stream->grant->count.received += body.len;
+    if (!decide_budget(budget_spend_received(&stream->grant->budget, body.len), 0, refused))
+        return -EDQUOT;
+    stream->keeper->opened = true;
+    int r = scrub_piece(stream->scrub, (char *)body.ptr, body.len, last, ret_out, &stream->hits);
+    if (r)
+        refused_set(refused, REFUSAL_INTERNAL, "purser could not search the answer for credentials");
+    return r;
+}
+
+/* Body as DATA records. False: the stream is gone. */
+static bool send_data(Stream *stream, Slice out, bool last)
+{
+    do {
+        Slice piece = {out.ptr, out.len < STREAM_PIECE ? out.len : STREAM_PIECE};
+        out = (Slice){out.ptr + piece.len, out.len - piece.len};
+        bool end = last && out.len == 0;
+        if (piece.len == 0 && !end)
+            return true;
+        if (stream_send(stream, end ? IPC_DATA_END : IPC_DATA, piece) != 0) {
+            stream_free(stream);
+            return false;
+        }
+    } while (out.len);
+    return true;
+}
+
+static bool send_head(Stream *stream, HttpHead *head, uint64_t length, Slice body, bool end)
+{
+    StreamResponse response = {.status = (uint16_t)head->status,
+                               .reason = {head->reason.ptr, head->reason.len < 512 ? head->reason.len : 512},
+                               .content_length = length,
+                               .no_body = head->framing == HTTP_NO_BODY,
+                               .end = end,
+                               .header = head->header,
+                               .n_header = head->n_header,
+                               .body = body};
+    WireWriter wire = WIRE_WRITER(wire_room);
+    stream_response_put(&response, &wire);
+    if (wire.failed || stream_send(stream, IPC_RESPONSE, (Slice){(const char *)wire.data, wire.len}) != 0) {
+        stream_free(stream);
+        return false;
+    }
+    stream->state = STREAM_ANSWER;
+    return true;
+}
+
+/* The length that the gate says to the client: of HEAD, 204, 304 whatever the upstream says. */
+static uint64_t announced_length(const HttpHead *head)
+{
+    if (head->framing == HTTP_LENGTH)
+        return head->content_length;
+    const HttpHeader *length = head->framing == HTTP_NO_BODY ? http_find(head, "Content-Length") : NULL;
+    uint64_t value = 0;
+    if (!length || length->value.len == 0 || length->value.len > 18)
+        return STREAM_UNKNOWN_LENGTH;
+    for (size_t i = 0; i < length->value.len; i++) {
+        if (length->value.ptr[i] < '0' || length->value.ptr[i] > '9')
+            return STREAM_UNKNOWN_LENGTH;
+        value = value * 10 + (uint64_t)(length->value.ptr[i] - '0');
+    }
+    return value;
+}
+
+static bool acceptable(const Stream *stream, const HttpHead *head, Refused *refused)
+{
+    const char *host = stream->upstream->source.api.host;
+    if (head->status == 101)
+        return refused_set(refused, REFUSAL_UPSTREAM_INVALID,
+                           "%s switched to another protocol, which nobody asked for", host);
+    if (head->framing != HTTP_NO_BODY && !head_is_readable(head))
+        return refused_set(
+            refused, REFUSAL_UPSTREAM_ENCODING,
+            "%s answered with a Content-Encoding although none was asked for: purser cannot search it for "
+            "credentials",
+            host);
+    Budget left = stream->grant->budget;
+    return head->framing != HTTP_LENGTH ||
+           decide_budget(budget_spend_received(&left, head->content_length), 0, refused);
+}
+
+/* The head is whole; `bytes` are those of the body that came with it. True: there is more to come. */
+static bool begin(Stream *stream, HttpHead *head, Slice raw, char *bytes, size_t len)
+{
+    Refused refused;
+    if (!acceptable(stream, head, &refused)) {
+        stream_refuse(stream, &refused);
+        return false;
+    }
+    stream->keeper->opened = true;
+    stream->hits += scrub_whole(stream->upstream->forms, (char *)raw.ptr, raw.len);
+    uint64_t length = announced_length(head);
+    stream->framing = head->framing;
+    stream->left = head->framing == HTTP_LENGTH ? head->content_length : 0;
+    stream->keep_alive = head->keep_alive;
+    stream->chunk = (ChunkReader){0};
+    Slice body, out;
+    int r = unframe(stream, bytes, len, &body);
+    if (r < 0) {
+        request_lost(stream, REFUSAL_UPSTREAM_INVALID, "sent a body that is not what HTTP/1.1 has");
+        return false;
+    }
+    scrub_begin(stream->scrub, stream->upstream->forms);
+    if (clean(stream, body, r == 1, &out, &refused) != 0) {
+        stream_refuse(stream, &refused);
+        return false;
+    }
+    head_filter_answer(head);
+    bool apart = out.len > FIRST_PIECE, end = r == 1;
+    if (!send_head(stream, head, length, apart ? (Slice){"", 0} : out, end && !apart) ||
+        (apart && !send_data(stream, out, end)))
+        return false;
+    if (end)
+        finish(stream);
+    return !end;
+}
+
+/* Reads and parses the answer's head. True: the stream is there, and wants what else came. */
+static bool read_head(Stream *stream)
+{
+    static HttpHead head;
+    char *room = stream->keeper->read_room;
+    size_t have = stream->partial.len;
+    if (have)
+        memcpy(room, stream->partial.data, have);
+    ssize_t n = conn_read(stream->conn, room + have, READ_HEAD);
+    if (n == -EAGAIN)
+        return false;
+    if (n <= 0) {
+        lose(stream, n);
+        return false;
+    }
+    stream->seen = true;
+    have += (size_t)n;
+    stream->keeper->read_used = have > stream->keeper->read_used ? have : stream->keeper->read_used;
+    size_t at = 0, used = 0;
+    int r;
+    while ((r = http_parse_response((Slice){room + at, have - at}, stream->method, &head, &used)) == 0 &&
+           head.status < 200 && head.status != 101 && ++stream->informational < MAX_INFORMATIONAL)
+        at += used;
+    if (r == HTTP_E_MORE && have - at < HTTP_MAX_HEAD) {
+        buf_reset(&stream->partial);
+        return buf_append(&stream->partial, room + at, have - at) == 0;
+    }
+    if (r || stream->informational >= MAX_INFORMATIONAL) {
+        request_lost(stream, REFUSAL_UPSTREAM_INVALID,
+                     r == HTTP_E_MORE ? "sent a head without an end"
+                     : r              ? http_error_text(r)
+                                      : "sent one informational answer after the other");
+        return false;
+    }
+    buf_reset(&stream->partial);
+    stream->deadline = clock_mono() + STREAM_ANSWER_US;
+    return begin(stream, &head, (Slice){room + at, used}, room + at + used, have - at - used);
+}
+
+/* As much as there is, up to one piece. *ret_end: 0 more may come, 1 clean end, negative: broken. */
+static size_t gather(Stream *stream, int *ret_end)
+{
+    char *room = stream->keeper->read_room;
+    size_t len = 0;
+    ssize_t n = 0;
+    *ret_end = 0;
+    do {
+        n = conn_read(stream->conn, room + len, STREAM_PIECE - len);
+        len += n > 0 ? (size_t)n : 0;
+    } while (n > 0 && len < STREAM_PIECE && conn_has_more(stream->conn));
+    if (n == 0)
+        *ret_end = 1;
+    else if (n < 0 && n != -EAGAIN)
+        *ret_end = -ECONNRESET;
+    if (len > stream->keeper->read_used)
+        stream->keeper->read_used = len;
+    return len;
+}
+
+/* True: the stream is there, and wants what else came. */
+static bool read_body(Stream *stream)
+{
+    int end;
+    Slice body, out;
+    Refused refused;
+    size_t len = gather(stream, &end);
+    if (len == 0 && end == 0)
+        return false;
+    int r = unframe(stream, stream->keeper->read_room, len, &body);
+    bool last = r == 1 || (end == 1 && stream->framing == HTTP_UNTIL_CLOSE);
+    if (r < 0 || (end && !last)) {
+        r < 0 ? request_lost(stream, REFUSAL_UPSTREAM_INVALID, "sent a body that is not what HTTP/1.1 has")
+              : lose(stream, end);
+        return false;
+    }
+    stream->deadline = clock_mono() + STREAM_ANSWER_US;
+    if (clean(stream, body, last, &out, &refused) != 0) {
+        stream_abort(stream, &refused);
+        return false;
+    }
+    stream->keep_alive &= end == 0;
+    if (!send_data(stream, out, last))
+        return false;
+    if (last)
+        finish(stream);
+    return !last;
+}
+
+void stream_readable(Stream *stream)
+{
+    bool more;
+    do {
+        more = stream->state == STREAM_WAITING  ? read_head(stream)
+               : stream->state == STREAM_ANSWER ? read_body(stream)
+                                                : false;
+        if (more && stream_blocked(stream)) { /* the gate is slow: so is the upstream, from here on */
+            stream->deadline = 0;
+            conn_watch_read(stream->conn, false);
+            return;
+        }
+    } while (more && conn_has_more(stream->conn));
+}

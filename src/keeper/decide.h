@@ -1,0 +1,40 @@
+/* The decision on one request: lease -> grant -> method, override, path -> policy -> budget. Everything that
+ * the gate says is checked again: a gate in an attacker's hands gets what its own run's leases allow, and no
+ * more. No I/O; the clock is passed in; the only thing that changes is the budget.
+ */
+#pragma once
+
+#include "config/config.h"
+#include "ipc/keeper.h"
+#include "ipc/stream.h"
+#include "keeper/refusal.h"
+#include "lease/budget.h"
+#include "lease/lease.h"
+#include "policy/policy.h"
+
+/* What one run may do with one source: one lease. */
+typedef struct Grant {
+    uint32_t source;
+    const Source *origin;
+    const Policy *policy;
+    unsigned char id[LEASE_ID];
+    Budget budget;
+    RunSource count; /* its report; .run is filled in when it is sent */
+    bool seen;       /* the lease was presented */
+} Grant;
+
+typedef struct DecideRequest {
+    const unsigned char *key; /* of the run */
+    Grant *grant;             /* of the run */
+    size_t n_grant;
+    const StreamRequest *request;
+    const HttpHead *head; /* the request's headers, for http/head.h; only header and n_header are meant */
+    int64_t now;          /* mono */
+} DecideRequest;
+
+/* True: allowed, and one request is spent of *ret_grant. False: *ret_refused says why; *ret_grant is the
+ * grant that was meant, for counting, or NULL. */
+bool decide_request(const DecideRequest *decide, Grant **ret_grant, Refused *ret_refused);
+
+/* A budget that is used up while bodies stream. */
+bool decide_budget(int result, uint64_t retry_us, Refused *ret_refused);

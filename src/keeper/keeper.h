@@ -1,0 +1,83 @@
+/* What the parts of the keeper share: one process, one thread of its own code, one loop. A turn of the loop
+ * is: take what came, decide, write upstream; then write the audit, then send the refusals, then wipe.
+ */
+#pragma once
+
+#include "audit/audit.h"
+#include "config/config.h"
+#include "ipc/channel.h"
+#include "keeper/address.h"
+#include "keeper/refusal.h"
+#include "policy/policy.h"
+#include "secret/scrub.h"
+#include "store/store.h"
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <openssl/ssl.h>
+#include <sys/queue.h>
+
+#define KEEPER_ARENA     (512u << 10)
+#define KEEPER_READ_ROOM (64u << 10) /* of the process: one piece of one answer at a time */
+#define KEEPER_SEND_ROOM                                                                                     \
+    (112u << 10)                /* in the arena: a head with its credential, and the body's first piece */
+#define KEEPER_MAX_STREAMS 1024 /* of one run */
+#define KEEPER_MAX_RUNS    256
+
+typedef struct Conn Conn;
+typedef struct Dialer Dialer;
+typedef struct Run Run;
+typedef struct Stream Stream;
+
+TAILQ_HEAD(ConnList, Conn);
+TAILQ_HEAD(StreamList, Stream);
+TAILQ_HEAD(RunList, Run);
+
+/* A source's upstream: its token, its trust, its connections. Nothing of it is shared with another source,
+ * even of the same host. */
+typedef struct Upstream {
+    uint32_t index;
+    bool used;
+    Source source;
+    Sealed *token; /* NULL: `missing` says why */
+    ScrubForms *forms;
+    char *missing;
+    int ca_fd, token_fd; /* -1: none */
+    SSL_CTX *tls;        /* made when first dialled: parsing the roots takes 30 ms */
+    SSL_SESSION *session;
+    struct ConnList conns;
+    size_t n_idle;
+} Upstream;
+
+typedef struct Keeper {
+    struct event_base *base;
+    IpcPeer supervisor;
+    struct event *control, *tick;
+    Audit *audit;
+    bool audit_failed; /* said so once */
+    Upstream *upstream;
+    size_t n_upstream;
+    Policy **policy;
+    size_t n_policy;
+    Store *keyring, *file;
+    int ring_fd, key_fd; /* of the keyring, until it was read; -1: none */
+    bool key_is_passphrase;
+    char *ring_path;
+    char *keyring_fault; /* why the keyring stays shut, or NULL */
+    char *proxy;
+    char **no_proxy;
+    size_t n_no_proxy;
+    bool sandbox_optional;
+    int ca_fd;         /* the public roots */
+    X509_STORE *roots; /* made when first needed */
+    Dialer *dialer;
+    struct RunList runs;
+    size_t n_run;
+    struct StreamList refused; /* streams whose refusal waits for the audit */
+    char *read_room;
+    size_t read_used; /* most bytes of read_room that this turn wrote */
+    char *send_room;
+    bool opened; /* a token was opened in this turn */
+    bool stopping, ended;
+    int64_t stop_by; /* mono */
+} Keeper;

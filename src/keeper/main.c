@@ -1,0 +1,197 @@
+/* purser-keeper: holds the tokens, decides every request, speaks to the upstreams, writes the audit.
+ * These lines are its architecture: set-up is taken, the role locks itself in, tokens are opened, the loop
+ * turns.
+ */
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "keeper/conn.h"
+#include "keeper/run.h"
+#include "keeper/setup.h"
+#include "keeper/stream.h"
+#include "keeper/token.h"
+#include "sandbox/sandbox.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sodium.h>
+
+#define STOP_US (2 * CLOCK_SECOND)
+
+static Keeper self;
+
+/* The supervisor has gone, or broke the table: nobody is left to work for. */
+static void end(Keeper *keeper)
+{
+    keeper->ended = true;
+}
+
+static void stop(Keeper *keeper)
+{
+    keeper->stopping = true;
+    keeper->stop_by = clock_mono() + STOP_US;
+    keeper->supervisor.stage = IPC_ENDING;
+}
+
+static int take_command(Keeper *keeper, IpcRecord *record)
+{
+    int r;
+    switch (record->type) {
+    case IPC_KEEPER_RUN_OPEN: {
+        KeeperRun run; /* its id, for the answer */
+        WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
+        r = keeper_run_get(&wire, &run);
+        if (r)
+            return r;
+        r = run_open(keeper, record->payload, ipc_record_take(record, 0));
+        r = r ? r : setup_tell(keeper, IPC_KEEPER_RUN_OPENED, slice_of(run.run));
+        keeper_run_done(&run);
+        return r;
+    }
+    case IPC_KEEPER_RUN_CLOSE: {
+        CLEANUP_MEM char *id = mem_dup(record->payload.ptr, record->payload.len);
+        r = run_close(keeper, id);
+        return r ? r : setup_tell(keeper, IPC_KEEPER_RUN_CLOSED, record->payload);
+    }
+    case IPC_KEEPER_CREDENTIAL:
+        return token_send_credential(keeper, record->payload, ipc_record_take(record, 0));
+    case IPC_STOP:
+        stop(keeper);
+        return 0;
+    default:
+        return -EPROTO;
+    }
+}
+
+static void on_control(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    static unsigned char room[IPC_MAX_RECORD] __attribute__((aligned(16)));
+    Keeper *keeper = context;
+    IpcRecord record;
+    int r = ipc_recv(&keeper->supervisor, room, &record);
+    if (r == -EAGAIN)
+        return;
+    if (r == 0) {
+        r = take_command(keeper, &record);
+        ipc_record_close(&record);
+    }
+    if (r && r != -ECONNRESET)
+        log_error("a record from the supervisor could not be carried out: %s", strerror(-r));
+    if (r)
+        end(keeper);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    Keeper *keeper = context;
+    int64_t now = clock_mono();
+    conn_tick(keeper, now);
+    run_tick(keeper, now);
+}
+
+/* The end of a turn: first what was decided is on record, then it is said, then what was opened is gone. */
+static void end_turn(Keeper *keeper)
+{
+    int r = audit_flush(keeper->audit);
+    if (r && !keeper->audit_failed)
+        log_error("the audit cannot be written: %s; requests that only read go on", strerror(-r));
+    keeper->audit_failed = r != 0;
+    while (!TAILQ_EMPTY(&keeper->refused))
+        stream_flush_refusal(TAILQ_FIRST(&keeper->refused));
+    sodium_memzero(keeper->read_room, keeper->read_used);
+    keeper->read_used = 0;
+    if (keeper->opened)
+        secret_wipe_traces();
+    keeper->opened = false;
+}
+
+static bool busy(const Keeper *keeper)
+{
+    const Run *run;
+    const Stream *stream;
+    TAILQ_FOREACH(run, &keeper->runs, link)
+    TAILQ_FOREACH(stream, &run->streams, link)
+    if (stream->state != STREAM_IDLE)
+        return true;
+    return false;
+}
+
+static void turn_around(Keeper *keeper)
+{
+    while (!keeper->ended) {
+        event_base_loop(keeper->base, EVLOOP_ONCE);
+        end_turn(keeper);
+        if (keeper->stopping && (!busy(keeper) || clock_mono() >= keeper->stop_by))
+            end(keeper);
+    }
+}
+
+static int prepare(Keeper *keeper, Fault *fault)
+{
+    keeper->supervisor = (IpcPeer){IPC_CONTROL_FD, IPC_KEEPER, IPC_SUPERVISOR, IPC_SETUP};
+    keeper->ca_fd = keeper->ring_fd = keeper->key_fd = -1;
+    TAILQ_INIT(&keeper->runs);
+    TAILQ_INIT(&keeper->refused);
+    int r = secret_init(KEEPER_ARENA, fault);
+    if (r)
+        return r;
+    keeper->send_room = secret_alloc(KEEPER_SEND_ROOM);
+    keeper->read_room = MEM_NEW_ARRAY(char, KEEPER_READ_ROOM);
+    keeper->base = event_base_new();
+    keeper->control = event_new(keeper->base, IPC_CONTROL_FD, EV_READ | EV_PERSIST, on_control, keeper);
+    keeper->tick = event_new(keeper->base, -1, EV_PERSIST, on_tick, keeper);
+    return dialer_new(keeper, &keeper->dialer, fault);
+}
+
+static int start(Keeper *keeper, Fault *fault)
+{
+    struct timeval second = {1, 0};
+    setup_open_keyring(keeper);
+    int r = token_fetch_all(keeper);
+    r = r ? r : setup_tell(keeper, IPC_KEEPER_READY, (Slice){"", 0});
+    if (r)
+        return fault_set(fault, r, "the supervisor does not listen");
+    keeper->supervisor.stage = IPC_OPEN;
+    event_add(keeper->control, NULL);
+    event_add(keeper->tick, &second);
+    end_turn(keeper);
+    return 0;
+}
+
+static void clean_up(Keeper *keeper)
+{
+    run_free_all(keeper);
+    setup_done(keeper);
+    dialer_free(keeper->dialer);
+    mem_free(keeper->read_room);
+    event_free(keeper->control);
+    event_free(keeper->tick);
+    event_base_free(keeper->base);
+    secret_done();
+}
+
+int main(void)
+{
+    log_open("purser-keeper", LOG_INFO);
+    signal(SIGPIPE, SIG_IGN);
+    Fault fault = {.text = ""};
+    int r = sandbox_harden(&fault);
+    r = r ? r : prepare(&self, &fault);
+    r = r ? r : setup_receive(&self, &fault);
+    r = r ? r : setup_lock_in(&self, &fault);
+    r = r ? r : start(&self, &fault);
+    if (r == -ECONNRESET || r == -ECANCELED)
+        return 0;
+    if (r) {
+        log_error("%s", fault.text[0] ? fault.text : strerror(-r));
+        if (self.base && setup_tell(&self, IPC_FAULT, slice_of(fault.text)) != 0)
+            log_error("the supervisor does not listen");
+        return 1;
+    }
+    turn_around(&self);
+    clean_up(&self);
+    return 0;
+}

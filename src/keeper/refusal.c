@@ -1,0 +1,57 @@
+/* The table of refusals. See refusal.h. */
+#include "keeper/refusal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static const RefusalKind kinds[REFUSAL_COUNT] = {
+    [REFUSAL_NONE] = {"none", 0},
+    [REFUSAL_BAD_REQUEST] = {"bad-request", 400},
+    [REFUSAL_METHOD] = {"method-refused", 403},
+    [REFUSAL_GRAPHQL] = {"graphql", 403},
+    [REFUSAL_NO_LEASE] = {"no-lease", 401},
+    [REFUSAL_NOT_A_LEASE] = {"not-a-lease", 401},
+    [REFUSAL_FOREIGN_LEASE] = {"foreign-lease", 401},
+    [REFUSAL_WRONG_SOURCE] = {"wrong-source", 403},
+    [REFUSAL_CAVEAT] = {"unknown-caveat", 403},
+    [REFUSAL_EXPIRED] = {"lease-expired", 401},
+    [REFUSAL_REVOKED] = {"lease-revoked", 401},
+    [REFUSAL_PATH_DENIED] = {"path-denied", 403},
+    [REFUSAL_PATH_NOT_ALLOWED] = {"path-not-allowed", 403},
+    [REFUSAL_RATE] = {"budget-rate", 429},
+    [REFUSAL_REQUESTS] = {"budget-requests", 403},
+    [REFUSAL_REQUEST_BYTES] = {"budget-request-bytes", 403},
+    [REFUSAL_RESPONSE_BYTES] = {"budget-response-bytes", 403},
+    [REFUSAL_TOKEN_MISSING] = {"token-missing", 502},
+    [REFUSAL_BUSY] = {"busy", 503},
+    [REFUSAL_INTERNAL] = {"internal", 500},
+    [REFUSAL_UPSTREAM_NAME] = {"upstream-name", 502},
+    [REFUSAL_UPSTREAM_ADDRESS] = {"upstream-address", 502},
+    [REFUSAL_UPSTREAM_PROXY] = {"upstream-proxy", 502},
+    [REFUSAL_UPSTREAM_REFUSED] = {"upstream-refused", 502},
+    [REFUSAL_UPSTREAM_CERTIFICATE] = {"upstream-certificate", 502},
+    [REFUSAL_UPSTREAM_TLS] = {"upstream-tls", 502},
+    [REFUSAL_UPSTREAM_TIMEOUT] = {"upstream-timeout", 504},
+    [REFUSAL_UPSTREAM_RESET] = {"upstream-reset", 502},
+    [REFUSAL_UPSTREAM_INVALID] = {"upstream-invalid", 502},
+    [REFUSAL_UPSTREAM_ENCODING] = {"upstream-encoding", 502},
+    [REFUSAL_EGRESS] = {"egress-not-allowed", 403},
+};
+
+const RefusalKind *refusal_kind(Refusal refusal)
+{
+    return &kinds[refusal < REFUSAL_COUNT ? refusal : REFUSAL_INTERNAL];
+}
+
+bool refused_set(Refused *refused, Refusal refusal, const char *fmt, ...)
+{
+    char text[sizeof(refused->fault.text)];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    refused->refusal = refusal;
+    refused->retry_after = 0;
+    fault_set(&refused->fault, 0, "%s", text);
+    return false;
+}

@@ -1,0 +1,67 @@
+/* Every way in which the keeper says no: one code, one status. docs/refusals.md is the same table for people
+ * (a test compares the two). Pure.
+ */
+#pragma once
+
+#include "base/fault.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum Refusal {
+    REFUSAL_NONE,
+    /* the request is not one that can be decided */
+    REFUSAL_BAD_REQUEST,
+    REFUSAL_METHOD,
+    REFUSAL_GRAPHQL,
+    /* the lease */
+    REFUSAL_NO_LEASE,
+    REFUSAL_NOT_A_LEASE,
+    REFUSAL_FOREIGN_LEASE,
+    REFUSAL_WRONG_SOURCE,
+    REFUSAL_CAVEAT,
+    REFUSAL_EXPIRED,
+    REFUSAL_REVOKED,
+    /* the grant */
+    REFUSAL_PATH_DENIED,
+    REFUSAL_PATH_NOT_ALLOWED,
+    REFUSAL_RATE,
+    REFUSAL_REQUESTS,
+    REFUSAL_REQUEST_BYTES,
+    REFUSAL_RESPONSE_BYTES,
+    /* purser itself */
+    REFUSAL_TOKEN_MISSING,
+    REFUSAL_BUSY,
+    REFUSAL_INTERNAL,
+    /* the way to the upstream, and its answer */
+    REFUSAL_UPSTREAM_NAME,
+    REFUSAL_UPSTREAM_ADDRESS,
+    REFUSAL_UPSTREAM_PROXY,
+    REFUSAL_UPSTREAM_REFUSED,
+    REFUSAL_UPSTREAM_CERTIFICATE,
+    REFUSAL_UPSTREAM_TLS,
+    REFUSAL_UPSTREAM_TIMEOUT,
+    REFUSAL_UPSTREAM_RESET,
+    REFUSAL_UPSTREAM_INVALID,
+    REFUSAL_UPSTREAM_ENCODING,
+    /* tunnels */
+    REFUSAL_EGRESS,
+    REFUSAL_COUNT,
+} Refusal;
+
+typedef struct RefusalKind {
+    const char *code;
+    uint16_t status;
+} RefusalKind;
+
+const RefusalKind *refusal_kind(Refusal refusal);
+
+/* A refusal with its sentence. refusal REFUSAL_NONE: nothing was refused. */
+typedef struct Refused {
+    Refusal refusal;
+    uint32_t retry_after; /* seconds; 0: none */
+    Fault fault;
+} Refused;
+
+/* Fills it in; returns false, so that a check can end with `return refused_set(...)`. */
+bool refused_set(Refused *refused, Refusal refusal, const char *fmt, ...) FORMAT(3, 4);

@@ -1,0 +1,300 @@
+/* A request's way up: decided, built, written with the credential in it, its body streamed. See stream.h. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "http/target.h"
+#include "keeper/head.h"
+#include "keeper/run.h"
+#include "keeper/stream.h"
+
+#include <errno.h>
+#include <sodium.h>
+
+void request_drop_conn(Stream *stream)
+{
+    secret_release(STEAL(stream->rest), stream->rest_len);
+    stream->rest_len = stream->rest_at = 0;
+    stream->conn = conn_free(stream->conn);
+    buf_reset(&stream->out);
+    buf_reset(&stream->partial);
+    scrub_begin(stream->scrub, NULL);
+}
+
+void request_lost(Stream *stream, Refusal refusal, const char *why)
+{
+    Refused refused;
+    refused_set(&refused, refusal, "%s %s", stream->upstream->source.api.host, why);
+    if (stream->state == STREAM_ANSWER) {
+        stream_abort(stream, &refused);
+        return;
+    }
+    if (!stream->may_retry || stream->seen || !stream->conn || !stream->conn->used) {
+        stream_refuse(stream, &refused);
+        return;
+    }
+    stream->may_retry = false;
+    stream->grant->count.retried++;
+    request_drop_conn(stream);
+    stream->conn = conn_take(stream->keeper, stream->upstream, stream, true, &refused);
+    stream->state = STREAM_DIALING;
+    stream->up_broken = stream->sent_whole = false;
+    if (!stream->conn)
+        stream_refuse(stream, &refused);
+}
+
+/* The gate is not read while its last piece waits; once all is out the answer's clock runs. */
+static void after_write(Stream *stream)
+{
+    bool all = !stream->rest && stream->out.len == 0;
+    conn_watch_write(stream->conn, !all && !stream->up_broken);
+    stream_watch_gate(stream, all || stream->up_broken);
+    stream->sent_whole = all && !stream->body_open && !stream->up_broken;
+    bool clients_turn = all && stream->body_open;
+    if (stream->state == STREAM_WAITING)
+        stream->deadline = clients_turn ? 0 : clock_mono() + STREAM_ANSWER_US;
+}
+
+static void break_up(Stream *stream)
+{
+    secret_release(STEAL(stream->rest), stream->rest_len);
+    stream->rest_len = stream->rest_at = 0;
+    buf_reset(&stream->out);
+    stream->up_broken = true;
+}
+
+static void write_rest(Stream *stream)
+{
+    ssize_t n = conn_write(stream->conn, stream->rest + stream->rest_at, stream->rest_len - stream->rest_at);
+    stream->rest_at += n > 0 ? (size_t)n : 0;
+    if (n < 0 && n != -EAGAIN)
+        break_up(stream);
+    else if (stream->rest_at == stream->rest_len)
+        secret_release(STEAL(stream->rest), stream->rest_len);
+}
+
+static void write_out(Stream *stream)
+{
+    if (stream->rest)
+        write_rest(stream);
+    if (!stream->rest && stream->out.len) {
+        ssize_t n = conn_write(stream->conn, stream->out.data, stream->out.len);
+        if (n > 0)
+            buf_consume(&stream->out, (size_t)n);
+        else if (n != -EAGAIN)
+            break_up(stream);
+    }
+    after_write(stream);
+}
+
+void stream_writable(Stream *stream)
+{
+    write_out(stream);
+}
+
+/* Keeps, in the arena, what a full socket did not take. */
+static void keep_rest(Stream *stream, const char *bytes, size_t len)
+{
+    stream->rest = secret_alloc(len);
+    if (!stream->rest) {
+        break_up(stream);
+        return;
+    }
+    memcpy(stream->rest, bytes, len);
+    stream->rest_len = len;
+    stream->rest_at = 0;
+}
+
+/* Head, credential and the body's first piece in one write; the room is wiped before anything else happens.
+ * False: the token could not be opened. */
+static bool write_head(Stream *stream)
+{
+    Keeper *keeper = stream->keeper;
+    char *room = keeper->send_room;
+    size_t len = stream->head.len;
+    memcpy(room, stream->head.data, len);
+    ssize_t credential = head_put_credential(stream->upstream, room + len, KEEPER_SEND_ROOM - len);
+    keeper->opened = true;
+    ssize_t n = credential;
+    if (credential > 0) {
+        len += (size_t)credential;
+        if (stream->out.len && stream->out.len <= KEEPER_SEND_ROOM - len) {
+            memcpy(room + len, stream->out.data, stream->out.len);
+            len += stream->out.len;
+            buf_reset(&stream->out);
+        }
+        n = conn_write(stream->conn, room, len);
+    }
+    if (n < 0 && n != -EAGAIN)
+        break_up(stream);
+    else if (n < (ssize_t)len)
+        keep_rest(stream, room + (n > 0 ? n : 0), len - (size_t)(n > 0 ? n : 0));
+    sodium_memzero(room, credential > 0 ? len : KEEPER_SEND_ROOM);
+    return credential > 0;
+}
+
+void stream_connected(Stream *stream)
+{
+    stream->state = STREAM_WAITING;
+    if (!write_head(stream)) {
+        Refused refused;
+        refused_set(&refused, REFUSAL_INTERNAL, "the token of source %s cannot be opened any more",
+                    stream->upstream->source.name);
+        stream_refuse(stream, &refused);
+        return;
+    }
+    after_write(stream);
+    if (stream->wants_continue && stream->body_open &&
+        stream_send(stream, IPC_CONTINUE, (Slice){"", 0}) != 0) {
+        stream_free(stream);
+        return;
+    }
+    if (stream->up_broken)
+        stream_readable(stream); /* what the upstream said before it hung up, or that it is gone */
+}
+
+void stream_unconnected(Stream *stream, const Refused *refused)
+{
+    stream->conn = NULL;
+    stream_refuse(stream, refused);
+}
+
+/* Adds a piece of the body in the framing that the head has announced. False: it does not fit the
+ * announcement. */
+static bool frame(Stream *stream, Slice piece, bool end)
+{
+    char head[20];
+    int r = 0;
+    if (!stream->chunked) {
+        if (piece.len > stream->body_left || (end && piece.len != stream->body_left))
+            return false;
+        stream->body_left -= piece.len;
+        return buf_append_slice(&stream->out, piece) == 0;
+    }
+    if (piece.len) {
+        r = buf_append(&stream->out, head, chunk_head(head, piece.len));
+        r = r ? r : buf_append_slice(&stream->out, piece);
+        r = r ? r : buf_append(&stream->out, "\r\n", 2);
+    }
+    if (end && r == 0)
+        r = buf_append_text(&stream->out, CHUNK_END);
+    return r == 0;
+}
+
+void request_body(Stream *stream, Slice piece, bool end)
+{
+    Refused refused;
+    if (end)
+        stream->body_open = false;
+    if (stream->up_broken)
+        return;
+    stream->grant->count.sent += piece.len;
+    int r = budget_spend_sent(&stream->grant->budget, piece.len);
+    if (r) {
+        decide_budget(r, 0, &refused);
+        stream->state == STREAM_ANSWER ? stream_abort(stream, &refused) : stream_refuse(stream, &refused);
+        return;
+    }
+    if (!frame(stream, piece,
+               end)) { /* what went up is no whole request: that connection ends with this one */
+        stream_free(stream);
+        return;
+    }
+    write_out(stream);
+    if (stream->up_broken)
+        stream_readable(stream);
+}
+
+static void note_request(Stream *stream, const StreamRequest *request)
+{
+    size_t len = request->path_len < sizeof(stream->path) ? request->path_len : sizeof(stream->path) - 1;
+    memcpy(stream->path, request->target.ptr, len);
+    stream->path[len] = 0;
+    stream->method = request->method;
+    stream->body_open = request->has_body && !request->end;
+    stream->wants_continue = request->expect_continue;
+    stream->sent_whole = stream->up_broken = stream->seen = false;
+    stream->informational = stream->hits = 0;
+    bool idempotent = request->method & (HTTP_GET | HTTP_HEAD | HTTP_PUT | HTTP_DELETE);
+    stream->may_retry = idempotent && !request->has_body;
+    Keeper *keeper = stream->keeper;
+    stream->upstream = request->source < keeper->n_upstream ? &keeper->upstream[request->source] : NULL;
+    stream->grant = NULL;
+    buf_reset(&stream->partial);
+    buf_reset(&stream->out);
+}
+
+static void audit_request(Stream *stream)
+{
+    AuditEvent event = {.event = "request",
+                        .run = stream->run->id,
+                        .retriever = stream->run->retriever,
+                        .source = stream->upstream->source.name,
+                        .method = http_method_text(stream->method),
+                        .target = slice_of(stream->path),
+                        .host = stream->upstream->source.api.host};
+    audit_add(stream->keeper->audit, &event);
+}
+
+/* What the body's announcement and first piece are. */
+static bool begin_body(Stream *stream, StreamRequest *request, Refused *refused)
+{
+    if (request->has_body && request->end && request->content_length == STREAM_UNKNOWN_LENGTH)
+        request->content_length = request->body.len;
+    stream->chunked = request->has_body && request->content_length == STREAM_UNKNOWN_LENGTH;
+    stream->body_left = request->has_body ? request->content_length : 0;
+    if (request->body.len > STREAM_PIECE ||
+        (request->has_body && !frame(stream, request->body, request->end)))
+        return refused_set(refused, REFUSAL_BAD_REQUEST, "the request's body is not what its length says");
+    stream->grant->count.sent += request->body.len;
+    return decide_budget(budget_spend_sent(&stream->grant->budget, request->body.len), 0, refused);
+}
+
+static bool check_token(const Stream *stream, Refused *refused)
+{
+    const Upstream *upstream = stream->upstream;
+    return upstream->token || refused_set(refused, REFUSAL_TOKEN_MISSING, "%s", upstream->missing);
+}
+
+static bool decide(Stream *stream, StreamRequest *request, const HttpHead *head, Refused *refused)
+{
+    DecideRequest question = {stream->run->key, stream->run->grant, stream->run->n_grant, request, head,
+                              clock_mono()};
+    bool yes = stream->upstream ? decide_request(&question, &stream->grant, refused)
+                                : refused_set(refused, REFUSAL_BAD_REQUEST, "the request is for no source");
+    sodium_memzero((char *)request->credential.ptr, request->credential.len); /* it may be a real token */
+    if (!yes)
+        return false;
+    stream->grant->count.requests++;
+    if (!check_token(stream, refused) ||
+        !head_build(&stream->upstream->source, request, head, &stream->head, refused))
+        return false;
+    return begin_body(stream, request, refused);
+}
+
+void request_begin(Stream *stream, Slice payload)
+{
+    static HttpHead head; /* only its headers are used */
+    StreamRequest request;
+    WireReader wire = WIRE_READER(payload.ptr, payload.len);
+    if (stream_request_get(&wire, head.header, &request) != 0 || stream_blocked(stream)) {
+        stream_free(stream);
+        return;
+    }
+    head.n_header = request.n_header;
+    note_request(stream, &request);
+    Refused refused;
+    if (!decide(stream, &request, &head, &refused)) {
+        stream_refuse(stream, &refused);
+        return;
+    }
+    audit_request(stream);
+    stream->conn = conn_take(stream->keeper, stream->upstream, stream, false, &refused);
+    if (!stream->conn) {
+        stream_refuse(stream, &refused);
+        return;
+    }
+    stream->state = STREAM_DIALING;
+    if (stream->conn->state == CONN_BUSY)
+        stream_connected(stream);
+    else
+        stream_watch_gate(stream, !stream->body_open);
+}

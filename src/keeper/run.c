@@ -1,0 +1,254 @@
+/* Runs. See run.h. */
+#include "keeper/run.h"
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "ipc/gate.h"
+#include "keeper/report.h"
+#include "keeper/stream.h"
+#include "keeper/tunnel.h"
+
+#include <errno.h>
+#include <sodium.h>
+
+static void audit_run(const Run *run, const char *event, const Grant *grant, uint64_t count)
+{
+    AuditEvent line = {.event = event,
+                       .run = run->id,
+                       .retriever = run->retriever,
+                       .source = grant ? grant->origin->name : NULL,
+                       .count = count};
+    audit_add(run->keeper->audit, &line);
+}
+
+void run_forget_stream(Run *run, Stream *stream)
+{
+    TAILQ_REMOVE(&run->streams, stream, link);
+    run->n_stream--;
+}
+
+void run_lose_gate(Run *run)
+{
+    if (run->gate.fd < 0)
+        return;
+    event_del(&run->gate_event);
+    fd_close(&run->gate.fd);
+}
+
+static void run_free(Run *run)
+{
+    if (!run)
+        return;
+    while (!TAILQ_EMPTY(&run->streams))
+        stream_free(TAILQ_FIRST(&run->streams));
+    tunnel_free_all(run);
+    run_lose_gate(run);
+    secret_release(run->key, LEASE_KEY);
+    for (size_t i = 0; i < run->n_egress; i++)
+        mem_free(run->egress[i].host);
+    mem_free(run->egress);
+    mem_free(run->grant);
+    mem_free(run->refusal);
+    mem_free(run->id);
+    mem_free(run->retriever);
+    mem_free(run);
+}
+
+static int send_leases(Run *run)
+{
+    unsigned char room[2048];
+    int r = 0;
+    for (size_t i = 0; i < run->n_grant && r == 0; i++) {
+        char text[LEASE_MAX_TEXT];
+        lease_issue(run->key, run->grant[i].id, text);
+        WireWriter wire = WIRE_WRITER(room);
+        LeaseRecord lease = {run->grant[i].source, slice_of(text)};
+        lease_record_put(&lease, &wire);
+        r = ipc_send_wire(&run->gate, IPC_LEASE, &wire, NULL, 0);
+        sodium_memzero(text, sizeof(text));
+        sodium_memzero(room, sizeof(room));
+        audit_run(run, "lease.issue", &run->grant[i], 0);
+    }
+    return r ? r : ipc_send(&run->gate, IPC_LEASES_END, (Slice){"", 0}, NULL, 0);
+}
+
+static void take_connection(Run *run, int fd)
+{
+    if (run->n_stream >= KEEPER_MAX_STREAMS || run->keeper->stopping) {
+        fd_close(&fd);
+        return;
+    }
+    Stream *stream = stream_new(run, fd);
+    if (stream) {
+        TAILQ_INSERT_TAIL(&run->streams, stream, link);
+        run->n_stream++;
+    }
+}
+
+static int take_gates_refusal(Run *run, WireReader *wire)
+{
+    static RunRefusal refusal; /* 2.3 kB */
+    int r = run_refusal_get(wire, &refusal);
+    if (r)
+        return r;
+    refusal.count = 1;
+    report_refusal(run, &refusal);
+    AuditEvent event = {.event = "refused",
+                        .run = run->id,
+                        .retriever = run->retriever,
+                        .method = refusal.method,
+                        .target = slice_of(refusal.path),
+                        .host = refusal.host,
+                        .code = refusal.code,
+                        .sentence = refusal.sentence};
+    audit_add(run->keeper->audit, &event);
+    return 0;
+}
+
+static int take_record(Run *run, IpcRecord *record)
+{
+    WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
+    TunnelRecord tunnel;
+    int r;
+    switch (record->type) {
+    case IPC_CONNECTION:
+        take_connection(run, ipc_record_take(record, 0));
+        return 0;
+    case IPC_LEASES_WANTED:
+        return send_leases(run);
+    case IPC_TUNNEL_WANTED:
+        r = tunnel_get(&wire, &tunnel);
+        if (r == 0)
+            tunnel_wanted(run, &tunnel);
+        return r;
+    case IPC_GATE_REFUSED:
+        return take_gates_refusal(run, &wire);
+    default:
+        return -EPROTO;
+    }
+}
+
+static void on_gate(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    static unsigned char room[IPC_MAX_RECORD] __attribute__((aligned(16)));
+    Run *run = context;
+    IpcRecord record;
+    int r = ipc_recv(&run->gate, room, &record);
+    if (r == -EAGAIN)
+        return;
+    if (r == 0) {
+        r = take_record(run, &record);
+        ipc_record_close(&record);
+    }
+    if (r == 0)
+        return;
+    if (r != -ECONNRESET)
+        log_warning("run %s: its gate broke the order of records; its channel is closed", run->id);
+    run_lose_gate(run);
+}
+
+static int make_grants(Run *run, const KeeperRun *record)
+{
+    Keeper *keeper = run->keeper;
+    int64_t now = clock_mono();
+    run->grant = MEM_NEW_ARRAY(Grant, record->n_grant ? record->n_grant : 1);
+    for (size_t i = 0; i < record->n_grant; i++) {
+        const GrantRef *ref = &record->grant[i];
+        if (ref->source >= keeper->n_upstream || ref->policy >= keeper->n_policy)
+            return -EINVAL;
+        Grant *grant = &run->grant[run->n_grant++];
+        grant->source = ref->source;
+        grant->origin = &keeper->upstream[ref->source].source;
+        grant->policy = keeper->policy[ref->policy];
+        randombytes_buf(grant->id, sizeof(grant->id));
+        budget_init(&grant->budget, &grant->policy->budget, record->time_limit, now);
+    }
+    return 0;
+}
+
+static int set_up(Run *run, KeeperRun *record)
+{
+    run->id = STEAL(record->run);
+    run->retriever = STEAL(record->retriever);
+    run->egress = STEAL(record->egress);
+    run->n_egress = record->n_egress;
+    record->n_egress = 0;
+    run->key = secret_alloc(LEASE_KEY);
+    if (!run->key)
+        return -ENOMEM;
+    lease_key_make(run->key);
+    return make_grants(run, record);
+}
+
+int run_open(Keeper *keeper, Slice payload, int gate_fd)
+{
+    KeeperRun record;
+    WireReader wire = WIRE_READER(payload.ptr, payload.len);
+    int r = keeper->n_run >= KEEPER_MAX_RUNS ? -EMFILE : keeper_run_get(&wire, &record);
+    if (r) {
+        fd_close(&gate_fd);
+        return r;
+    }
+    Run *run = MEM_NEW(Run);
+    *run = (Run){.keeper = keeper, .gate = {gate_fd, IPC_KEEPER, IPC_GATE, IPC_OPEN}};
+    TAILQ_INIT(&run->streams);
+    TAILQ_INIT(&run->tunnels);
+    event_assign(&run->gate_event, keeper->base, gate_fd, EV_READ | EV_PERSIST, on_gate, run);
+    r = set_up(run, &record);
+    keeper_run_done(&record);
+    r = r ? r : io_set_nonblocking(gate_fd);
+    if (r) {
+        run_free(run);
+        return r;
+    }
+    event_add(&run->gate_event, NULL);
+    TAILQ_INSERT_TAIL(&keeper->runs, run, link);
+    keeper->n_run++;
+    audit_run(run, "run.open", NULL, 0);
+    return 0;
+}
+
+static void forget(Run *run)
+{
+    run->keeper->n_run--;
+    TAILQ_REMOVE(&run->keeper->runs, run, link);
+    run_free(run);
+}
+
+int run_close(Keeper *keeper, const char *id)
+{
+    Run *run;
+    TAILQ_FOREACH(run, &keeper->runs, link)
+    if (strcmp(run->id, id) == 0)
+        break;
+    if (!run)
+        return 0;
+    for (size_t i = 0; i < run->n_grant; i++)
+        audit_run(run, "run.requests", &run->grant[i], run->grant[i].count.requests);
+    audit_run(run, "run.close", NULL, 0);
+    int r = report_send(run);
+    forget(run);
+    return r;
+}
+
+void run_tick(Keeper *keeper, int64_t now)
+{
+    Run *run;
+    TAILQ_FOREACH(run, &keeper->runs, link)
+    {
+        Stream *next;
+        for (Stream *stream = TAILQ_FIRST(&run->streams); stream; stream = next) {
+            next = TAILQ_NEXT(stream, link);
+            stream_tick(stream, now);
+        }
+    }
+}
+
+void run_free_all(Keeper *keeper)
+{
+    while (!TAILQ_EMPTY(&keeper->runs))
+        forget(TAILQ_FIRST(&keeper->runs));
+}

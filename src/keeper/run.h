@@ -1,0 +1,40 @@
+/* Runs: a lease key in the arena, a lease per grant, the gate's channel, its streams and tunnels, the report.
+ */
+#pragma once
+
+#include "ipc/keeper.h"
+#include "keeper/decide.h"
+#include "keeper/keeper.h"
+
+typedef struct Tunnel Tunnel;
+TAILQ_HEAD(TunnelList, Tunnel);
+
+struct Run {
+    Keeper *keeper;
+    char *id, *retriever;
+    HostPort *egress;
+    size_t n_egress;
+    unsigned char *key; /* LEASE_KEY bytes in the arena */
+    Grant *grant;
+    size_t n_grant;
+    IpcPeer gate; /* fd -1: the gate has gone */
+    struct event gate_event;
+    struct StreamList streams;
+    size_t n_stream;
+    struct TunnelList tunnels;
+    size_t n_tunnel;
+    RunRefusal *refusal;
+    size_t n_refusal;
+    TAILQ_ENTRY(Run) link;
+};
+
+/* IPC_KEEPER_RUN_OPEN: takes over the descriptor. -EBADMSG, -EINVAL (a grant of nothing), -ENOMEM (arena). */
+int run_open(Keeper *keeper, Slice payload, int gate_fd) MUST_USE;
+void run_lose_gate(Run *run); /* its channel broke or ended: no more streams or tunnels come; the run stays */
+
+/* IPC_KEEPER_RUN_CLOSE: revokes, ends the streams, reports. Unknown runs are reported as closed. */
+int run_close(Keeper *keeper, const char *id) MUST_USE;
+
+void run_forget_stream(Run *run, Stream *stream); /* from stream_free() */
+void run_tick(Keeper *keeper, int64_t now);
+void run_free_all(Keeper *keeper);

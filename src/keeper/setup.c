@@ -1,0 +1,222 @@
+/* The keeper's beginning. See setup.h. */
+#include "keeper/setup.h"
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "ipc/keeper.h"
+#include "keeper/conn.h"
+#include "keeper/tls.h"
+#include "sandbox/sandbox.h"
+#include "store/keyring.h"
+
+#include <errno.h>
+#include <poll.h>
+
+/* Waits at both ends of the control socket, which its other owner has made non-blocking. */
+static int wait_control(const Keeper *keeper, short events)
+{
+    struct pollfd one = {keeper->supervisor.fd, events, 0};
+    int n = poll(&one, 1, -1);
+    return n < 0 && errno != EINTR ? -errno : 0;
+}
+
+int setup_tell(Keeper *keeper, uint16_t type, Slice payload)
+{
+    int r;
+    while ((r = ipc_send(&keeper->supervisor, type, payload, NULL, 0)) == -EAGAIN)
+        if ((r = wait_control(keeper, POLLOUT)))
+            return r;
+    return r;
+}
+
+void setup_open_keyring(Keeper *keeper)
+{
+    Fault fault = {.text = ""};
+    Keyring *ring = NULL;
+    bool passphrase = false;
+    int r = -ENOENT;
+    if (keeper->ring_fd < 0)
+        fault_set(&fault, r, "there is no keyring %s yet: `purser token set NAME` makes it", keeper->ring_path);
+    else if (keeper->key_fd < 0)
+        fault_set(&fault, r, "the keyring %s stays shut: its key file is missing", keeper->ring_path);
+    else
+        r = keyring_peek(keeper->ring_fd, &passphrase, &fault);
+    if (r == 0 && passphrase != keeper->key_is_passphrase)
+        r = fault_set(&fault, -EINVAL, "the keyring %s is sealed with a %s: say `keyring: {passphrase: %s}`",
+                      keeper->ring_path, passphrase ? "passphrase" : "key file", passphrase ? "true" : "false");
+    KeyringKey key = {keeper->key_is_passphrase, keeper->key_fd};
+    r = r ? r : keyring_read(keeper->ring_path, keeper->ring_fd, &key, &ring, &fault);
+    if (r == 0)
+        keeper->keyring = store_keyring_new(ring);
+    else
+        keeper->keyring_fault = mem_strdup(fault.text[0] ? fault.text : "the keyring cannot be read");
+    fd_close(&keeper->ring_fd);
+    fd_close(&keeper->key_fd);
+}
+
+#define MAX_PORTS (2 * CONFIG_MAX_SOURCES + 3)
+
+static uint16_t port_at_end(const char *address)
+{
+    const char *colon = strrchr(address, ':');
+    uint64_t port = 0;
+    return colon && text_parse_u64(slice_of(colon + 1), UINT16_MAX, &port) == 0 ? (uint16_t)port : 0;
+}
+
+int setup_lock_in(Keeper *keeper, Fault *fault)
+{
+    uint16_t port[MAX_PORTS] = {443, 80}; /* egress; a run says only later what it needs */
+    size_t n = 2;
+    for (size_t i = 0; i < keeper->n_upstream; i++) {
+        const Source *source = &keeper->upstream[i].source;
+        port[n++] = source->api.port;
+        if (port_at_end(source->connect_to))
+            port[n++] = port_at_end(source->connect_to);
+    }
+    if (port_at_end(keeper->proxy))
+        port[n++] = port_at_end(keeper->proxy);
+    SandboxSpec spec = {.role = SANDBOX_KEEPER,
+                        .optional = keeper->sandbox_optional,
+                        .connect_port = port,
+                        .n_connect_port = n};
+    int r = sandbox_enter(&spec, fault);
+    if (r != SANDBOX_E_PARTIAL)
+        return r;
+    log_warning("%s", fault->text);
+    return 0;
+}
+
+static int take_setup(Keeper *keeper, IpcRecord *record, Fault *fault)
+{
+    KeeperSetup setup;
+    WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
+    int r = keeper_setup_get(&wire, &setup);
+    if (r == 0 && record->n_fd != 2u + setup.has_keyring + setup.has_key)
+        r = -EPROTO;
+    if (r)
+        return fault_set(fault, r, "the supervisor's set-up cannot be read");
+    r = audit_open(ipc_record_take(record, 0), &keeper->audit, fault);
+    keeper->ca_fd = ipc_record_take(record, 1);
+    keeper->ring_fd = setup.has_keyring ? ipc_record_take(record, 2) : -1;
+    keeper->key_fd = setup.has_key ? ipc_record_take(record, 2 + (size_t)setup.has_keyring) : -1;
+    keeper->ring_path = STEAL(setup.keyring_path);
+    keeper->key_is_passphrase = setup.key_is_passphrase;
+    keeper->sandbox_optional = setup.sandbox_optional;
+    keeper->proxy = STEAL(setup.proxy);
+    keeper->no_proxy = STEAL(setup.no_proxy);
+    keeper->n_no_proxy = setup.n_no_proxy;
+    setup.n_no_proxy = 0;
+    keeper_setup_done(&setup);
+    return r;
+}
+
+static int take_source(Keeper *keeper, IpcRecord *record, Fault *fault)
+{
+    KeeperSource source;
+    WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
+    int r = keeper_source_get(&wire, &source);
+    if (r == 0 && (record->n_fd != (size_t)source.has_ca + source.has_token_file ||
+                   keeper->n_upstream >= CONFIG_MAX_SOURCES)) {
+        keeper_source_done(&source);
+        r = -EPROTO;
+    }
+    if (r)
+        return fault_set(fault, r, "a source of the supervisor's cannot be read");
+    Upstream upstream = {.index = (uint32_t)keeper->n_upstream, .used = source.used, .source = source.source};
+    upstream.ca_fd = source.has_ca ? ipc_record_take(record, 0) : -1;
+    int token_fd = source.has_token_file ? ipc_record_take(record, source.has_ca) : -1;
+    MEM_PUSH(keeper->upstream, keeper->n_upstream, upstream);
+    if (token_fd < 0)
+        return 0;
+    r = store_file_add(keeper->file, upstream.source.token.name, token_fd);
+    return r == 0 || r == -EEXIST ? 0
+                                  : fault_set(fault, r < 0 ? r : -EINVAL, "the token file %s cannot be used",
+                                              upstream.source.token.name);
+}
+
+static int take_policy(Keeper *keeper, const IpcRecord *record, Fault *fault)
+{
+    Policy *policy;
+    WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
+    int r = policy_get(&wire, &policy);
+    if (r)
+        return fault_set(fault, r, "a policy of the supervisor's cannot be read");
+    MEM_PUSH(keeper->policy, keeper->n_policy, policy);
+    return 0;
+}
+
+static int take_record(Keeper *keeper, IpcRecord *record, bool *ret_started, Fault *fault)
+{
+    bool set_up = keeper->audit != NULL;
+    switch (record->type) {
+    case IPC_KEEPER_SETUP:
+        return set_up ? -EPROTO : take_setup(keeper, record, fault);
+    case IPC_KEEPER_SOURCE:
+        return set_up ? take_source(keeper, record, fault) : -EPROTO;
+    case IPC_KEEPER_POLICY:
+        return set_up ? take_policy(keeper, record, fault) : -EPROTO;
+    case IPC_KEEPER_START:
+        *ret_started = true;
+        return set_up ? 0 : -EPROTO;
+    case IPC_STOP:
+        return -ECANCELED;
+    default:
+        return -EPROTO;
+    }
+}
+
+int setup_receive(Keeper *keeper, Fault *fault)
+{
+    static unsigned char room[IPC_MAX_RECORD] __attribute__((aligned(16)));
+    bool started = false;
+    int r = 0;
+    keeper->file = store_file_new();
+    while (r == 0 && !started) {
+        IpcRecord record;
+        r = ipc_recv(&keeper->supervisor, room, &record);
+        if (r == -EAGAIN) {
+            r = wait_control(keeper, POLLIN);
+            continue;
+        }
+        if (r)
+            break;
+        r = take_record(keeper, &record, &started, fault);
+        ipc_record_close(&record);
+    }
+    /* The array has its last place: what points into it, stays. */
+    for (size_t i = 0; i < keeper->n_upstream; i++)
+        TAILQ_INIT(&keeper->upstream[i].conns);
+    return r;
+}
+
+void setup_done(Keeper *keeper)
+{
+    for (size_t i = 0; i < keeper->n_upstream; i++) {
+        Upstream *upstream = &keeper->upstream[i];
+        while (!TAILQ_EMPTY(&upstream->conns))
+            conn_free(TAILQ_FIRST(&upstream->conns));
+        tls_done(upstream);
+        secret_free(upstream->token);
+        scrub_forms_free(upstream->forms);
+        mem_free(upstream->missing);
+        fd_close(&upstream->ca_fd);
+        KeeperSource source = {.source = upstream->source};
+        keeper_source_done(&source);
+    }
+    mem_free(keeper->upstream);
+    for (size_t i = 0; i < keeper->n_policy; i++)
+        policy_free(keeper->policy[i]);
+    mem_free(keeper->policy);
+    if (keeper->keyring)
+        keeper->keyring->driver->free(keeper->keyring);
+    if (keeper->file)
+        keeper->file->driver->free(keeper->file);
+    mem_free(keeper->keyring_fault);
+    mem_free(keeper->ring_path);
+    mem_free(keeper->proxy);
+    mem_free_strings(keeper->no_proxy, keeper->n_no_proxy);
+    X509_STORE_free(keeper->roots);
+    fd_close(&keeper->ca_fd);
+    audit_free(keeper->audit);
+}

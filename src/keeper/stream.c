@@ -1,0 +1,272 @@
+/* A client connection, the gate's side of it: records in by a table, records out in order. See stream.h. */
+#include "keeper/stream.h"
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "keeper/report.h"
+#include "keeper/run.h"
+
+#include <errno.h>
+
+typedef struct QueueHead {
+    uint32_t type, len;
+} QueueHead;
+
+void stream_free(Stream *stream)
+{
+    request_drop_conn(stream);
+    stream_watch_gate(stream, false);
+    if (stream->writing)
+        event_del(&stream->to_gate);
+    if (stream->state == STREAM_REFUSED)
+        TAILQ_REMOVE(&stream->keeper->refused, stream, refused_link);
+    run_forget_stream(stream->run, stream);
+    fd_close(&stream->gate.fd);
+    buf_done(&stream->head);
+    buf_done(&stream->out);
+    buf_done(&stream->partial);
+    buf_done(&stream->queue);
+    scrub_free(stream->scrub);
+    mem_free(stream);
+}
+
+void stream_watch_gate(Stream *stream, bool on)
+{
+    if (stream->reading != on)
+        on ? event_add(&stream->from_gate, NULL) : event_del(&stream->from_gate);
+    stream->reading = on;
+}
+
+bool stream_blocked(const Stream *stream)
+{
+    return stream->queue.len > 0;
+}
+
+int stream_send(Stream *stream, uint16_t type, Slice payload)
+{
+    int r = stream->queue.len ? -EAGAIN : ipc_send(&stream->gate, type, payload, NULL, 0);
+    if (r != -EAGAIN)
+        return r;
+    QueueHead head = {type, (uint32_t)payload.len};
+    r = buf_append(&stream->queue, &head, sizeof(head));
+    r = r ? r : buf_append_slice(&stream->queue, payload);
+    if (r == 0 && !stream->writing)
+        event_add(&stream->to_gate, NULL);
+    stream->writing = true;
+    return r;
+}
+
+/* 0 when all of it went out. */
+static int flush_queue(Stream *stream)
+{
+    size_t at = 0;
+    int r = 0;
+    while (at < stream->queue.len) {
+        QueueHead head;
+        memcpy(&head, stream->queue.data + at, sizeof(head));
+        Slice payload = {stream->queue.data + at + sizeof(head), head.len};
+        r = ipc_send(&stream->gate, (uint16_t)head.type, payload, NULL, 0);
+        if (r)
+            break;
+        at += sizeof(head) + head.len;
+    }
+    buf_consume(&stream->queue, at);
+    return r;
+}
+
+static void on_gate_writable(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    Stream *stream = context;
+    int r = flush_queue(stream);
+    if (r == -EAGAIN)
+        return;
+    if (r) {
+        stream_free(stream);
+        return;
+    }
+    buf_done(&stream->queue); /* a reader that was slow once does not keep memory */
+    event_del(&stream->to_gate);
+    stream->writing = false;
+    if (stream->state == STREAM_ANSWER && stream->conn) {
+        stream->deadline = clock_mono() + STREAM_ANSWER_US;
+        conn_watch_read(stream->conn, true);
+        stream_readable(stream); /* what OpenSSL holds already makes no event */
+    }
+}
+
+void stream_answered(Stream *stream)
+{
+    stream->deadline = 0;
+    stream->state = stream->body_open ? STREAM_DRAINING : STREAM_IDLE;
+    stream_watch_gate(stream, true);
+}
+
+/* Notes a refusal for the report and the audit. */
+static void note(Stream *stream, const Refused *refused)
+{
+    const RefusalKind *kind = refusal_kind(refused->refusal);
+    bool upstream =
+        refused->refusal >= REFUSAL_UPSTREAM_NAME && refused->refusal <= REFUSAL_UPSTREAM_ENCODING;
+    if (stream->grant && upstream)
+        stream->grant->count.failed++;
+    else if (stream->grant)
+        stream->grant->count.refused++;
+    RunRefusal report = {.count = 1};
+    report_fill(&report, kind->code, http_method_text(stream->method),
+                stream->upstream ? stream->upstream->source.api.host : "", slice_of(stream->path),
+                refused->fault.text);
+    report_refusal(stream->run, &report);
+    AuditEvent event = {
+        .event = upstream ? "failed" : "refused",
+        .run = stream->run->id,
+        .retriever = stream->run->retriever,
+        .source = stream->upstream ? stream->upstream->source.name : NULL,
+        .method = http_method_text(stream->method),
+        .target = slice_of(stream->path),
+        .host = report.host,
+        .status = kind->status,
+        .code = kind->code,
+        .sentence = refused->fault.text,
+    };
+    audit_add(stream->keeper->audit, &event);
+}
+
+void stream_refuse(Stream *stream, const Refused *refused)
+{
+    const RefusalKind *kind = refusal_kind(refused->refusal);
+    unsigned char room[2048];
+    WireWriter wire = WIRE_WRITER(room);
+    StreamRefuse refuse = {kind->status, slice_of(kind->code), slice_of(refused->fault.text),
+                           refused->retry_after, false};
+    stream_refuse_put(&refuse, &wire);
+    note(stream, refused);
+    request_drop_conn(stream);
+    QueueHead head = {IPC_REFUSE, (uint32_t)wire.len};
+    if (wire.failed || buf_append(&stream->queue, &head, sizeof(head)) ||
+        buf_append(&stream->queue, room, wire.len)) {
+        stream_free(stream);
+        return;
+    }
+    stream->deadline = 0;
+    stream->state = STREAM_REFUSED;
+    stream_watch_gate(stream, true);
+    TAILQ_INSERT_TAIL(&stream->keeper->refused, stream, refused_link);
+}
+
+void stream_flush_refusal(Stream *stream)
+{
+    TAILQ_REMOVE(&stream->keeper->refused, stream, refused_link);
+    stream_answered(stream);
+    int r = flush_queue(stream);
+    if (r == -EAGAIN) {
+        if (!stream->writing)
+            event_add(&stream->to_gate, NULL);
+        stream->writing = true;
+    } else if (r) {
+        stream_free(stream);
+    }
+}
+
+void stream_abort(Stream *stream, const Refused *refused)
+{
+    note(stream, refused);
+    request_drop_conn(stream);
+    if (stream_send(stream, IPC_ABORT, (Slice){"", 0}) != 0)
+        stream_free(stream);
+    else
+        stream_answered(stream);
+}
+
+static void drop_body(Stream *stream, Slice payload)
+{
+    (void)payload;
+    (void)stream;
+}
+
+static void drop_end(Stream *stream, Slice payload)
+{
+    (void)payload;
+    stream->body_open = false;
+    if (stream->state == STREAM_DRAINING)
+        stream->state = STREAM_IDLE;
+}
+
+static void pass_body(Stream *stream, Slice payload)
+{
+    request_body(stream, payload, false);
+}
+
+static void pass_end(Stream *stream, Slice payload)
+{
+    request_body(stream, payload, true);
+}
+
+typedef void RecordHandler(Stream *stream, Slice payload);
+
+/* What a record means in a state; an empty place: a gate that sends it is broken, and the stream ends. */
+static RecordHandler *const handlers[STREAM_STATES][3] = {
+    /*                     REQUEST        BODY       BODY_END */
+    [STREAM_IDLE] = {request_begin, NULL, NULL},
+    [STREAM_REFUSED] = {NULL, drop_body, drop_end},
+    [STREAM_DIALING] = {NULL, NULL, NULL},
+    [STREAM_WAITING] = {NULL, pass_body, pass_end},
+    [STREAM_ANSWER] = {NULL, pass_body, pass_end},
+    [STREAM_DRAINING] = {request_begin, drop_body,
+                         drop_end}, /* a client that was refused before it sent its body */
+};
+
+static void on_gate_readable(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    static unsigned char room[IPC_MAX_RECORD] __attribute__((aligned(16)));
+    Stream *stream = context;
+    IpcRecord record;
+    int r = ipc_recv(&stream->gate, room, &record);
+    if (r == -EAGAIN)
+        return;
+    unsigned kind = r == 0 ? (unsigned)record.type - IPC_REQUEST : 0;
+    RecordHandler *handler = r == 0 && kind < 3 ? handlers[stream->state][kind] : NULL;
+    bool is_body = r == 0 && kind > 0;
+    if (!handler || (is_body && (!stream->body_open || record.payload.len > STREAM_PIECE))) {
+        if (r != -ECONNRESET)
+            log_warning("run %s: its gate broke the order of records; its connection is closed",
+                        stream->run->id);
+        stream_free(stream);
+        return;
+    }
+    handler(stream, record.payload);
+}
+
+Stream *stream_new(Run *run, int fd)
+{
+    if (io_set_nonblocking(fd) != 0) {
+        fd_close(&fd);
+        return NULL;
+    }
+    Stream *stream = MEM_NEW(Stream);
+    *stream = (Stream){.keeper = run->keeper,
+                       .run = run,
+                       .gate = {fd, IPC_KEEPER, IPC_GATE, IPC_OPEN},
+                       .head = BUF_INIT(HTTP_MAX_HEAD + (16u << 10)),
+                       .out = BUF_INIT(STREAM_MAX_OUT),
+                       .partial = BUF_INIT(HTTP_MAX_HEAD),
+                       .queue = BUF_INIT(STREAM_MAX_QUEUE),
+                       .scrub = scrub_new()};
+    event_assign(&stream->from_gate, run->keeper->base, fd, EV_READ | EV_PERSIST, on_gate_readable, stream);
+    event_assign(&stream->to_gate, run->keeper->base, fd, EV_WRITE | EV_PERSIST, on_gate_writable, stream);
+    stream_watch_gate(stream, true);
+    return stream;
+}
+
+void stream_tick(Stream *stream, int64_t now)
+{
+    if (stream->deadline == 0 || now < stream->deadline)
+        return;
+    if (stream->state == STREAM_WAITING && !stream->seen)
+        stream->may_retry = false;
+    if (stream->state == STREAM_WAITING || stream->state == STREAM_ANSWER)
+        request_lost(stream, REFUSAL_UPSTREAM_TIMEOUT, "has not answered for a minute");
+}

@@ -1,0 +1,89 @@
+/* One client connection: requests come from the gate, one at a time; each is decided, sent upstream,
+ * answered. stream.c is the gate's side, request.c the way up, answer.c the way back.
+ */
+#pragma once
+
+#include "http/chunk.h"
+#include "ipc/stream.h"
+#include "keeper/conn.h"
+#include "keeper/decide.h"
+
+#define STREAM_ANSWER_US                                                                                     \
+    (60 * CLOCK_SECOND)               /* until the head of the answer, and between two pieces of its body */
+#define STREAM_MAX_QUEUE (512u << 10) /* records that the gate does not take now; pieces stop long before */
+#define STREAM_MAX_OUT   (80u << 10)
+
+typedef enum StreamState {
+    STREAM_IDLE,     /* between requests */
+    STREAM_REFUSED,  /* the refusal waits for the audit to be written */
+    STREAM_DIALING,  /* allowed; there is no connection yet */
+    STREAM_WAITING,  /* the request goes up; the answer's head is awaited */
+    STREAM_ANSWER,   /* the answer's body is passed on */
+    STREAM_DRAINING, /* answered; what still comes of the request's body is dropped */
+    STREAM_STATES,
+} StreamState;
+
+struct Stream {
+    Keeper *keeper;
+    Run *run;
+    IpcPeer gate;
+    struct event from_gate, to_gate;
+    bool reading, writing; /* the two events */
+    StreamState state;
+    /* the request */
+    Grant *grant;
+    Upstream *upstream;
+    uint32_t method;
+    bool body_open; /* the gate will send more of it */
+    bool chunked;
+    bool wants_continue;
+    bool sent_whole; /* nothing of the request is left to be sent */
+    bool up_broken;  /* writing failed: the answer, if there is one, is read still */
+    bool may_retry;
+    uint64_t body_left; /* of a known length */
+    Buf head;           /* up to the credential; its room is kept */
+    Buf out;            /* body, framed, not written yet */
+    char *rest;         /* in the arena: what a full socket left over of head and credential */
+    size_t rest_len, rest_at;
+    Conn *conn;
+    int64_t deadline; /* 0: none */
+    /* the answer */
+    HttpFraming framing;
+    uint64_t left;
+    ChunkReader chunk;
+    bool keep_alive, seen; /* seen: bytes of an answer came */
+    unsigned informational;
+    unsigned hits;
+    Buf partial; /* of the answer's head */
+    Scrub *scrub;
+    Buf queue; /* records for the gate: type, length, payload */
+    /* for the report */
+    char path[512];
+    TAILQ_ENTRY(Stream) link, refused_link;
+};
+
+Stream *stream_new(Run *run, int fd); /* takes over the descriptor */
+void stream_free(Stream *stream);
+void stream_tick(Stream *stream, int64_t now);
+
+/* From the connection (conn.h). */
+void stream_connected(Stream *stream);
+void stream_unconnected(Stream *stream, const Refused *refused);
+void stream_readable(Stream *stream);
+void stream_writable(Stream *stream);
+
+/* stream.c, for request.c and answer.c */
+void stream_refuse(Stream *stream, const Refused *refused); /* before the answer */
+void stream_abort(Stream *stream, const Refused *refused);  /* in the middle of it */
+int stream_send(Stream *stream, uint16_t type,
+                Slice payload) MUST_USE; /* queued when the gate does not take it now */
+bool stream_blocked(const Stream *stream);
+void stream_watch_gate(Stream *stream, bool on);
+void stream_answered(Stream *stream);      /* IDLE, or DRAINING */
+void stream_flush_refusal(Stream *stream); /* the audit was written */
+
+/* request.c */
+void request_begin(Stream *stream, Slice payload);
+void request_body(Stream *stream, Slice piece, bool end);
+void request_lost(Stream *stream, Refusal refusal, const char *why); /* retries, refuses, or aborts */
+void request_drop_conn(Stream *stream);

@@ -1,0 +1,256 @@
+/* What the keeper decides, whatever a gate says. */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "http/target.h"
+#include "keeper/decide.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+static const char policy_text[] = "policy: p\n"
+                                  "lease: {requests: 5, rate: 1000/s}\n"
+                                  "allow:\n"
+                                  "- {method: GET, path: /repos/*/*/actions/**}\n"
+                                  "- {method: POST, path: /search}\n"
+                                  "deny:\n"
+                                  "- {path: /repos/*/*/actions/secrets/**}\n";
+
+typedef struct Case {
+    Source source[2];
+    Policy *policy;
+    Grant grant[2];
+    unsigned char key[LEASE_KEY];
+    char lease[2][LEASE_MAX_TEXT];
+    HttpHead head;
+    StreamRequest request;
+    Refused refused;
+    Grant *used;
+} Case;
+
+static Case self;
+
+static int set_up(void **state)
+{
+    (void)state;
+    Fault fault;
+    clock_set_for_test(1600000000000000, 1000000);
+    memset(&self, 0, sizeof(self));
+    self.source[0] = (Source){.name = "github",
+                              .api = {true, "ghe.example", 443, "/api/v3"},
+                              .graphql_url = "https://ghe.example/api/graphql",
+                              .auth = {.user = "", .header = ""}};
+    self.source[1] = self.source[0];
+    self.source[1].name = "other";
+    int r = policy_parse("p.yaml", SLICE_LITERAL(policy_text), &self.policy, &fault);
+    if (r)
+        fprintf(stderr, "%s\n", fault.text);
+    lease_key_make(self.key);
+    for (uint32_t i = 0; i < 2; i++) {
+        self.grant[i] = (Grant){.source = i, .origin = &self.source[i], .policy = self.policy};
+        memset(self.grant[i].id, (int)i + 1, LEASE_ID);
+        budget_init(&self.grant[i].budget, &self.policy->budget, 60 * CLOCK_SECOND, clock_mono());
+        lease_issue(self.key, self.grant[i].id, self.lease[i]);
+    }
+    return r;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    self.policy = policy_free(self.policy);
+    clock_set_for_test(-1, -1);
+    return 0;
+}
+
+static void header(const char *name, const char *value)
+{
+    self.head.header[self.head.n_header++] = (HttpHeader){slice_of(name), slice_of(value)};
+}
+
+static bool ask(const char *method, const char *target)
+{
+    const char *query = strchr(target, '?');
+    self.request.method = http_method(slice_of(method));
+    self.request.method_text = slice_of(method);
+    self.request.target = slice_of(target);
+    self.request.path_len = (uint32_t)(query ? (size_t)(query - target) : strlen(target));
+    if (!self.request.credential.ptr)
+        self.request.credential = slice_of(self.lease[0]);
+    DecideRequest decide = {self.key, self.grant, 2, &self.request, &self.head, clock_mono()};
+    self.refused = (Refused){0};
+    return decide_request(&decide, &self.used, &self.refused);
+}
+
+static void assert_refused(Refusal refusal, const char *method, const char *target)
+{
+    if (ask(method, target))
+        fail_msg("%s %s is allowed", method, target);
+    if (self.refused.refusal != refusal)
+        fail_msg("%s %s: code %s (%s), not %s", method, target, refusal_kind(self.refused.refusal)->code,
+                 self.refused.fault.text, refusal_kind(refusal)->code);
+    assert_true(self.refused.fault.text[0]);
+}
+
+static void what_the_policy_names_is_allowed(void **state)
+{
+    (void)state;
+    assert_true(ask("GET", "/api/v3/repos/a/b/actions/runs?page=2"));
+    assert_ptr_equal(self.used, &self.grant[0]);
+    assert_int_equal(self.grant[0].budget.requests, 1);
+}
+
+static void what_it_does_not_name_or_denies_is_refused(void **state)
+{
+    (void)state;
+    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/api/v3/user");
+    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "DELETE", "/api/v3/repos/a/b/actions/runs");
+    assert_refused(REFUSAL_PATH_DENIED, "GET", "/api/v3/repos/a/b/actions/secrets/X");
+    assert_int_equal(self.grant[0].budget.requests, 0);
+}
+
+static void the_path_must_lie_beneath_the_sources_base(void **state)
+{
+    (void)state;
+    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/repos/a/b/actions/runs");
+    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/api/v3x/repos/a/b/actions/runs");
+    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/api");
+}
+
+static void a_target_that_is_not_normal_is_refused(void **state)
+{
+    (void)state;
+    static const char *const target[] = {"/api/v3/repos/a/b/actions/runs/../../secrets",
+                                         "/api/v3/repos/a/b/actions/%2e%2e/secrets",
+                                         "/api/v3//repos/a/b/actions/runs",
+                                         "/api/v3/repos/a/b/actions%2Fruns",
+                                         "/api/v3/repos/a/b/actions/%72uns",
+                                         "/api/v3/repos/a/b/actions/runs;x=1",
+                                         "https://ghe.example/api/v3/repos/a/b/actions/runs",
+                                         "/api/v3/repos/a/b/actions/runs#x"};
+    for (size_t i = 0; i < COUNT_OF(target); i++)
+        assert_refused(REFUSAL_BAD_REQUEST, "GET", target[i]);
+}
+
+static void a_credential_parameter_is_refused_since_the_gate_takes_them_out(void **state)
+{
+    (void)state;
+    assert_refused(REFUSAL_BAD_REQUEST, "GET", "/api/v3/repos/a/b/actions/runs?access_token=x");
+}
+
+static void no_lease_and_what_is_not_one_is_401(void **state)
+{
+    (void)state;
+    self.request.credential = SLICE_LITERAL("");
+    assert_refused(REFUSAL_NO_LEASE, "GET", "/api/v3/repos/a/b/actions/runs");
+    self.request.credential = SLICE_LITERAL("ghp_realtoken");
+    assert_refused(REFUSAL_NOT_A_LEASE, "GET", "/api/v3/repos/a/b/actions/runs");
+    assert_int_equal(refusal_kind(REFUSAL_NOT_A_LEASE)->status, 401);
+    assert_null(strstr(self.refused.fault.text, "ghp_"));
+}
+
+static void another_runs_lease_is_401(void **state)
+{
+    (void)state;
+    unsigned char key[LEASE_KEY];
+    char lease[LEASE_MAX_TEXT];
+    lease_key_make(key);
+    lease_issue(key, self.grant[0].id, lease);
+    self.request.credential = slice_of(lease);
+    assert_refused(REFUSAL_FOREIGN_LEASE, "GET", "/api/v3/repos/a/b/actions/runs");
+}
+
+static void another_sources_lease_is_403(void **state)
+{
+    (void)state;
+    self.request.credential = slice_of(self.lease[1]);
+    assert_refused(REFUSAL_WRONG_SOURCE, "GET", "/api/v3/repos/a/b/actions/runs");
+}
+
+static void a_caveat_that_is_not_known_refuses_everything(void **state)
+{
+    (void)state;
+    char narrow[LEASE_MAX_TEXT];
+    assert_int_equal(lease_narrow(slice_of(self.lease[0]), "path=/x", narrow), 0);
+    self.request.credential = slice_of(narrow);
+    assert_refused(REFUSAL_CAVEAT, "GET", "/api/v3/repos/a/b/actions/runs");
+}
+
+static void after_its_time_and_when_revoked_a_lease_is_401(void **state)
+{
+    (void)state;
+    clock_set_for_test(1600000000000000, 1000000 + 61 * CLOCK_SECOND);
+    assert_refused(REFUSAL_EXPIRED, "GET", "/api/v3/repos/a/b/actions/runs");
+    clock_set_for_test(1600000000000000, 1000000);
+    self.grant[0].budget.revoked = true;
+    assert_refused(REFUSAL_REVOKED, "GET", "/api/v3/repos/a/b/actions/runs");
+}
+
+static void a_budget_ends(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 5; i++)
+        assert_true(ask("GET", "/api/v3/repos/a/b/actions/runs"));
+    assert_refused(REFUSAL_REQUESTS, "GET", "/api/v3/repos/a/b/actions/runs");
+}
+
+static void no_credential_goes_on_options_trace_connect(void **state)
+{
+    (void)state;
+    static const char *const method[] = {"OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get"};
+    for (size_t i = 0; i < COUNT_OF(method); i++)
+        assert_refused(REFUSAL_METHOD, method[i], "/api/v3/repos/a/b/actions/runs");
+}
+
+static void a_method_override_counts_as_method(void **state)
+{
+    (void)state;
+    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/api/v3/repos/a/b/actions/runs?_method=DELETE");
+    assert_refused(REFUSAL_METHOD, "GET", "/api/v3/repos/a/b/actions/runs?_method=TRACE");
+    static const char *const name[] = {"X-HTTP-Method-Override", "x-http-method", "X-Method-Override"};
+    for (size_t i = 0; i < COUNT_OF(name); i++) {
+        self.head.n_header = 0;
+        header(name[i], "DELETE");
+        assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/api/v3/repos/a/b/actions/runs");
+        self.head.header[0].value = SLICE_LITERAL("GET");
+        assert_true(ask("GET", "/api/v3/repos/a/b/actions/runs"));
+    }
+    self.head.n_header = 0;
+    header("X-HTTP-Method-Override", "GET");
+    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "POST", "/api/v3/repos/a/b/actions/runs");
+}
+
+static void graphql_is_refused_wherever_it_is(void **state)
+{
+    (void)state;
+    assert_refused(REFUSAL_GRAPHQL, "POST", "/api/graphql");
+    assert_refused(REFUSAL_GRAPHQL, "GET", "/api/graphql?query=x");
+    assert_refused(REFUSAL_GRAPHQL, "POST", "/api/graphql/");
+    self.source[0].graphql_url = "/graphql";
+    assert_refused(REFUSAL_GRAPHQL, "POST", "/graphql");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(what_the_policy_names_is_allowed),
+        TEST(what_it_does_not_name_or_denies_is_refused),
+        TEST(the_path_must_lie_beneath_the_sources_base),
+        TEST(a_target_that_is_not_normal_is_refused),
+        TEST(a_credential_parameter_is_refused_since_the_gate_takes_them_out),
+        TEST(no_lease_and_what_is_not_one_is_401),
+        TEST(another_runs_lease_is_401),
+        TEST(another_sources_lease_is_403),
+        TEST(a_caveat_that_is_not_known_refuses_everything),
+        TEST(after_its_time_and_when_revoked_a_lease_is_401),
+        TEST(a_budget_ends),
+        TEST(no_credential_goes_on_options_trace_connect),
+        TEST(a_method_override_counts_as_method),
+        TEST(graphql_is_refused_wherever_it_is),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
