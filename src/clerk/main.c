@@ -1,0 +1,105 @@
+/* purser-clerk: reads what runs left behind and loads it into the database; also whatever else asks the
+ * database.
+ *
+ *   supervisor --commands--> clerk --rows--> SQLite file or PostgreSQL
+ *   gate --descriptors of outputs--> clerk        keeper --database credential--> clerk
+ *
+ * SETUP, then the sandbox, then the first foreign byte. Everything blocks: there is one thing to do at a
+ * time, and each wait has its limit. */
+#include "base/log.h"
+#include "clerk/command.h"
+#include "clerk/credential.h"
+#include "clerk/json-arena.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sodium.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+
+static char room[IPC_MAX_RECORD];
+
+static int fetch_credential(void *userdata, Credential *ret_credential, Fault *fault)
+{
+    return credential_receive(userdata, ret_credential, fault);
+}
+
+/* The first record; *ret_keeper_fd is -1 when the database wants no credential. */
+static int receive_setup(const IpcPeer *supervisor, ClerkSetup *ret_setup, int *ret_keeper_fd)
+{
+    IpcRecord record;
+    int r = ipc_recv(supervisor, room, &record);
+    if (r)
+        return r;
+    WireReader wire = WIRE_READER(record.payload.ptr, record.payload.len);
+    r = record.type == IPC_CLERK_SETUP ? clerk_setup_get(&wire, ret_setup) : -EPROTO;
+    if (!r)
+        *ret_keeper_fd = ret_setup->has_credential ? ipc_record_take(&record, 0) : -1;
+    ipc_record_close(&record);
+    return r;
+}
+
+static int serve(const Commands *commands)
+{
+    for (;;) {
+        IpcRecord record;
+        int r = ipc_recv(commands->supervisor, room, &record);
+        if (r == -ECONNRESET)
+            return 0;
+        if (r)
+            return r;
+        if (record.type == IPC_STOP) {
+            ipc_record_close(&record);
+            return 0;
+        }
+        r = command_run(commands, &record);
+        if (r)
+            return r;
+    }
+}
+
+/* Nothing of the environment may steer a library: no PGPASSFILE, no SQLITE_TMPDIR, no OPENSSL_CONF. */
+static void forget_surroundings(void)
+{
+    clearenv();
+    prctl(PR_SET_DUMPABLE, 0);
+    umask(0027);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, SIG_IGN); /* the supervisor decides: it has the terminal */
+}
+
+int main(void)
+{
+    IpcPeer supervisor = {
+        .fd = IPC_CONTROL_FD, .self = IPC_CLERK, .other = IPC_SUPERVISOR, .stage = IPC_SETUP};
+    ClerkSetup setup = {0};
+    CLEANUP_FD int keeper_fd = -1;
+    log_open("purser-clerk", LOG_INFO);
+    if (fcntl(IPC_CONTROL_FD, F_SETFD, FD_CLOEXEC) < 0) {
+        log_error("this program is a part of purser and is started by it; see purser --help");
+        return EX_USAGE;
+    }
+    forget_surroundings();
+    if (sodium_init() < 0)
+        return EX_SOFTWARE;
+    json_arena_install();
+    int r = receive_setup(&supervisor, &setup, &keeper_fd);
+    if (r) {
+        log_error("the supervisor's setup did not come: %s", strerror(-r));
+        return EX_PROTOCOL;
+    }
+    supervisor.stage = IPC_OPEN;
+    IpcPeer keeper = {.fd = keeper_fd, .self = IPC_CLERK, .other = IPC_KEEPER, .stage = IPC_OPEN};
+    RowSink *sink = setup.kind == SINK_SQLITE
+                        ? sink_sqlite_new(&setup)
+                        : sink_postgres_new(&setup, keeper_fd >= 0 ? fetch_credential : NULL, &keeper);
+    Commands commands = {.supervisor = &supervisor, .setup = &setup, .sink = sink};
+    r = serve(&commands);
+    sink->ops->close(sink);
+    clerk_setup_done(&setup);
+    if (r)
+        log_error("the supervisor's channel: %s", strerror(-r));
+    return r ? EX_PROTOCOL : 0;
+}
