@@ -75,7 +75,8 @@ static int put_token(Keyring *keyring, void *context, Fault *fault)
     const KeyringEntry *old = keyring_find(keyring, options->name);
     if (!old && keyring->n_entry == KEYRING_MAX_ENTRIES)
         return fault_set(fault, -E2BIG, "a keyring holds %d tokens at most", KEYRING_MAX_ENTRIES);
-    KeyringEntry entry = {mem_strdup(options->name), STEAL(setting->token), NULL, 0, clock_wall()};
+    KeyringEntry entry = {.name = mem_strdup(options->name), .token = setting->token, .set = clock_wall()};
+    setting->token = NULL;
     for (size_t i = 0; i < options->n_host; i++)
         MEM_PUSH(entry.host, entry.n_host, mem_strdup(options->host[i]));
     for (size_t i = 0; old && options->n_host == 0 && i < old->n_host;
