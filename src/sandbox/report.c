@@ -1,5 +1,22 @@
-/* What holds on this machine. See sandbox.h. */
-#include "sandbox/sandbox.h"
+/* What holds on this machine, each wall proven by a child that runs against it. See sandbox.h. */
+#include "sandbox/drop.h"
+#include "sandbox/landlock.h"
+#include "sandbox/probe.h"
+#include "sandbox/syscalls.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 const char *sandbox_state_text(SandboxState state)
 {
@@ -7,8 +24,294 @@ const char *sandbox_state_text(SandboxState state)
     return text[state];
 }
 
+static void add(SandboxReport *report, const char *name, SandboxState state, const char *fmt, ...)
+    FORMAT(4, 5);
+static void add(SandboxReport *report, const char *name, SandboxState state, const char *fmt, ...)
+{
+    if (report->n_finding == SANDBOX_MAX_FINDINGS)
+        return;
+    SandboxFinding *finding = &report->finding[report->n_finding++];
+    finding->name = name;
+    finding->state = state;
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(finding->sentence, sizeof(finding->sentence), fmt, args);
+    va_end(args);
+}
+
+/* The first line of a small file of the kernel's; "" when there is none. */
+static void kernel_text(const char *path, char *out, size_t size)
+{
+    CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, out, size - 1);
+    out[n < 0 ? 0 : n] = '\0';
+    out[strcspn(out, "\n")] = '\0';
+}
+
+/* --- what is tried --- */
+
+static int try_open(const void *context)
+{
+    return open(context, O_RDONLY | O_CLOEXEC) < 0 ? -errno : 0;
+}
+
+static int try_exec(const void *context)
+{
+    char *const none[] = {NULL};
+    return execve(context, none, none) < 0 ? -errno : 0;
+}
+
+static int try_fork(const void *context)
+{
+    (void)context;
+    pid_t pid = (pid_t)syscall(SYS_fork);
+    if (pid == 0)
+        _exit(0);
+    return pid < 0 ? -errno : 0;
+}
+
+static int try_ptrace(const void *context)
+{
+    (void)context;
+    return ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0 ? -errno : 0;
+}
+
+static int try_connect(const void *context)
+{
+    (void)context;
+    struct sockaddr_in nobody = {.sin_family = AF_INET, .sin_port = htons(1)};
+    nobody.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    int r = connect(fd, (struct sockaddr *)&nobody, sizeof(nobody)) < 0 ? -errno : 0;
+    close(fd);
+    return r;
+}
+
+static int try_signal(const void *context)
+{
+    (void)context;
+    return kill(getppid(), 0) < 0 ? -errno : 0;
+}
+
+static int try_unshare(const void *context)
+{
+    return unshare(*(const int *)context) < 0 ? -errno : 0;
+}
+
+static int try_lock(const void *context)
+{
+    size_t size = *(const size_t *)context;
+    void *room = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return room == MAP_FAILED || mlock(room, size) < 0 ? -errno : 0;
+}
+
+static int try_secret_memory(const void *context)
+{
+    (void)context;
+    return syscall(447 /* memfd_secret; newer than the headers */, O_CLOEXEC) < 0 ? -errno : 0;
+}
+
+static int try_abort(const void *context)
+{
+    (void)context;
+    abort();
+}
+
+/* Another process of the same user, without privileges, asks for this one's memory. */
+static int try_read_parent(const void *context)
+{
+    (void)context;
+    char path[48];
+    snprintf(path, sizeof(path), "/proc/%ld/mem", (long)getpid());
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(drop_capabilities() ? 1 : open(path, O_RDONLY | O_CLOEXEC) < 0 ? errno : 0);
+    int status;
+    if (pid < 0 || waitpid(pid, &status, 0) < 0)
+        return -errno;
+    return -WEXITSTATUS(status);
+}
+
+/* --- walls --- */
+
+static int wall_harden(const void *context)
+{
+    (void)context;
+    return sandbox_harden(NULL);
+}
+
+static int wall_landlock(const void *context)
+{
+    Landlock landlock;
+    int r = sandbox_harden(NULL);
+    if (!r)
+        r = landlock_begin(*(const unsigned *)context, &landlock);
+    if (r)
+        return r;
+    r = landlock_enforce(&landlock);
+    landlock_done(&landlock);
+    return r;
+}
+
+/* --- findings --- */
+
+static void report_seccomp(SandboxReport *report)
+{
+    const SandboxSpec gate = {.role = SANDBOX_GATE};
+    static const struct {
+        const char *what;
+        ProbeStep *attempt;
+        const char *context;
+    } attempt[] = {{"open a file", try_open, "/etc/passwd"},
+                   {"make a socket", try_connect, NULL},
+                   {"start a program", try_exec, "/bin/true"},
+                   {"fork", try_fork, NULL},
+                   {"trace", try_ptrace, NULL}};
+    if (!seccomp_built) {
+        add(report, "seccomp", SANDBOX_MISSING,
+            "This build has no system call lists, because it is a sanitized one; do not keep tokens with "
+            "it.");
+        return;
+    }
+    for (size_t i = 0; i < COUNT_OF(attempt); i++) {
+        ProbeResult result = probe_role(&gate, attempt[i].attempt, attempt[i].context);
+        if (result.end == PROBE_KILLED)
+            continue;
+        add(report, "seccomp", SANDBOX_MISSING,
+            "A gate that tried to %s was not killed (%s); roles will not start without `sandbox: {required: "
+            "false}`.",
+            attempt[i].what, result.end == PROBE_DONE ? "it was allowed to" : strerror(result.error));
+        return;
+    }
+    add(report, "seccomp", SANDBOX_HOLDS,
+        "A gate that tries to open a file, make a socket, start a program, fork or trace is killed.");
+}
+
+static bool refused(unsigned wall, ProbeStep *attempt, const void *context, int error)
+{
+    ProbeResult result = probe_run(wall_landlock, &wall, attempt, context);
+    return result.end == PROBE_REFUSED && result.error == error;
+}
+
+static void report_landlock(SandboxReport *report)
+{
+    int abi = landlock_abi();
+    if (refused(LANDLOCK_FILES, try_open, "/etc/passwd", EACCES))
+        add(report, "landlock-files", SANDBOX_HOLDS,
+            "Landlock (version %d) keeps roles and scripts to their own files.", abi);
+    else
+        add(report, "landlock-files", SANDBOX_MISSING,
+            "This kernel does not limit files by Landlock; it needs 5.13 or later with `landlock` in its "
+            "lsm= list.");
+    if (refused(LANDLOCK_CONNECT, try_connect, NULL, EACCES))
+        add(report, "landlock-connect", SANDBOX_HOLDS,
+            "Landlock keeps a script's TCP connections to its run's gate, and the keeper's to the configured "
+            "ports.");
+    else
+        add(report, "landlock-connect", SANDBOX_MISSING,
+            "This kernel does not limit TCP connections by Landlock (6.7 or later does); started by a "
+            "person, nothing but "
+            "the proxy variables leads a script's connections to its gate.");
+    if (refused(LANDLOCK_SCOPE, try_signal, NULL, EPERM))
+        add(report, "landlock-scope", SANDBOX_HOLDS,
+            "Landlock keeps a script from signalling processes that are not its own.");
+    else
+        add(report, "landlock-scope", SANDBOX_WEAKER,
+            "This kernel does not limit signals by Landlock (6.12 or later does); a script with purser's own "
+            "user id could "
+            "end purser's processes.");
+}
+
+/* /proc/swaps has a heading, and a line for each area, which begins with its path. */
+static bool swap_is_on(void)
+{
+    char text[512];
+    CLEANUP_FD int fd = open("/proc/swaps", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+    text[n < 0 ? 0 : n] = '\0';
+    return strstr(text, "\n/") != NULL;
+}
+
+static void report_memory(SandboxReport *report)
+{
+    size_t arena = 256u << 10;
+    if (probe_run(NULL, NULL, try_secret_memory, NULL).end == PROBE_DONE)
+        add(report, "secret-memory", SANDBOX_HOLDS,
+            "Keys lie in memory that even the kernel does not map (memfd_secret).");
+    else
+        add(report, "secret-memory", SANDBOX_WEAKER,
+            "This kernel has no memfd_secret (5.14 or later, secretmem.enable=1): keys lie in locked, "
+            "undumped memory.");
+    if (probe_run(NULL, NULL, try_lock, &arena).end == PROBE_DONE)
+        add(report, "locked-memory", SANDBOX_HOLDS, "Memory can be locked, so keys are never swapped.");
+    else
+        add(report, "locked-memory", SANDBOX_MISSING,
+            "Memory cannot be locked; raise the limit (ulimit -l, LimitMEMLOCK=).");
+    bool active = swap_is_on();
+    add(report, "swap", active ? SANDBOX_WEAKER : SANDBOX_HOLDS,
+        active ? "Swap is on: keys are locked against it, but what a script holds may be swapped."
+               : "No swap is in use.");
+}
+
+static void report_processes(SandboxReport *report)
+{
+    char text[160];
+    ProbeResult result = probe_run(wall_harden, NULL, try_abort, NULL);
+    kernel_text("/proc/sys/kernel/core_pattern", text, sizeof(text));
+    bool dumped = !WIFSIGNALED(result.wait_status) || WCOREDUMP(result.wait_status);
+    add(report, "core-dumps", dumped ? SANDBOX_MISSING : SANDBOX_HOLDS,
+        dumped ? "A role that crashed left a core dump (core_pattern is \"%s\")."
+               : "A role that crashes leaves no core dump (core_pattern is \"%s\").",
+        text);
+    result = probe_run(wall_harden, NULL, try_read_parent, NULL);
+    kernel_text("/proc/sys/kernel/yama/ptrace_scope", text, sizeof(text));
+    if (result.end == PROBE_REFUSED)
+        add(report, "memory-of-others", SANDBOX_HOLDS,
+            "A process of the same user cannot read a role's memory or trace it (Yama's ptrace_scope is %s).",
+            *text ? text : "not in this kernel");
+    else
+        add(report, "memory-of-others", SANDBOX_MISSING,
+            "A process of the same user can read a role's memory.");
+}
+
+static void report_users(SandboxReport *report)
+{
+    int user = CLONE_NEWUSER, network = CLONE_NEWNET;
+    bool root = geteuid() == 0;
+    if (root)
+        add(report, "own-users", SANDBOX_HOLDS,
+            "Started as root: each role and each retriever has a user id of its own. Root itself is "
+            "trusted.");
+    else
+        add(report, "own-users", SANDBOX_WEAKER,
+            "Started by a person: scripts run with that person's user id, and Landlock alone keeps them from "
+            "purser's "
+            "folders. Start purser as root to give every retriever a user id of its own.");
+    if (root && probe_run(NULL, NULL, try_unshare, &network).end == PROBE_DONE)
+        add(report, "network-namespaces", SANDBOX_HOLDS,
+            "Each run has a network of its own, with nothing in it but its gate.");
+    else
+        add(report, "network-namespaces", SANDBOX_WEAKER,
+            "Runs share the machine's network (only root can give each its own): UDP is not limited, TCP as "
+            "landlock-connect "
+            "says.");
+    bool namespaces = probe_run(NULL, NULL, try_unshare, &user).end == PROBE_DONE;
+    add(report, "user-namespaces", namespaces ? SANDBOX_WEAKER : SANDBOX_HOLDS,
+        namespaces
+            ? "Unprivileged processes may make user namespaces, which opens more of the kernel to scripts."
+            : "Scripts cannot make user namespaces.");
+}
+
 int sandbox_report(SandboxReport *ret_report)
 {
-    *ret_report = (SandboxReport){.n_finding = 0};
+    SandboxReport report = {.n_finding = 0};
+    report_seccomp(&report);
+    report_landlock(&report);
+    report_memory(&report);
+    report_processes(&report);
+    report_users(&report);
+    *ret_report = report;
     return 0;
 }
