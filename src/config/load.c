@@ -128,7 +128,7 @@ static int read_top(Loader *loader)
 int config_parse(const char *path, Slice text, const ConfigPaths *paths, Config **ret_config, Fault *fault)
 {
     CLEANUP_YAML YamlDoc *doc = NULL;
-    int r = yaml_read(path, text, CONFIG_MAX_BYTES, &doc, fault);
+    int r = yaml_doc_read(path, text, CONFIG_MAX_BYTES, &doc, fault);
     if (r)
         return -EINVAL;
     Loader loader = {.paths = paths, .doc = doc, .config = config_new(path), .fault = fault};

@@ -87,7 +87,7 @@ static int parse_provider(const char *file, const char *name, Slice text, Provid
                           Fault *fault)
 {
     CLEANUP_YAML YamlDoc *doc = NULL;
-    int r = yaml_read(file, text, MAX_PROVIDER_BYTES, &doc, fault);
+    int r = yaml_doc_read(file, text, MAX_PROVIDER_BYTES, &doc, fault);
     if (r)
         return -EINVAL;
     Provider *provider = provider_new();

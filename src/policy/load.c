@@ -257,7 +257,7 @@ static int read_policy(const YamlDoc *doc, Top *top, Policy *policy, Fault *faul
 int policy_parse(const char *file, Slice text, Policy **ret_policy, Fault *fault)
 {
     CLEANUP_YAML YamlDoc *doc = NULL;
-    int r = yaml_read(file, text, POLICY_MAX_BYTES, &doc, fault);
+    int r = yaml_doc_read(file, text, POLICY_MAX_BYTES, &doc, fault);
     if (r)
         return -EINVAL;
     Policy *policy = MEM_NEW(Policy);

@@ -32,8 +32,8 @@ static int parse_value(const Field *field, Slice text, unsigned *ret_value, Faul
     unsigned value = 0;
     for (size_t i = 0; i < text.len; i++) {
         if (!isdigit((unsigned char)text.ptr[i]) || i > 3)
-            return fault_set(fault, -EINVAL, "'%.*s' is not a %s (%u to %u%s)", (int)text.len, text.ptr,
-                             field->what, field->least, field->most,
+            return fault_set(fault, -EINVAL, "'%.*s' does not fit the field %s (%u to %u%s)", (int)text.len,
+                             text.ptr, field->what, field->least, field->most,
                              field->names ? ", or a name of three letters" : "");
         value = value * 10 + (unsigned)(text.ptr[i] - '0');
     }
@@ -41,8 +41,8 @@ static int parse_value(const Field *field, Slice text, unsigned *ret_value, Faul
         return fault_set(fault, -EINVAL, "the %s has an empty place; it is a list like 1,15 or 1-5",
                          field->what);
     if (value < field->least || value > field->most)
-        return fault_set(fault, -EINVAL, "%u is not a %s (%u to %u)", value, field->what, field->least,
-                         field->most);
+        return fault_set(fault, -EINVAL, "%u does not fit the field %s (%u to %u)", value, field->what,
+                         field->least, field->most);
     *ret_value = value;
     return 0;
 }

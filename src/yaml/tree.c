@@ -102,14 +102,14 @@ static int check_key(Builder *b, const YamlNode *map, const YamlNode *key)
     return 0;
 }
 
-/* Puts a node where it belongs: into what is open, or at the top. */
-static int attach(Builder *b, YamlNode *node)
+/* Puts a node where it belongs: into what is open, or at the top. `mark`: of this use of it. */
+static int attach(Builder *b, YamlNode *node, const yaml_mark_t *mark)
 {
     b->total += node->weight;
     if (b->total > YAML_MAX_NODES)
-        return yaml_fault(b->doc, node, b->fault,
-                          "this file has more than %d values, aliases counted as often as they are used",
-                          YAML_MAX_NODES);
+        return fault_at(b, mark,
+                        "this file has more than %d values, aliases counted as often as they are used",
+                        YAML_MAX_NODES);
     if (b->depth == 0) {
         b->doc->root = node;
         return 0;
@@ -152,7 +152,7 @@ static int on_alias(Builder *b, const yaml_event_t *event)
                     b, &event->start_mark,
                     "the alias '*%s' stands inside its own anchor (line %u): that would never end", name,
                     node->line);
-        return attach(b, node);
+        return attach(b, node, &event->start_mark);
     }
     return fault_at(b, &event->start_mark, "the alias '*%s' has no anchor '&%s' before it", name, name);
 }
@@ -176,7 +176,7 @@ static int on_scalar(Builder *b, const yaml_event_t *event)
     node->plain = plain;
     node->text = mem_dup(text, len);
     int r = set_anchor(b, event->data.scalar.anchor, node);
-    return r ? r : attach(b, node);
+    return r ? r : attach(b, node, &event->start_mark);
 }
 
 static int on_open(Builder *b, YamlKind kind, const yaml_char_t *anchor, const yaml_char_t *tag,
@@ -190,7 +190,7 @@ static int on_open(Builder *b, YamlKind kind, const yaml_char_t *anchor, const y
     node->text = mem_strdup("");
     int r = set_anchor(b, anchor, node);
     if (!r)
-        r = attach(b, node);
+        r = attach(b, node, mark);
     b->open[b->depth++] = node;
     return r;
 }
@@ -250,7 +250,7 @@ static int build(Builder *b, Slice text)
     return r;
 }
 
-int yaml_read(const char *file, Slice text, size_t max_bytes, YamlDoc **ret_doc, Fault *fault)
+int yaml_doc_read(const char *file, Slice text, size_t max_bytes, YamlDoc **ret_doc, Fault *fault)
 {
     int r = yaml_text_problem(file, text, max_bytes, fault);
     if (r)
@@ -272,7 +272,7 @@ int yaml_read(const char *file, Slice text, size_t max_bytes, YamlDoc **ret_doc,
     return 0;
 }
 
-YamlDoc *yaml_free(YamlDoc *doc)
+YamlDoc *yaml_doc_free(YamlDoc *doc)
 {
     if (!doc)
         return NULL;

@@ -4,6 +4,8 @@
  * write (aliases counted as often as they are used, so that ten lines cannot become a billion nodes), deeper
  * nesting than 32. Whether something is text or a number is for the reader of a field to say, by the style it
  * was written in: what is quoted is text.
+ * Names: libyaml exports yaml_free, yaml_malloc, yaml_parser_... and whatever is called the same here takes
+ * their place.
  */
 #pragma once
 
@@ -35,10 +37,10 @@ typedef struct YamlDoc {
 } YamlDoc;
 
 /* -EINVAL with a sentence, -EFBIG when the text is longer than max_bytes. */
-int yaml_read(const char *file, Slice text, size_t max_bytes, YamlDoc **ret_doc, Fault *fault) MUST_USE;
-YamlDoc *yaml_free(YamlDoc *doc); /* takes NULL, returns NULL */
-DEFINE_CLEANUP(YamlDoc *, yaml_free)
-#define CLEANUP_YAML CLEANUP(yaml_free_p)
+int yaml_doc_read(const char *file, Slice text, size_t max_bytes, YamlDoc **ret_doc, Fault *fault) MUST_USE;
+YamlDoc *yaml_doc_free(YamlDoc *doc); /* takes NULL, returns NULL */
+DEFINE_CLEANUP(YamlDoc *, yaml_doc_free)
+#define CLEANUP_YAML CLEANUP(yaml_doc_free_p)
 
 /* The value of a key of a YAML_MAP, or NULL. */
 const YamlNode *yaml_get(const YamlNode *map, const char *key);
