@@ -1,11 +1,12 @@
 /* The audit: what was decided, one JSON object a line, each carrying the hash of the line before it.
  *
- *   {"n":17,"time":"...","event":"refused","run":"...","retriever":"...","source":"...", ... ,"prev":"<64 hex>"}
- *   prev = BLAKE2b-256 of the whole previous line without its newline; the first line of a file has 64 zeros, or the
- *   hash of the last line of the file before it.
+ *   {"n":17,"time":"...","event":"refused","run":"...","retriever":"...","source":"...", ... ,"prev":"<64
+ * hex>"} prev = BLAKE2b-256 of the whole previous line without its newline; the first line of a file has 64
+ * zeros, or the hash of the last line of the file before it.
  *
- * The keeper is the only writer: an append-only descriptor that it was handed. Events are collected in a turn of its
- * loop and written once, by audit_flush(), before the answers of that turn go out. No secret, no query string's values.
+ * The keeper is the only writer: an append-only descriptor that it was handed. Events are collected in a turn
+ * of its loop and written once, by audit_flush(), before the answers of that turn go out. No secret, no query
+ * string's values.
  */
 #pragma once
 
@@ -17,23 +18,24 @@
 typedef struct Audit Audit;
 
 typedef struct AuditEvent {
-    const char *event;     /* "run.open", "run.close", "lease.issue", "request", "refused", "token.fetch", ... */
-    const char *run;       /* NULL: left out; the same for all below */
+    const char *event; /* "run.open", "run.close", "lease.issue", "request", "refused", "token.fetch", ... */
+    const char *run;   /* NULL: left out; the same for all below */
     const char *retriever;
     const char *source;
     const char *method;
-    Slice target;          /* path only */
+    Slice target; /* path only */
     const char *host;
-    int status;            /* 0: left out */
-    const char *code;      /* refusal code */
+    int status;       /* 0: left out */
+    const char *code; /* refusal code */
     const char *sentence;
-    uint64_t count;        /* 0: left out */
+    uint64_t count; /* 0: left out */
 } AuditEvent;
 
 /* Continues the chain of the file at `fd` (O_RDWR|O_APPEND; its last line is read); fd is taken over. */
 int audit_open(int fd, Audit **ret_audit, Fault *fault) MUST_USE;
 void audit_add(Audit *audit, const AuditEvent *event);
-/* Writes what was collected, in one write. -errno when it could not be: the caller refuses what needs a record. */
+/* Writes what was collected, in one write. -errno when it could not be: the caller refuses what needs a
+ * record. */
 int audit_flush(Audit *audit) MUST_USE;
 Audit *audit_free(Audit *audit);
 

@@ -1,6 +1,7 @@
-/* Where clients of CI providers put a token, and how it is found there: Authorization (Bearer, token, Basic: the
- * password, or the user name when the password is empty or "x-oauth-basic"), PRIVATE-TOKEN, JOB-TOKEN,
- * Circle-Token, X-... as listed in credential.c; the query parameters access_token, private_token, circle-token.
+/* Where clients of CI providers put a token, and how it is found there: Authorization (Bearer, token, Basic:
+ * the password, or the user name when the password is empty or "x-oauth-basic"), PRIVATE-TOKEN, JOB-TOKEN,
+ * Circle-Token, X-... as listed in credential.c; the query parameters access_token, private_token,
+ * circle-token.
  */
 #pragma once
 
@@ -23,7 +24,8 @@ enum {
 /* The credential that a request carries, decoded, into out (HTTP_MAX_CREDENTIAL bytes); *ret_len its length.
  * `extra_header`: a header of the source's own (`auth: {header: X-Api}`), or empty.
  * `query`: of the target, without '?'; empty if there is none. */
-int http_find_credential(const HttpHead *head, Slice extra_header, Slice query, char *out, size_t *ret_len) MUST_USE;
+int http_find_credential(const HttpHead *head, Slice extra_header, Slice query, char *out,
+                         size_t *ret_len) MUST_USE;
 
 /* The password in Proxy-Authorization: Basic, the same way; HTTP_CREDENTIAL_NONE or _BAD otherwise. */
 int http_find_proxy_password(const HttpHead *head, char *out, size_t *ret_len) MUST_USE;

@@ -1,7 +1,8 @@
-/* Strict HTTP/1.1 heads (RFC 9110, RFC 9112), in both directions. A head is parsed where it lies; nothing is copied
- * and nothing allocated. What RFC 9112 lets a recipient forgive is refused here: a line that ends in a bare LF, a bare
- * CR, obs-fold, space before the colon, control characters, a second Host, several or contradicting lengths, an
- * unknown transfer coding, Transfer-Encoding together with Content-Length, Transfer-Encoding in HTTP/1.0.
+/* Strict HTTP/1.1 heads (RFC 9110, RFC 9112), in both directions. A head is parsed where it lies; nothing is
+ * copied and nothing allocated. What RFC 9112 lets a recipient forgive is refused here: a line that ends in a
+ * bare LF, a bare CR, obs-fold, space before the colon, control characters, a second Host, several or
+ * contradicting lengths, an unknown transfer coding, Transfer-Encoding together with Content-Length,
+ * Transfer-Encoding in HTTP/1.0.
  */
 #pragma once
 
@@ -12,19 +13,19 @@
 #define HTTP_MAX_TARGET  (8u << 10)
 
 typedef enum HttpMethod { /* bits, so that a set of them is a number */
-    HTTP_GET = 1,
-    HTTP_HEAD = 2,
-    HTTP_POST = 4,
-    HTTP_PUT = 8,
-    HTTP_PATCH = 16,
-    HTTP_DELETE = 32,
-    HTTP_OPTIONS = 64,
-    HTTP_TRACE = 128,
-    HTTP_CONNECT = 256,
-    HTTP_OTHER = 512, /* any other token; its text is in HttpRequest.method_text */
+                          HTTP_GET = 1,
+                          HTTP_HEAD = 2,
+                          HTTP_POST = 4,
+                          HTTP_PUT = 8,
+                          HTTP_PATCH = 16,
+                          HTTP_DELETE = 32,
+                          HTTP_OPTIONS = 64,
+                          HTTP_TRACE = 128,
+                          HTTP_CONNECT = 256,
+                          HTTP_OTHER = 512, /* any other token; its text is in HttpRequest.method_text */
 } HttpMethod;
 
-uint32_t http_method(Slice text);             /* the bit; HTTP_OTHER for what is not known; case matters */
+uint32_t http_method(Slice text);              /* the bit; HTTP_OTHER for what is not known; case matters */
 const char *http_method_text(uint32_t method); /* "GET"; "?" for HTTP_OTHER */
 
 typedef struct HttpHeader {
@@ -35,7 +36,7 @@ typedef struct HttpHeader {
 /* How the length of a body is known (RFC 9112, section 6.3). */
 typedef enum HttpFraming {
     HTTP_NO_BODY,
-    HTTP_LENGTH,      /* content_length bytes, maybe 0 */
+    HTTP_LENGTH, /* content_length bytes, maybe 0 */
     HTTP_CHUNKED,
     HTTP_UNTIL_CLOSE, /* responses only */
 } HttpFraming;
@@ -60,8 +61,8 @@ typedef struct HttpHead {
     Slice host;           /* value of the one Host; empty if there was none (HTTP/1.0) */
 } HttpHead;
 
-/* Answers beside 0. HTTP_E_MORE: the head is not whole yet. The others name what is wrong; http_error_text() has the
- * sentence and http_error_status() the status to answer a request with (400, 414, 431, 501, 505). */
+/* Answers beside 0. HTTP_E_MORE: the head is not whole yet. The others name what is wrong; http_error_text()
+ * has the sentence and http_error_status() the status to answer a request with (400, 414, 431, 501, 505). */
 enum {
     HTTP_E_MORE = 1,
     HTTP_E_START_LINE,
@@ -69,19 +70,20 @@ enum {
     HTTP_E_TARGET_TOO_LONG,
     HTTP_E_HEAD_TOO_LARGE,
     HTTP_E_TOO_MANY_HEADERS,
-    HTTP_E_LINE_END,   /* bare CR or LF */
-    HTTP_E_FOLD,       /* obs-fold */
-    HTTP_E_HEADER,     /* name or value */
-    HTTP_E_HOST,       /* two, none in HTTP/1.1, or not a host */
-    HTTP_E_LENGTH,     /* several, not a number, or beside Transfer-Encoding */
-    HTTP_E_CODING,     /* a transfer coding other than one final "chunked" */
+    HTTP_E_LINE_END, /* bare CR or LF */
+    HTTP_E_FOLD,     /* obs-fold */
+    HTTP_E_HEADER,   /* name or value */
+    HTTP_E_HOST,     /* two, none in HTTP/1.1, or not a host */
+    HTTP_E_LENGTH,   /* several, not a number, or beside Transfer-Encoding */
+    HTTP_E_CODING,   /* a transfer coding other than one final "chunked" */
 };
 
-/* ret_used: bytes of the head. `bytes` may hold more than the head. Empty lines before a request are not accepted.
- * On HTTP_E_MORE the caller reads more, up to HTTP_MAX_HEAD, and asks again. */
+/* ret_used: bytes of the head. `bytes` may hold more than the head. Empty lines before a request are not
+ * accepted. On HTTP_E_MORE the caller reads more, up to HTTP_MAX_HEAD, and asks again. */
 int http_parse_request(Slice bytes, HttpHead *ret_head, size_t *ret_used) MUST_USE;
 
-/* `method`: of the request that this answers, since HEAD (and 1xx, 204, 304) have no body whatever they say. */
+/* `method`: of the request that this answers, since HEAD (and 1xx, 204, 304) have no body whatever they say.
+ */
 int http_parse_response(Slice bytes, uint32_t method, HttpHead *ret_head, size_t *ret_used) MUST_USE;
 
 const char *http_error_text(int error);
@@ -90,14 +92,22 @@ int http_error_status(int error);
 /* The first header of that name (ASCII case-insensitive), or NULL. */
 const HttpHeader *http_find(const HttpHead *head, const char *name);
 
-/* Hop-by-hop (RFC 9110, 7.6.1): Connection and what it names, Keep-Alive, Proxy-Connection, Proxy-Authenticate,
- * Proxy-Authorization, TE, Trailer, Transfer-Encoding, Upgrade. Must go before anything is forwarded. */
+/* Hop-by-hop (RFC 9110, 7.6.1): Connection and what it names, Keep-Alive, Proxy-Connection,
+ * Proxy-Authenticate, Proxy-Authorization, TE, Trailer, Transfer-Encoding, Upgrade. Must go before anything
+ * is forwarded. */
 bool http_is_hop_by_hop(const HttpHead *head, Slice name);
 
-/* Names that a proxy must never pass in either direction here: Cookie, Set-Cookie, Set-Cookie2, Alt-Svc, and (in
- * requests) everything http_is_credential() knows, Range, Accept-Encoding, Expect, Host. */
+/* Names that a proxy must never pass in either direction here: Cookie, Set-Cookie, Set-Cookie2, Alt-Svc, and
+ * (in requests) everything http_is_credential() knows, Range, Accept-Encoding, Expect, Host. */
 bool http_is_dropped_request_header(Slice name);
 bool http_is_dropped_response_header(Slice name);
+
+/* X-HTTP-Method, X-HTTP-Method-Override, X-Method-Override: some servers take these for the method (promise
+ * 9). */
+bool http_has_method_override(const HttpHead *head, uint32_t *ret_method);
+
+/* Whether a body can be read as it is: no Content-Encoding but identity. */
+bool http_content_encoding_is_identity(const HttpHead *head);
 
 /* The common reason phrase of a status; "Unknown" if there is none. */
 const char *http_reason(int status);

@@ -1,10 +1,11 @@
 /* Request targets: one form, decided once; what is matched is what is sent (promise 10).
  *
- * target_normalise accepts the origin form only ("/path?query") and returns path and query in the one form that is
- * both matched and sent: percent-encoded unreserved characters are decoded, other escapes are upper-case.
- * Refused with a sentence: an encoded slash, backslash, NUL or control character; a dot segment, plain or encoded;
- * an empty segment (//) but for a single trailing slash; ';' in a path, plain or encoded; '\'; '#'; a stray '%';
- * bytes that are not visible ASCII. Credential parameters (http/credential.h) are left out of the query.
+ * target_normalise accepts the origin form only ("/path?query") and returns path and query in the one form
+ * that is both matched and sent: percent-encoded unreserved characters are decoded, other escapes are
+ * upper-case. Refused with a sentence: an encoded slash, backslash, NUL or control character; a dot segment,
+ * plain or encoded; an empty segment (//) but for a single trailing slash; ';' in a path, plain or encoded;
+ * '\'; '#'; a stray '%'; bytes that are not visible ASCII. Credential parameters (http/credential.h) are left
+ * out of the query.
  */
 #pragma once
 

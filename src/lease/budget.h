@@ -4,11 +4,11 @@
 #include "policy/policy.h"
 
 typedef struct Budget {
-    PolicyBudget limit; /* no zeros: defaults are filled in */
+    PolicyBudget limit;                               /* no zeros: defaults are filled in */
     uint64_t requests, request_bytes, response_bytes; /* spent */
-    int64_t expires;     /* mono, us */
-    uint64_t bucket;     /* rate: thousandths of a request that may be made now */
-    int64_t bucket_at;   /* mono, us */
+    int64_t expires;                                  /* mono, us */
+    uint64_t bucket;   /* rate: thousandths of a request that may be made now */
+    int64_t bucket_at; /* mono, us */
     bool revoked;
 } Budget;
 
@@ -30,4 +30,5 @@ int budget_spend_request(Budget *budget, int64_t now, uint64_t *ret_retry_us) MU
 int budget_spend_sent(Budget *budget, uint64_t bytes) MUST_USE;
 int budget_spend_received(Budget *budget, uint64_t bytes) MUST_USE;
 
-const char *budget_error_text(int error); /* a sentence without its end: "the lease's request budget is used up" */
+const char *
+budget_error_text(int error); /* a sentence without its end: "the lease's request budget is used up" */

@@ -3,9 +3,9 @@
  *   psl_1 + base64url( id[16] , n caveats: u16 length, bytes , tag[32] )
  *   tag0 = BLAKE2b-256(key = lease key, id); tagN = BLAKE2b-256(key = tagN-1, caveatN)
  *
- * The holder can add caveats offline; none can be taken off. The keeper holds one lease key per run, and the budgets,
- * never the lease; nothing outside the keeper can compute a tag. A caveat is "word=value"; one that the keeper does
- * not know makes the lease refuse everything.
+ * The holder can add caveats offline; none can be taken off. The keeper holds one lease key per run, and the
+ * budgets, never the lease; nothing outside the keeper can compute a tag. A caveat is "word=value"; one that
+ * the keeper does not know makes the lease refuse everything.
  */
 #pragma once
 
@@ -33,7 +33,8 @@ enum {
 
 /* A fresh key; in memory that the caller owns and guards. */
 void lease_key_make(unsigned char ret_key[LEASE_KEY]);
-void lease_issue(const unsigned char key[LEASE_KEY], const unsigned char id[LEASE_ID], char ret_text[LEASE_MAX_TEXT]);
+void lease_issue(const unsigned char key[LEASE_KEY], const unsigned char id[LEASE_ID],
+                 char ret_text[LEASE_MAX_TEXT]);
 
 /* Offline, by the holder: the same lease with one more caveat. LEASE_E_FORMAT, or -ENOBUFS. */
 int lease_narrow(Slice text, const char *caveat, char ret_text[LEASE_MAX_TEXT]) MUST_USE;

@@ -1,0 +1,144 @@
+/* Where clients put a token. See credential.h. */
+#include "http/credential.h"
+
+#include <sodium.h>
+
+/* Header names whose whole value is a credential. GitLab: PRIVATE-TOKEN, JOB-TOKEN, DEPLOY-TOKEN; CircleCI:
+ * Circle-Token; the others are what API clients commonly use. */
+static const char *const token_headers[] = {
+    "private-token", "job-token",      "deploy-token",   "circle-token",   "x-api-key",
+    "x-auth-token",  "x-api-token",    "x-access-token", "api-key",        "x-buildkite-token",
+    "x-vault-token", "x-gitlab-token", "x-drone-token",  "x-jenkins-token"};
+
+static const char *const token_parameters[] = {"access_token", "private_token", "circle-token", "api_key",
+                                               "token",        "job_token",     "oauth_token"};
+
+bool http_is_credential(Slice header_name)
+{
+    if (slice_is_nocase(header_name, "authorization") || slice_is_nocase(header_name, "proxy-authorization"))
+        return true;
+    for (size_t i = 0; i < COUNT_OF(token_headers); i++)
+        if (slice_is_nocase(header_name, token_headers[i]))
+            return true;
+    return false;
+}
+
+bool http_is_credential_parameter(Slice name)
+{
+    for (size_t i = 0; i < COUNT_OF(token_parameters); i++)
+        if (slice_is_nocase(name, token_parameters[i]))
+            return true;
+    return false;
+}
+
+size_t http_base64(char *out, const void *bytes, size_t len)
+{
+    sodium_bin2base64(out, sodium_base64_ENCODED_LEN(len, sodium_base64_VARIANT_ORIGINAL), bytes, len,
+                      sodium_base64_VARIANT_ORIGINAL);
+    return strlen(out);
+}
+
+static int take(Slice value, char *out, size_t *ret_len)
+{
+    if (value.len == 0)
+        return HTTP_CREDENTIAL_NONE;
+    if (value.len > HTTP_MAX_CREDENTIAL)
+        return HTTP_CREDENTIAL_BAD;
+    memcpy(out, value.ptr, value.len);
+    *ret_len = value.len;
+    return 0;
+}
+
+/* user:password, base64; git and curl put a token in either place. */
+static int take_basic(Slice encoded, char *out, size_t *ret_len)
+{
+    char plain[HTTP_MAX_CREDENTIAL];
+    size_t len;
+    const char *end;
+    Slice user, password;
+    if (sodium_base642bin((unsigned char *)plain, sizeof(plain), encoded.ptr, encoded.len, NULL, &len, &end,
+                          sodium_base64_VARIANT_ORIGINAL) != 0 &&
+        sodium_base642bin((unsigned char *)plain, sizeof(plain), encoded.ptr, encoded.len, NULL, &len, &end,
+                          sodium_base64_VARIANT_ORIGINAL_NO_PADDING) != 0)
+        return HTTP_CREDENTIAL_BAD;
+    if (end != encoded.ptr + encoded.len || !slice_cut((Slice){plain, len}, ':', &user, &password))
+        return HTTP_CREDENTIAL_BAD;
+    bool in_user = password.len == 0 || slice_is(password, "x-oauth-basic");
+    return take(in_user ? user : password, out, ret_len);
+}
+
+static int take_authorization(Slice value, char *out, size_t *ret_len)
+{
+    Slice scheme, rest;
+    if (!slice_cut(value, ' ', &scheme, &rest))
+        return take(value, out, ret_len);
+    rest = slice_trim(rest);
+    if (slice_is_nocase(scheme, "basic"))
+        return take_basic(rest, out, ret_len);
+    if (!slice_is_nocase(scheme, "bearer") && !slice_is_nocase(scheme, "token"))
+        return HTTP_CREDENTIAL_BAD;
+    /* Clients of some providers write `token token="..."` (Rails) */
+    if (slice_starts_nocase(rest, "token=")) {
+        rest = (Slice){rest.ptr + 6, rest.len - 6};
+        if (rest.len >= 2 && rest.ptr[0] == '"' && rest.ptr[rest.len - 1] == '"')
+            rest = (Slice){rest.ptr + 1, rest.len - 2};
+    }
+    return take(rest, out, ret_len);
+}
+
+typedef struct Search {
+    char *out;
+    size_t len;
+    int result;
+} Search;
+
+/* One more place that has a credential: the first is taken, another must be the same. */
+static void note(Search *search, int r, const char *found, size_t len)
+{
+    if (r == HTTP_CREDENTIAL_NONE)
+        return;
+    if (r || search->result == HTTP_CREDENTIAL_BAD) {
+        search->result = HTTP_CREDENTIAL_BAD;
+    } else if (search->result == HTTP_CREDENTIAL_NONE) {
+        memcpy(search->out, found, len);
+        search->len = len;
+        search->result = 0;
+    } else if (search->len != len || sodium_memcmp(search->out, found, len) != 0) {
+        search->result = HTTP_CREDENTIAL_MANY;
+    }
+}
+
+int http_find_credential(const HttpHead *head, Slice extra_header, Slice query, char *out, size_t *ret_len)
+{
+    Search search = {out, 0, HTTP_CREDENTIAL_NONE};
+    char found[HTTP_MAX_CREDENTIAL];
+    size_t len = 0;
+    for (size_t i = 0; i < head->n_header; i++) {
+        Slice name = head->header[i].name, value = head->header[i].value;
+        if (slice_is_nocase(name, "authorization"))
+            note(&search, take_authorization(value, found, &len), found, len);
+        else if (slice_is_nocase(name, "proxy-authorization"))
+            continue;
+        else if (http_is_credential(name) || (extra_header.len && slice_equal_nocase(name, extra_header)))
+            note(&search, take(value, found, &len), found, len);
+    }
+    for (Slice parameter; query.len;) {
+        Slice name, value;
+        slice_cut(query, '&', &parameter, &query);
+        if (slice_cut(parameter, '=', &name, &value) && http_is_credential_parameter(name))
+            note(&search, take(value, found, &len), found, len);
+    }
+    *ret_len = search.len;
+    return search.result;
+}
+
+int http_find_proxy_password(const HttpHead *head, char *out, size_t *ret_len)
+{
+    const HttpHeader *header = http_find(head, "Proxy-Authorization");
+    Slice scheme, encoded;
+    if (!header)
+        return HTTP_CREDENTIAL_NONE;
+    if (!slice_cut(header->value, ' ', &scheme, &encoded) || !slice_is_nocase(scheme, "basic"))
+        return HTTP_CREDENTIAL_BAD;
+    return take_basic(slice_trim(encoded), out, ret_len);
+}

@@ -1,0 +1,166 @@
+/* HTTP's fixed words: methods, reason phrases, the sentences of head errors, the headers that never pass. See
+ * head.h. */
+#include "http/credential.h"
+#include "http/head.h"
+
+static const struct {
+    uint32_t bit;
+    const char *text;
+} methods[] = {
+    {HTTP_GET, "GET"},         {HTTP_HEAD, "HEAD"},   {HTTP_POST, "POST"},
+    {HTTP_PUT, "PUT"},         {HTTP_PATCH, "PATCH"}, {HTTP_DELETE, "DELETE"},
+    {HTTP_OPTIONS, "OPTIONS"}, {HTTP_TRACE, "TRACE"}, {HTTP_CONNECT, "CONNECT"},
+};
+
+uint32_t http_method(Slice text)
+{
+    for (size_t i = 0; i < COUNT_OF(methods); i++)
+        if (slice_is(text, methods[i].text))
+            return methods[i].bit;
+    return HTTP_OTHER;
+}
+
+const char *http_method_text(uint32_t method)
+{
+    for (size_t i = 0; i < COUNT_OF(methods); i++)
+        if (methods[i].bit == method)
+            return methods[i].text;
+    return "?";
+}
+
+const char *http_error_text(int error)
+{
+    switch (error) {
+    case HTTP_E_MORE:
+        return "the message is not whole";
+    case HTTP_E_START_LINE:
+        return "the first line is not one of HTTP/1.1";
+    case HTTP_E_VERSION:
+        return "the version is neither HTTP/1.1 nor HTTP/1.0";
+    case HTTP_E_TARGET_TOO_LONG:
+        return "the request target is longer than 8 kB";
+    case HTTP_E_HEAD_TOO_LARGE:
+        return "the headers are larger than 32 kB";
+    case HTTP_E_TOO_MANY_HEADERS:
+        return "there are more than 100 headers";
+    case HTTP_E_LINE_END:
+        return "a line does not end in CR LF";
+    case HTTP_E_FOLD:
+        return "a header is folded over two lines";
+    case HTTP_E_HEADER:
+        return "a header's name or value has a character that it may not have";
+    case HTTP_E_HOST:
+        return "there is not exactly one sound Host header";
+    case HTTP_E_LENGTH:
+        return "the length of the body is said more than once, or is not a number";
+    case HTTP_E_CODING:
+        return "the transfer coding is not exactly \"chunked\"";
+    default:
+        return "the message is not HTTP";
+    }
+}
+
+int http_error_status(int error)
+{
+    switch (error) {
+    case HTTP_E_TARGET_TOO_LONG:
+        return 414;
+    case HTTP_E_HEAD_TOO_LARGE:
+    case HTTP_E_TOO_MANY_HEADERS:
+        return 431;
+    case HTTP_E_CODING:
+        return 501;
+    case HTTP_E_VERSION:
+        return 505;
+    default:
+        return 400;
+    }
+}
+
+static bool is_one_of(Slice name, const char *const *list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (slice_is_nocase(name, list[i]))
+            return true;
+    return false;
+}
+
+bool http_is_dropped_request_header(Slice name)
+{
+    static const char *const dropped[] = {"cookie",   "cookie2",         "alt-svc", "range",
+                                          "if-range", "accept-encoding", "expect",  "host"};
+    return is_one_of(name, dropped, COUNT_OF(dropped)) || http_is_credential(name);
+}
+
+bool http_is_dropped_response_header(Slice name)
+{
+    static const char *const dropped[] = {"set-cookie", "set-cookie2", "cookie", "alt-svc"};
+    return is_one_of(name, dropped, COUNT_OF(dropped));
+}
+
+bool http_has_method_override(const HttpHead *head, uint32_t *ret_method)
+{
+    static const char *const names[] = {"x-http-method", "x-http-method-override", "x-method-override"};
+    for (size_t i = 0; i < head->n_header; i++) {
+        if (!is_one_of(head->header[i].name, names, COUNT_OF(names)))
+            continue;
+        *ret_method = http_method(head->header[i].value);
+        return true;
+    }
+    return false;
+}
+
+bool http_content_encoding_is_identity(const HttpHead *head)
+{
+    for (size_t i = 0; i < head->n_header; i++)
+        if (slice_is_nocase(head->header[i].name, "content-encoding") && head->header[i].value.len &&
+            !slice_is_nocase(head->header[i].value, "identity"))
+            return false;
+    return true;
+}
+
+const char *http_reason(int status)
+{
+    static const struct {
+        int status;
+        const char *text;
+    } reason[] = {
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {206, "Partial Content"},
+        {301, "Moved Permanently"},
+        {302, "Found"},
+        {303, "See Other"},
+        {304, "Not Modified"},
+        {307, "Temporary Redirect"},
+        {308, "Permanent Redirect"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {407, "Proxy Authentication Required"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {411, "Length Required"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {421, "Misdirected Request"},
+        {422, "Unprocessable Content"},
+        {426, "Upgrade Required"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
+    };
+    for (size_t i = 0; i < COUNT_OF(reason); i++)
+        if (reason[i].status == status)
+            return reason[i].text;
+    return "Unknown";
+}
