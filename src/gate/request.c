@@ -1,0 +1,295 @@
+/* A request's head: read, checked, made into a StreamRequest and sent to the keeper. See client.h. */
+#include "base/clock.h"
+#include "gate/client.h"
+#include "gate/refuse.h"
+#include "http/credential.h"
+#include "http/target.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define HEAD_TIME   (15 * (int64_t)CLOCK_SECOND)
+#define FIRST_PIECE (16u << 10) /* of the body beside the head: together they fit one record */
+_Static_assert(HTTP_MAX_HEAD + HTTP_MAX_HEADERS * 8 + HTTP_MAX_CREDENTIAL + FIRST_PIECE + 1024 <
+                   IPC_MAX_PAYLOAD,
+               "any request fits one record");
+
+/* One thread, and nothing here outlives a step. */
+static HttpHead head;
+static Target target;
+static char credential[HTTP_MAX_CREDENTIAL];
+static char whole_target[HTTP_MAX_TARGET + 1];
+
+static const char *host_name(const Client *client)
+{
+    return client->host ? client->host->name : "";
+}
+
+static void refuse_head(Client *client, int status, const char *code, const char *sentence)
+{
+    const Refusal refusal = {.status = status, .code = code, .sentence = sentence};
+    refuse_recorded(client, &head, host_name(client), &refusal);
+}
+
+static void refuse_unreadable(Client *client, int error)
+{
+    Slice bytes = buf_slice(&client->conn.in);
+    Refusal refusal = {http_error_status(error), "bad-request", http_error_text(error), .close = true};
+    if (slice_starts(bytes, "PRI * HTTP/2.0"))
+        refusal =
+            (Refusal){505, "http2", "HTTP/2 is not spoken here: have the client use HTTP/1.1", .close = true};
+    else if (bytes.ptr[0] == 0x16)
+        refusal =
+            (Refusal){400, "tls-on-plain-port",
+                      "TLS came to the proxy's own port: the proxy's URL begins with http://", .close = true};
+    refuse_recorded(client, NULL, host_name(client), &refusal);
+}
+
+/* Inside TLS: the Host is the CONNECT's (promise 6). */
+static bool check_host(Client *client)
+{
+    char name[254];
+    uint16_t port;
+    Fault fault;
+    if (head.host.len == 0 && head.minor == 0)
+        return true;
+    if (!target_parse_authority(head.host, 443, name, &port, &fault) && port == client->host->port &&
+        strcmp(name, client->host->name) == 0)
+        return true;
+    fault_set(&fault, 0, "the request's Host is not %s:%u, which this connection was made to",
+              client->host->name, client->host->port);
+    refuse_head(client, 421, "host-mismatch", fault.text);
+    return false;
+}
+
+/* Base-URL mode: the first segment names the source; the rest goes behind its base. */
+static RunSourceInfo *named_source(Client *client, Slice *raw)
+{
+    Slice path = {raw->ptr + 1, raw->len - 1};
+    size_t n = 0;
+    while (n < path.len && path.ptr[n] != '/' && path.ptr[n] != '?')
+        n++;
+    RunSourceInfo *source = host_list_named(&client->gate->hosts, (Slice){path.ptr, n});
+    if (!source) {
+        Fault fault;
+        fault_set(&fault, 0, "the first part of the path must name a source of retriever %s: /%s/...",
+                  client->gate->setup.retriever,
+                  client->gate->n_source ? client->gate->source[0].record.source.name : "SOURCE");
+        refuse_head(client, 404, "unknown-source", fault.text);
+        return NULL;
+    }
+    *raw = (Slice){path.ptr + n, path.len - n};
+    size_t shown = head.host.len < 253 ? head.host.len : 0;
+    snprintf(client->prefix, sizeof(client->prefix), "http://%.*s/%s", (int)shown, shown ? head.host.ptr : "",
+             source->record.source.name);
+    if (!shown)
+        client->prefix[0] = '\0';
+    return source;
+}
+
+static bool normalise(Client *client, Slice raw)
+{
+    static char rooted[HTTP_MAX_TARGET + 1];
+    Fault fault;
+    if (raw.len == 0 || raw.ptr[0] == '?') { /* "/github?page=2" */
+        if (raw.len >= HTTP_MAX_TARGET) {
+            refuse_head(client, 414, "target-too-long", "the request's target is too long");
+            return false;
+        }
+        rooted[0] = '/';
+        memcpy(rooted + 1, raw.ptr, raw.len);
+        raw = (Slice){rooted, raw.len + 1};
+    }
+    if (!target_normalise(raw, &target, &fault))
+        return true;
+    refuse_head(client, 400, "bad-target", fault.text);
+    return false;
+}
+
+static bool find_credential(Client *client, const RunSourceInfo *source, Slice raw, Slice *ret_credential)
+{
+    Slice path, query;
+    size_t len = 0;
+    slice_cut(raw, '?', &path, &query);
+    int r = http_find_credential(&head, slice_of(source->record.source.auth.header), query, credential, &len);
+    *ret_credential = (Slice){credential, r ? 0 : len};
+    if (r == HTTP_CREDENTIAL_MANY)
+        refuse_head(client, 400, "credential-many", "the request carries two different credentials");
+    else if (r && r != HTTP_CREDENTIAL_NONE)
+        refuse_head(client, 400, "credential-bad", "the request's credential cannot be decoded");
+    return !r || r == HTTP_CREDENTIAL_NONE;
+}
+
+static size_t keep_headers(const RunSourceInfo *source, HttpHeader *kept)
+{
+    const char *own = source->record.source.auth.header;
+    size_t n = 0;
+    for (size_t i = 0; i < head.n_header; i++) {
+        Slice name = head.header[i].name;
+        if (!http_is_hop_by_hop(&head, name) && !http_is_dropped_request_header(name) &&
+            !slice_is_nocase(name, "Content-Length") && !(own[0] && slice_is_nocase(name, own)))
+            kept[n++] = head.header[i];
+    }
+    return n;
+}
+
+/* Sends the request with as much of its body as is there. Returns how much of `after` that was. */
+static size_t send_request(Client *client, StreamRequest *request, Slice after)
+{
+    static unsigned char room[IPC_MAX_PAYLOAD];
+    Exchange *exchange = &client->exchange;
+    Slice input = after;
+    if (exchange_piece(exchange, &input, FIRST_PIECE, &request->body)) {
+        refuse_head(client, 400, "bad-request", "the request's chunks are broken");
+        return 0;
+    }
+    request->end = exchange->up_last;
+    WireWriter wire = WIRE_WRITER(room);
+    stream_request_put(request, &wire);
+    int r = wire.failed ? -EMSGSIZE
+                        : client_stream_send(client, IPC_REQUEST, (Slice){(const char *)room, wire.len});
+    if (r == 0) {
+        exchange->up_done = exchange->up_last;
+        client_become(client, CLIENT_EXCHANGE);
+    } else if (r == -EAGAIN) {
+        const Refusal refusal = {503, "keeper-busy", "purser's keeper does not keep up; try again",
+                                 .retry_after = 1, .close = true};
+        refuse(client, &refusal);
+    } else {
+        const Refusal refusal = {502, "keeper-gone", "purser's keeper is not there; the call was not made",
+                                 .close = true};
+        refuse(client, &refusal);
+    }
+    return after.len - input.len;
+}
+
+static size_t forward(Client *client, RunSourceInfo *source, Slice raw, Slice after)
+{
+    static HttpHeader kept[HTTP_MAX_HEADERS];
+    Slice lease;
+    if (!normalise(client, raw))
+        return 0;
+    if (!source)
+        source = host_list_source(&client->gate->hosts, client->host, target_path(&target), (Slice){"", 0});
+    if (!find_credential(client, source, raw, &lease))
+        return 0;
+    StreamRequest request = {.path_len = (uint32_t)target.path_len, .target = {target.text, target.len}};
+    if (client->host) {
+        source = host_list_source(&client->gate->hosts, client->host, target_path(&target), lease);
+    } else {
+        const char *base = source->record.source.api.base;
+        int n = snprintf(whole_target, sizeof(whole_target), "%s%.*s", base, (int)target.len, target.text);
+        if (n < 0 || (size_t)n >= sizeof(whole_target)) {
+            refuse_head(client, 414, "target-too-long", "the request's target is too long");
+            return 0;
+        }
+        request.target = (Slice){whole_target, (size_t)n};
+        request.path_len += (uint32_t)strlen(base);
+    }
+    client->source = source;
+    request.source = source->record.index;
+    request.method = head.method;
+    request.method_text = head.method_text;
+    request.credential = lease;
+    request.header = kept;
+    request.n_header = keep_headers(source, kept);
+    request.has_body = head.framing != HTTP_NO_BODY && !client->exchange.up_done;
+    request.expect_continue = request.has_body && head.expect_continue;
+    request.content_length = head.framing == HTTP_CHUNKED  ? STREAM_UNKNOWN_LENGTH
+                             : head.framing == HTTP_LENGTH ? head.content_length
+                                                           : 0;
+    client->exchange.expects = request.expect_continue;
+    size_t used = send_request(client, &request, after);
+    explicit_bzero(credential, sizeof(credential));
+    return used;
+}
+
+/* A whole head: answers it or sends it on. Returns how much of what follows the head was used. */
+static size_t handle(Client *client, size_t used)
+{
+    Slice raw = head.target, bytes = buf_slice(&client->conn.in);
+    Slice after = {bytes.ptr + used, bytes.len - used};
+    bool empty = head.framing == HTTP_NO_BODY || (head.framing == HTTP_LENGTH && head.content_length == 0);
+    client->exchange = (Exchange){
+        .method = head.method,
+        .http10 = head.minor == 0,
+        .keep_alive = head.keep_alive,
+        .up = head.framing,
+        .up_left = head.content_length,
+        .up_last = empty,
+        .up_done = empty,
+    };
+    client->prefix[0] = '\0';
+    if (head.method == HTTP_CONNECT) {
+        proxy_connect(client, &head);
+        return 0;
+    }
+    if (head.upgrade) {
+        refuse_head(client, 501, "upgrade",
+                    "Upgrade, WebSocket and h2c are not spoken here: have the client use plain HTTP/1.1");
+        return 0;
+    }
+    if (client->host)
+        return check_host(client) ? forward(client, NULL, raw, after) : 0;
+    if (raw.len && raw.ptr[0] != '/' && !proxy_absolute(client, &head, &raw))
+        return 0;
+    if (raw.len == 0 || raw.ptr[0] != '/') {
+        refuse_head(client, 400, "bad-target", "the request's target is no path");
+        return 0;
+    }
+    RunSourceInfo *source = named_source(client, &raw);
+    return source ? forward(client, source, raw, after) : 0;
+}
+
+/* Whether a head may have ended: only then it is parsed, so that a byte at a time costs no more than all at
+ * once. */
+static bool line_ended(Client *client)
+{
+    const Buf *in = &client->conn.in;
+    bool ended = in->len > client->scanned &&
+                 (memchr(in->data + client->scanned, '\n', in->len - client->scanned) || in->data[0] == 0x16);
+    client->scanned = in->len;
+    return ended;
+}
+
+static void no_more(Client *client, int error)
+{
+    if (error != -ENODATA || client->conn.in.len == 0)
+        client_drop(client, error != -ENODATA);
+    else {
+        const Refusal refusal = {400, "bad-request", "the request's head ends in the middle", .close = true};
+        refuse_recorded(client, NULL, host_name(client), &refusal);
+    }
+}
+
+bool request_step_head(Client *client)
+{
+    Conn *conn = &client->conn;
+    int r = conn_flush(conn);
+    if (r == -EAGAIN)
+        return false;
+    while (!r) {
+        size_t used;
+        int error = line_ended(client) ? http_parse_request(buf_slice(&conn->in), &head, &used) : HTTP_E_MORE;
+        if (error == HTTP_E_MORE && conn->in.len >= HTTP_MAX_HEAD)
+            error = HTTP_E_HEAD_TOO_LARGE;
+        if (error && error != HTTP_E_MORE) {
+            refuse_unreadable(client, error);
+            return true;
+        }
+        if (!error) {
+            used += handle(client, used);
+            buf_consume(&conn->in, used);
+            return true;
+        }
+        if (conn->in.len && !client->exchange.started) {
+            client->exchange.started = true;
+            client->deadline = clock_mono() + HEAD_TIME;
+        }
+        r = conn_fill(conn, CONN_MAX_IN);
+        if (r == -EAGAIN)
+            return false;
+    }
+    no_more(client, r);
+    return true;
+}
