@@ -70,7 +70,7 @@ struct RowSink {
 /* Nothing is opened yet. `setup` is borrowed and outlives the sink. */
 RowSink *sink_sqlite_new(const ClerkSetup *setup);
 
-/* `credential` is called once, at the first connection, and what it returns is wiped as soon as libpq has its own copy;
- * NULL when the DSN alone is enough. CLERK_E_* and a sentence. */
+/* `credential` is called once, at the first connection, and what it returns is wiped as soon as libpq has its
+ * own copy; NULL when the DSN alone is enough. CLERK_E_* and a sentence. */
 typedef int SinkCredential(void *userdata, Credential *ret_credential, Fault *fault);
 RowSink *sink_postgres_new(const ClerkSetup *setup, SinkCredential *credential, void *userdata);

@@ -1,0 +1,246 @@
+/* Connecting to PostgreSQL safely, and what its answers mean. See postgres.h. */
+#include "clerk/postgres.h"
+
+#include "base/mem.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define MIN_VERSION  120000
+#define SYSTEM_ROOTS "/etc/ssl/certs/ca-certificates.crt"
+#define NOWHERE      "/nonexistent/purser" /* a file of the user's home that libpq would otherwise look for */
+
+static const char session[] = "SET client_min_messages = warning; SET TIME ZONE 'UTC'; SET lock_timeout = "
+                              "'60s'; SET statement_timeout = '10min';"
+                              "SET idle_in_transaction_session_timeout = '10min';"
+                              /* What was reported as loaded must be there after the server's crash. */
+                              "SELECT set_config('synchronous_commit', 'on', false) WHERE "
+                              "current_setting('synchronous_commit') = 'off'";
+
+static bool is_local(const char *host)
+{
+    return !*host || *host == '/' || *host == '@' || strcmp(host, "localhost") == 0 ||
+           strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
+}
+
+/* `hosts` is a list with commas; NULL is none. */
+static bool all_local(const char *hosts)
+{
+    bool local = true;
+    for (Slice one, rest = slice_of(hosts); hosts && local && rest.len;) {
+        slice_cut(rest, ',', &one, &rest);
+        char host[256];
+        snprintf(host, sizeof(host), "%.*s", (int)one.len, one.ptr);
+        local = one.len < sizeof(host) && is_local(host);
+    }
+    return local;
+}
+
+static const char *option(const PQconninfoOption *options, const char *keyword)
+{
+    for (; options->keyword; options++)
+        if (strcmp(options->keyword, keyword) == 0)
+            return options->val;
+    return NULL;
+}
+
+typedef struct Keywords {
+    const char *keyword[32], *value[32];
+    size_t n;
+} Keywords;
+
+static void put(Keywords *keywords, const char *keyword, const char *value)
+{
+    keywords->keyword[keywords->n] = keyword;
+    keywords->value[keywords->n++] = value;
+}
+
+/* What stands before the DSN gives way to it; what stands behind does not. */
+static int build(Postgres *postgres, Keywords *keywords, Fault *fault)
+{
+    char *why = NULL;
+    PQconninfoOption *options = PQconninfoParse(postgres->setup->dsn, &why);
+    if (!options) {
+        fault_set(fault, 0, "sink.postgres.dsn: %s", why ? why : "cannot be read");
+        PQfreemem(why);
+        return CLERK_E_SCHEMA;
+    }
+    bool local = all_local(option(options, "host")) && all_local(option(options, "hostaddr"));
+    bool password = option(options, "password") != NULL;
+    PQconninfoFree(options);
+    if (password)
+        return fault_set(
+            fault, CLERK_E_SCHEMA,
+            "sink.postgres.dsn holds a password: put it into the keyring (purser token set NAME) and name "
+            "it under sink.postgres.credentialFrom");
+    put(keywords, "sslmode", local ? "prefer" : "verify-full");
+    put(keywords, "sslrootcert", SYSTEM_ROOTS);
+    put(keywords, "sslcert", NOWHERE);
+    put(keywords, "sslkey", NOWHERE);
+    put(keywords, "sslcrl", NOWHERE);
+    put(keywords, "gssencmode", "disable");
+    put(keywords, "connect_timeout", "10");
+    put(keywords, "application_name", "purser");
+    put(keywords, "keepalives_idle", "30");
+    put(keywords, "keepalives_interval", "10");
+    put(keywords, "keepalives_count", "3");
+    put(keywords, "tcp_user_timeout", "60000");
+    put(keywords, "dbname", postgres->setup->dsn);
+    put(keywords, "passfile", NOWHERE);
+    put(keywords, "client_encoding", "UTF8");
+    return 0;
+}
+
+static void quiet(void *userdata, const PGresult *notice)
+{
+    (void)userdata, (void)notice;
+}
+
+static int open_first(Postgres *postgres, Fault *fault)
+{
+    Keywords keywords = {.n = 0};
+    Credential credential = {{0}};
+    int r = build(postgres, &keywords, fault);
+    if (!r && postgres->credential)
+        r = postgres->credential(postgres->userdata, &credential, fault);
+    if (r)
+        return r;
+    if (credential.user.len)
+        put(&keywords, "user", buf_text(&credential.user));
+    if (credential.password.len)
+        put(&keywords, "password", buf_text(&credential.password));
+    put(&keywords, NULL, NULL);
+    postgres->connection = PQconnectdbParams(keywords.keyword, keywords.value, 1);
+    postgres->credential = NULL; /* libpq has its copy, and uses it again in PQreset() */
+    credential_wipe(&credential);
+    if (!postgres->connection)
+        return fault_set(fault, CLERK_E_OUTAGE, "no memory to connect to PostgreSQL");
+    PQsetNoticeReceiver(postgres->connection, quiet, NULL);
+    return 0;
+}
+
+int postgres_connect(Postgres *postgres, Fault *fault)
+{
+    PGconn *connection = postgres->connection;
+    if (connection && PQstatus(connection) == CONNECTION_OK &&
+        PQtransactionStatus(connection) == PQTRANS_IDLE) {
+        /* An idle connection learns of the server's end only by asking. */
+        PGresult *result = PQexec(connection, "SELECT 1");
+        bool alive = PQresultStatus(result) == PGRES_TUPLES_OK;
+        PQclear(result);
+        if (alive)
+            return 0;
+    }
+    if (connection)
+        PQreset(connection);
+    else {
+        int r = open_first(postgres, fault);
+        if (r)
+            return r;
+        connection = postgres->connection;
+    }
+    if (PQstatus(connection) != CONNECTION_OK)
+        return postgres_failed(postgres, NULL, "connecting", fault);
+    if (PQserverVersion(connection) < MIN_VERSION)
+        return fault_set(fault, CLERK_E_SCHEMA, "%s has version %d; purser needs PostgreSQL 12 or newer",
+                         postgres_server(postgres), PQserverVersion(connection) / 10000);
+    const char *encoding = PQparameterStatus(connection, "server_encoding");
+    if (!encoding || strcmp(encoding, "UTF8") != 0)
+        return fault_set(fault, CLERK_E_SCHEMA, "%s: the database's encoding is %s, and purser needs UTF8",
+                         postgres_server(postgres), encoding ? encoding : "unknown");
+    return postgres_run(postgres, session, "starting a session", fault);
+}
+
+void postgres_disconnect(Postgres *postgres)
+{
+    PQfinish(postgres->connection);
+    postgres->connection = NULL;
+}
+
+const char *postgres_server(const Postgres *postgres)
+{
+    static char text[512];
+    PGconn *connection = postgres->connection;
+    const char *host = connection ? PQhost(connection) : NULL,
+               *database = connection ? PQdb(connection) : NULL;
+    snprintf(text, sizeof(text), "PostgreSQL at %s, database %s", host && *host ? host : "its unix socket",
+             database && *database ? database : "?");
+    return text;
+}
+
+bool postgres_state_is(const PGresult *result, const char *sqlstate)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    return state && strncmp(state, sqlstate, strlen(sqlstate)) == 0;
+}
+
+bool postgres_worth_retrying(const PGresult *result)
+{
+    return postgres_state_is(result, "40001") || postgres_state_is(result, "40P01");
+}
+
+int postgres_failed(const Postgres *postgres, const PGresult *result, const char *what, Fault *fault)
+{
+    const char *message = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
+    char words[400];
+    snprintf(words, sizeof(words), "%s", message ? message : PQerrorMessage(postgres->connection));
+    size_t n = strlen(words);
+    while (n && words[n - 1] == '\n')
+        words[--n] = '\0';
+    for (char *line; (line = strchr(words, '\n'));)
+        *line = ' ';
+    const char *server = postgres_server(postgres);
+    if (PQstatus(postgres->connection) != CONNECTION_OK || !result)
+        return fault_set(fault, CLERK_E_OUTAGE, "%s: %s: %s", server, what, words);
+    if (postgres_state_is(result, "53100"))
+        return fault_set(fault, CLERK_E_FULL,
+                         "%s: no room left on its disk (%s); make room, then run purser ingest", server,
+                         what);
+    if (postgres_state_is(result, "42501"))
+        return fault_set(fault, CLERK_E_SCHEMA,
+                         "%s: %s: %s; `purser schema --sql` prints the roles and grants that purser needs",
+                         server, what, words);
+    if (postgres_state_is(result, "42") || postgres_state_is(result, "25006"))
+        return fault_set(fault, CLERK_E_SCHEMA, "%s: %s: %s", server, what, words);
+    if (postgres_state_is(result, SQLSTATE_UNIQUE))
+        return fault_set(fault, CLERK_E_OUTAGE, "%s: %s: another purser has just loaded the same; try again",
+                         server, what);
+    if (postgres_state_is(result, "22") || postgres_state_is(result, "54"))
+        return fault_set(fault, CLERK_E_DATA, "%s: %s: %s", server, what, words);
+    return fault_set(fault, CLERK_E_OUTAGE, "%s: %s: %s", server, what, words);
+}
+
+int postgres_run(const Postgres *postgres, const char *sql, const char *what, Fault *fault)
+{
+    CLEANUP_RESULT PGresult *result = PQexec(postgres->connection, sql);
+    ExecStatusType status = PQresultStatus(result);
+    bool committed = strcmp(sql, "COMMIT") != 0 || strcmp(PQcmdStatus(result), "COMMIT") == 0;
+    if ((status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) && committed)
+        return 0;
+    return postgres_failed(postgres, result, what, fault);
+}
+
+int postgres_query(const Postgres *postgres, const char *sql, const char *const *parameter, int n_parameter,
+                   const char *what, PGresult **ret_result, Fault *fault)
+{
+    PGresult *result = PQexecParams(postgres->connection, sql, n_parameter, NULL, parameter, NULL, NULL, 0);
+    ExecStatusType status = PQresultStatus(result);
+    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
+        *ret_result = result;
+        return 0;
+    }
+    int r = postgres_failed(postgres, result, what, fault);
+    PQclear(result);
+    return r;
+}
+
+int postgres_query_i64(const Postgres *postgres, const char *sql, const char *const *parameter,
+                       int n_parameter, const char *what, int64_t *ret_value, Fault *fault)
+{
+    CLEANUP_RESULT PGresult *result = NULL;
+    int r = postgres_query(postgres, sql, parameter, n_parameter, what, &result, fault);
+    if (r)
+        return r;
+    *ret_value = PQntuples(result) ? strtoll(PQgetvalue(result, 0, 0), NULL, 10) : 0;
+    return 0;
+}

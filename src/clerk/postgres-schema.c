@@ -1,0 +1,173 @@
+/* The schema's version in PostgreSQL, migrations, and rights. See postgres.h. */
+#include "base/mem.h"
+#include "clerk/postgres.h"
+#include "clerk/schema.h"
+
+#include <stdio.h>
+
+/* 0: no schema yet. */
+static int read_version(const Postgres *postgres, int64_t *ret_version, Fault *fault)
+{
+    int64_t exists = 0, version = 0;
+    int r = postgres_query_i64(postgres, "SELECT (to_regclass('purser_schema') IS NOT NULL)::int", NULL, 0,
+                               "looking for the schema", &exists, fault);
+    if (!r && exists)
+        r = postgres_query_i64(postgres, "SELECT max(version) FROM purser_schema", NULL, 0,
+                               "reading the schema's version", &version, fault);
+    if (!r)
+        *ret_version = version;
+    return r;
+}
+
+static int judge_version(const Postgres *postgres, int64_t version, Fault *fault)
+{
+    if (version > SCHEMA_VERSION)
+        return fault_set(
+            fault, CLERK_E_SCHEMA,
+            "%s: the schema has version %lld, and this purser knows up to %d: use a newer purser",
+            postgres_server(postgres), (long long)version, SCHEMA_VERSION);
+    if (version < SCHEMA_VERSION && !postgres->setup->migrate)
+        return fault_set(
+            fault, CLERK_E_SCHEMA,
+            "%s: %s, and `migrate: false` forbids to change that: `purser schema --sql` prints it for a DBA",
+            postgres_server(postgres),
+            version ? "the schema is older than this purser" : "there is no schema yet");
+    return 0;
+}
+
+/* `prefix` and a role's name. */
+static int run_with_role(const Postgres *postgres, const char *prefix, const char *role, const char *what,
+                         Fault *fault)
+{
+    CLEANUP_MEM char *sql = NULL;
+    char *quoted = PQescapeIdentifier(postgres->connection, role, strlen(role));
+    if (!quoted)
+        return postgres_failed(postgres, NULL, what, fault);
+    sql = mem_printf("%s %s", prefix, quoted);
+    PQfreemem(quoted);
+    return postgres_run(postgres, sql, what, fault);
+}
+
+/* As the owner: the loading role may add and correct rows, and nothing else. */
+static int grant(const Postgres *postgres, Fault *fault)
+{
+    const char *what = "granting the loading role its rights", *user = PQuser(postgres->connection);
+    int r = run_with_role(postgres, "GRANT SELECT ON purser_schema TO", user, what, fault);
+    for (size_t i = 0; schema_tables[i] && !r; i++) {
+        char prefix[128];
+        snprintf(prefix, sizeof(prefix), "GRANT SELECT, INSERT, UPDATE ON %s TO", schema_tables[i]);
+        if (strcmp(schema_tables[i], "purser_schema") != 0)
+            r = run_with_role(postgres, prefix, user, what, fault);
+    }
+    return r;
+}
+
+static int migrate_locked(const Postgres *postgres, Fault *fault)
+{
+    char lock[64];
+    int64_t version = 0;
+    const char *owner = postgres->setup->owner_role;
+    snprintf(lock, sizeof(lock), "SELECT pg_advisory_xact_lock(%lld)", (long long)SCHEMA_LOCK);
+    int r = postgres_run(postgres, lock, "waiting for another migration", fault);
+    if (!r && *owner)
+        r = run_with_role(postgres, "SET LOCAL ROLE", owner, "becoming the owner role", fault);
+    if (!r)
+        r = read_version(postgres, &version, fault); /* again: another purser may have been faster */
+    if (!r)
+        r = judge_version(postgres, version, fault);
+    bool any = version < SCHEMA_VERSION;
+    for (; !r && version < SCHEMA_VERSION; version++) {
+        CLEANUP_BUF Buf sql = BUF_INIT(64u << 10);
+        if (schema_migration(SCHEMA_POSTGRES, (unsigned)version + 1, &sql))
+            r = fault_set(fault, CLERK_E_SCHEMA, "the schema's text is too long");
+        else
+            r = postgres_run(postgres, buf_text(&sql), "creating tables", fault);
+    }
+    if (!r && any && *owner)
+        r = grant(postgres, fault);
+    return r;
+}
+
+int postgres_ready(const Postgres *postgres, Fault *fault)
+{
+    int64_t version = 0;
+    int r = read_version(postgres, &version, fault);
+    if (!r)
+        r = judge_version(postgres, version, fault);
+    if (r || version == SCHEMA_VERSION)
+        return r;
+    r = postgres_run(postgres, "BEGIN", "beginning a migration", fault);
+    if (!r)
+        r = migrate_locked(postgres, fault);
+    if (!r)
+        r = postgres_run(postgres, "COMMIT", "committing a migration", fault);
+    if (r)
+        PQclear(PQexec(postgres->connection, "ROLLBACK"));
+    return r;
+}
+
+static int check_rights(const Postgres *postgres, Fault *fault)
+{
+    CLEANUP_RESULT PGresult *result = NULL;
+    int r = postgres_query(
+        postgres,
+        "SELECT string_agg(t, ', ') FROM unnest(ARRAY['ci_run', 'ci_job', 'ci_test_result', 'ci_deployment',"
+        " 'ci_queue_sample', 'metric_sample', 'ingest_ledger', 'stream_state', 'dead_letter']) AS t"
+        " WHERE to_regclass(t) IS NULL OR NOT (has_table_privilege(to_regclass(t), 'SELECT')"
+        " AND has_table_privilege(to_regclass(t), 'INSERT') AND has_table_privilege(to_regclass(t), "
+        "'UPDATE'))",
+        NULL, 0, "looking at rights", &result, fault);
+    if (r)
+        return r;
+    if (!PQgetisnull(result, 0, 0))
+        return fault_set(
+            fault, CLERK_E_SCHEMA,
+            "%s: role %s may not read, insert and update %s; `purser schema --sql` prints the grants",
+            postgres_server(postgres), PQuser(postgres->connection), PQgetvalue(result, 0, 0));
+    int64_t temporary = 0;
+    r = postgres_query_i64(postgres, "SELECT has_database_privilege(current_database(), 'TEMP')::int", NULL,
+                           0, "looking at rights", &temporary, fault);
+    if (!r && !temporary)
+        r = fault_set(fault, CLERK_E_SCHEMA,
+                      "%s: role %s may not make temporary tables, which purser needs to correct rows: "
+                      "GRANT TEMPORARY ON DATABASE",
+                      postgres_server(postgres), PQuser(postgres->connection));
+    return r;
+}
+
+static int check_may_create(const Postgres *postgres, Fault *fault)
+{
+    int64_t may = 0;
+    const char *owner = postgres->setup->owner_role, *role = *owner ? owner : PQuser(postgres->connection);
+    int r = postgres_query_i64(postgres,
+                               "SELECT (pg_has_role(current_user, $1, 'MEMBER')"
+                               " AND has_schema_privilege($1, current_schema(), 'CREATE'))::int",
+                               &role, 1, "looking at rights", &may, fault);
+    if (!r && !may)
+        r = fault_set(
+            fault, CLERK_E_SCHEMA,
+            "%s: role %s cannot create tables there as %s; `purser schema --sql` prints what a DBA can run "
+            "instead",
+            postgres_server(postgres), PQuser(postgres->connection), role);
+    return r;
+}
+
+int postgres_check(const Postgres *postgres, Buf *report, Fault *fault)
+{
+    int64_t version = 0;
+    PGconn *connection = postgres->connection;
+    int r = read_version(postgres, &version, fault);
+    if (!r)
+        r = judge_version(postgres, version, fault);
+    if (!r)
+        r = version ? check_rights(postgres, fault) : check_may_create(postgres, fault);
+    if (r)
+        return r;
+    const char *tls = PQsslInUse(connection) ? "with TLS" : "without TLS";
+    if (buf_printf(report, "%s: server %s, role %s, %s, schema version %lld%s\n", postgres_server(postgres),
+                   PQparameterStatus(connection, "server_version"), PQuser(connection), tls,
+                   (long long)version,
+                   version < SCHEMA_VERSION ? ", which the first run brings up to date" : ""))
+        return fault_set(fault, CLERK_E_DATA, "the report is too long");
+    return 0;
+}

@@ -1,0 +1,57 @@
+/* Private to the PostgreSQL sink: connecting safely, asking, and what an answer means for us. */
+#pragma once
+
+#include "clerk/sink.h"
+
+#include <libpq-fe.h>
+
+#define SQLSTATE_UNIQUE "23505"
+
+typedef struct Postgres {
+    const ClerkSetup *setup;
+    SinkCredential *credential;
+    void *userdata;
+    PGconn *connection; /* NULL: never connected */
+} Postgres;
+
+/* Connects, or connects again; nothing to do when the connection is good and idle. A remote server is
+ * verified in full unless the DSN says otherwise; no file or variable of the user's is asked. */
+int postgres_connect(Postgres *postgres, Fault *fault) MUST_USE;
+void postgres_disconnect(Postgres *postgres);
+
+/* Where it leads: for sentences. No secret. */
+const char *postgres_server(const Postgres *postgres);
+
+/* One of CLERK_E_*, with the server's own words in the sentence. `result` may be NULL: the connection's. */
+int postgres_failed(const Postgres *postgres, const PGresult *result, const char *what,
+                    Fault *fault) MUST_USE;
+
+/* The same transaction may well succeed when it is tried again: deadlock, serialization. */
+bool postgres_worth_retrying(const PGresult *result);
+bool postgres_state_is(const PGresult *result, const char *sqlstate);
+
+/* Several statements, no answer wanted. */
+int postgres_run(const Postgres *postgres, const char *sql, const char *what, Fault *fault) MUST_USE;
+
+/* One statement with text parameters. The result is the caller's; on failure it is NULL. */
+int postgres_query(const Postgres *postgres, const char *sql, const char *const *parameter, int n_parameter,
+                   const char *what, PGresult **ret_result, Fault *fault) MUST_USE;
+/* Its first column of its first row as a number; 0 when it is NULL. */
+int postgres_query_i64(const Postgres *postgres, const char *sql, const char *const *parameter,
+                       int n_parameter, const char *what, int64_t *ret_value, Fault *fault) MUST_USE;
+
+static inline void postgres_clear(PGresult **result)
+{
+    PQclear(*result);
+}
+#define CLEANUP_RESULT CLEANUP(postgres_clear)
+
+/* postgres-schema.c: looks at the version, migrates under an advisory lock as the owner, says what is
+ * missing. */
+int postgres_ready(const Postgres *postgres, Fault *fault) MUST_USE;
+int postgres_check(const Postgres *postgres, Buf *report, Fault *fault) MUST_USE;
+
+/* postgres-copy.c: rows in COPY's binary form. */
+#define POSTGRES_COPY_MAX (256u << 20)
+int postgres_copy_header(Buf *buf) MUST_USE;
+int postgres_copy_row(Buf *buf, const Row *row) MUST_USE; /* -ENOBUFS */
