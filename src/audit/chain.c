@@ -66,7 +66,7 @@ static int read_tail(int fd, char *room, size_t size, size_t *ret_len)
 int audit_chain_read_end(int fd, AuditChain *ret_chain)
 {
     static char room[2 * MAX_LINE];
-    size_t len;
+    size_t len = 0;
     int r = read_tail(fd, room, sizeof(room), &len);
     if (r || len == 0)
         return r;

@@ -158,7 +158,7 @@ int run_report_read(int folder_fd, RunReport *ret_report)
     int r = io_read_file(folder_fd, "run.json", &text);
     if (!r) /* JSON as purser writes it is YAML, and the strict YAML reader is the one that the supervisor has
              */
-        r = yaml_read("run.json", buf_slice(&text), MAX_REPORT, &doc, NULL);
+        r = yaml_doc_read("run.json", buf_slice(&text), MAX_REPORT, &doc, NULL);
     if (r)
         return r;
     const YamlNode *root = doc->root;

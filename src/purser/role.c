@@ -28,7 +28,7 @@ static const char *role_name(IpcRole which)
 
 static NORETURN void become_role(int exe, const char *name, int control, const UserId *user)
 {
-    static char *const environment[] = {"LANG=C.UTF-8", "PATH=/usr/bin:/bin", "TZ=UTC", NULL};
+    static const char *const environment[] = {"LANG=C.UTF-8", "PATH=/usr/bin:/bin", "TZ=UTC", NULL};
     char *const argv[] = {(char *)name, NULL};
     sigset_t none;
     sigemptyset(&none);
@@ -44,7 +44,7 @@ static NORETURN void become_role(int exe, const char *name, int control, const U
     if (user_become(user))
         _exit(126);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    execveat(exe, "", argv, environment, AT_EMPTY_PATH);
+    execveat(exe, "", argv, (char *const *)environment, AT_EMPTY_PATH);
     _exit(127);
 }
 

@@ -387,7 +387,7 @@ static void make_id(Run *run)
 {
     time_t now = (time_t)(clock_wall() / CLOCK_SECOND);
     struct tm utc;
-    char stamp[32];
+    char stamp[20];
     gmtime_r(&now, &utc);
     strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &utc);
     snprintf(run->id, sizeof(run->id), "%s-%.36s-%04x", stamp, run->retriever->name,
