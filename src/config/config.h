@@ -1,6 +1,15 @@
 /* purser.yaml, checked and at rest. Read by the supervisor alone; a role is sent the part that is its
  * business. Every string is owned by the Config and never NULL unless said so; every list has its count
- * beside it. Times are microseconds, sizes bytes. An index into config->source or ->policy is a uint32_t.
+ * beside it. Times are microseconds, sizes bytes.
+ *
+ * On one machine `token: {secretName: X}`, the first chart's form, means the keyring's entry X, and a note
+ * says so; what shall come from a cluster says `kubernetes: {secretName: X, key: K}`. `image`, `resources`,
+ * `script.secret` and `script.mountPath` are read and noted. Relative paths (state, caFile, keyring, sink,
+ * token files) are taken from the folder of purser.yaml. `policy:` of a retriever is one name, or a mapping
+ * from source to name; `schedule: never` takes the top-level default away. A policy's own tests are run when
+ * it is loaded. No message repeats a value that could be a secret.
+ *
+ * An index into config->source or ->policy is a uint32_t.
  */
 #pragma once
 
@@ -53,7 +62,8 @@ typedef struct Cidr {
 typedef struct Provider {
     char *name;
     Origin api;        /* default apiUrl; host "" where every installation has its own */
-    char *graphql_url; /* "" or an absolute URL or a path relative to the API's origin */
+    char *graphql_url; /* "", an absolute URL, or a reference relative to the base: "graphql" beside "/api/v3"
+                        */
     Auth auth;
     char **token_env; /* variables in which its clients look for a token: GITHUB_TOKEN, GH_TOKEN */
     size_t n_token_env;
@@ -68,7 +78,7 @@ typedef struct Source {
     char *name;
     char *provider; /* "" when it has none and says `auth:` itself */
     Origin api;
-    char *graphql_url;
+    char *graphql_url; /* "" or absolute, the port left out where it is the scheme's own */
     Auth auth;
     TokenRef token;
     char **token_env;
@@ -131,7 +141,7 @@ typedef enum SinkKind { SINK_SQLITE, SINK_POSTGRES } SinkKind;
 
 typedef struct Sink {
     SinkKind kind;
-    char *path;          /* SQLite file, absolute; default STATE/purser.db */
+    char *path;          /* SQLite file, absolute; default STATE/sink/purser.db */
     char *dsn;           /* PostgreSQL: libpq keywords or URL, without a password */
     TokenRef credential; /* STORE_NONE when the DSN alone is enough (peer, certificate, trust) */
     char *owner_role;    /* owns the schema; "" for the connecting role */
@@ -146,7 +156,7 @@ typedef struct Site {
     char *package_index; /* "" for pip's default */
 } Site;
 
-/* 0 means: keep for ever. */
+/* 0 means: keep for ever. Defaults: rows and audit 0, dead letters 90d, outputs and environments 30d. */
 typedef struct Retain {
     uint64_t rows, dead_letters, outputs, environments, audit;
 } Retain;

@@ -64,7 +64,7 @@ int parse_sink(Loader *loader, const YamlNode *node)
     Sink *sink = &loader->config->sink;
     sink->migrate = true;
     mem_free(sink->path);
-    sink->path = mem_printf("%s/purser.db", loader->config->state);
+    sink->path = mem_printf("%s/sink/purser.db", loader->config->state);
     if (!node)
         return 0;
     SinkForm form = {.migrate = true};
