@@ -69,7 +69,7 @@ static const struct {
 
 static bool within(const uint8_t address[16], const uint8_t network[16], unsigned bits)
 {
-    if (memcmp(address, network, bits / 8) != 0)
+    if (memcmp(address, network, bits / 8) != 0) /* not secret */
         return false;
     unsigned rest = bits % 8;
     return rest == 0 || ((address[bits / 8] ^ network[bits / 8]) >> (8 - rest)) == 0;

@@ -14,7 +14,7 @@ static const char *const override_headers[] = {"X-HTTP-Method-Override", "X-HTTP
 static Grant *find_grant(const DecideRequest *decide, const unsigned char id[LEASE_ID])
 {
     for (size_t i = 0; i < decide->n_grant; i++)
-        if (memcmp(decide->grant[i].id, id, LEASE_ID) == 0)
+        if (memcmp(decide->grant[i].id, id, LEASE_ID) == 0) /* not secret: the tag is, and was checked */
             return &decide->grant[i];
     return NULL;
 }
@@ -139,6 +139,7 @@ static bool check_target(const DecideRequest *decide, const Source *source, Slic
                            "GraphQL is not yet decided by purser: use the REST API of source %s",
                            source->name);
     size_t base = strlen(source->api.base);
+    /* not secret */
     if (base && (path.len < base || memcmp(path.ptr, source->api.base, base) != 0 ||
                  (path.len > base && path.ptr[base] != '/')))
         return refused_set(refused, REFUSAL_PATH_NOT_ALLOWED,
@@ -153,7 +154,7 @@ static bool check_policy(const DecideRequest *decide, const Grant *grant, Refuse
 {
     Slice path, query;
     uint32_t method[MAX_METHODS];
-    size_t n;
+    size_t n = 0;
     if (!check_method(decide->request->method, decide->request->method_text, refused) ||
         !check_target(decide, grant->origin, &path, &query, refused) ||
         !gather_methods(decide, query, method, &n, refused))

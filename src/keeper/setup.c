@@ -37,14 +37,16 @@ void setup_open_keyring(Keeper *keeper)
     bool passphrase = false;
     int r = -ENOENT;
     if (keeper->ring_fd < 0)
-        fault_set(&fault, r, "there is no keyring %s yet: `purser token set NAME` makes it", keeper->ring_path);
+        fault_set(&fault, r, "there is no keyring %s yet: `purser token set NAME` makes it",
+                  keeper->ring_path);
     else if (keeper->key_fd < 0)
         fault_set(&fault, r, "the keyring %s stays shut: its key file is missing", keeper->ring_path);
     else
         r = keyring_peek(keeper->ring_fd, &passphrase, &fault);
     if (r == 0 && passphrase != keeper->key_is_passphrase)
         r = fault_set(&fault, -EINVAL, "the keyring %s is sealed with a %s: say `keyring: {passphrase: %s}`",
-                      keeper->ring_path, passphrase ? "passphrase" : "key file", passphrase ? "true" : "false");
+                      keeper->ring_path, passphrase ? "passphrase" : "key file",
+                      passphrase ? "true" : "false");
     KeyringKey key = {keeper->key_is_passphrase, keeper->key_fd};
     r = r ? r : keyring_read(keeper->ring_path, keeper->ring_fd, &key, &ring, &fault);
     if (r == 0)

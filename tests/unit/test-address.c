@@ -99,7 +99,8 @@ static void an_allowance_reaches_no_further_than_its_network(void **state)
 static void no_proxy_names_hosts_suffixes_and_networks(void **state)
 {
     (void)state;
-    char *list[] = {"jenkins.corp", ".internal.example", "10.0.0.0/8", "fd00::/8"};
+    static char entry[][32] = {"jenkins.corp", ".internal.example", "10.0.0.0/8", "fd00::/8", "*"};
+    char *list[] = {entry[0], entry[1], entry[2], entry[3]};
     assert_true(address_bypasses_proxy("jenkins.corp", list, 4));
     assert_true(address_bypasses_proxy("a.internal.example", list, 4));
     assert_true(address_bypasses_proxy("internal.example", list, 4));
@@ -108,7 +109,7 @@ static void no_proxy_names_hosts_suffixes_and_networks(void **state)
     assert_false(address_bypasses_proxy("notinternal.example", list, 4));
     assert_false(address_bypasses_proxy("api.github.com", list, 4));
     assert_false(address_bypasses_proxy("11.0.0.1", list, 4));
-    char *all[] = {"*"};
+    char *all[] = {entry[4]};
     assert_true(address_bypasses_proxy("api.github.com", all, 1));
 }
 

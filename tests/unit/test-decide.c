@@ -38,12 +38,14 @@ static int set_up(void **state)
     Fault fault;
     clock_set_for_test(1600000000000000, 1000000);
     memset(&self, 0, sizeof(self));
-    self.source[0] = (Source){.name = "github",
-                              .api = {true, "ghe.example", 443, "/api/v3"},
-                              .graphql_url = "https://ghe.example/api/graphql",
-                              .auth = {.user = "", .header = ""}};
+    static char name[] = "github", other[] = "other", host[] = "ghe.example", base[] = "/api/v3", none[] = "";
+    static char graphql[] = "https://ghe.example/api/graphql";
+    self.source[0] = (Source){.name = name,
+                              .api = {true, host, 443, base},
+                              .graphql_url = graphql,
+                              .auth = {.user = none, .header = none}};
     self.source[1] = self.source[0];
-    self.source[1].name = "other";
+    self.source[1].name = other;
     int r = policy_parse("p.yaml", SLICE_LITERAL(policy_text), &self.policy, &fault);
     if (r)
         fprintf(stderr, "%s\n", fault.text);
@@ -228,7 +230,8 @@ static void graphql_is_refused_wherever_it_is(void **state)
     assert_refused(REFUSAL_GRAPHQL, "POST", "/api/graphql");
     assert_refused(REFUSAL_GRAPHQL, "GET", "/api/graphql?query=x");
     assert_refused(REFUSAL_GRAPHQL, "POST", "/api/graphql/");
-    self.source[0].graphql_url = "/graphql";
+    static char relative[] = "/graphql";
+    self.source[0].graphql_url = relative;
     assert_refused(REFUSAL_GRAPHQL, "POST", "/graphql");
 }
 

@@ -1,0 +1,264 @@
+"""Plays supervisor and gate to the real purser-keeper."""
+
+import json
+import os
+import socket
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import ipc
+from ipc import Type, pack
+
+SCHEME = {"bearer": 0, "token": 1, "basic": 2, "header": 3}
+STORE_NONE, STORE_KEYRING, STORE_FILE, STORE_KUBERNETES, STORE_VAULT = range(5)
+METHODS = {name: 1 << i for i, name in enumerate("GET HEAD POST PUT PATCH DELETE OPTIONS TRACE CONNECT".split())}
+LOOPBACK = (bytes(10) + b"\xff\xff" + bytes([127, 0, 0, 0]), 104)
+UNKNOWN = 2**64 - 1
+
+
+@dataclass
+class Source:
+    host: str
+    port: int
+    token: bytes | None = b"ghp_0123456789abcdefABCDEF0123456789abcd"
+    name: str = "github"
+    tls: bool = True
+    base: str = ""
+    graphql: str = ""
+    scheme: str = "bearer"
+    user: str = ""
+    header: str = ""
+    connect_to: str = ""
+    ca: Path | None = None
+    allow: tuple = (LOOPBACK,)
+    store: int = STORE_FILE
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict = field(default_factory=dict)
+    body: bytes = b""
+    code: str = ""        # of a refusal
+    sentence: str = ""
+    retry_after: int = 0
+    aborted: bool = False
+    continued: bool = False
+    records: list = field(default_factory=list)
+
+
+class Stream:
+    """One client connection, as a gate has it."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        sock.settimeout(90)
+
+    def request(self, method="GET", target="/x", credential="", headers=(), body=None, length=None, end=True, source=0,
+                expect=False, path_len=None):
+        has_body = body is not None
+        path_len = len(target.split("?")[0]) if path_len is None else path_len
+        text = [("u32", source), ("u32", METHODS.get(method, 512)), ("text", method), ("text", target),
+                ("u32", path_len), ("u8", expect), ("u8", has_body), ("u8", end),
+                ("u64", (len(body) if length is None else length) if has_body else 0), ("text", credential),
+                ("u32", len(headers))]
+        for name, value in headers:
+            text += [("text", name), ("text", value)]
+        text.append(("text", body or b""))
+        ipc.send(self.sock, Type.REQUEST, pack(*text))
+
+    def body(self, piece, end=False):
+        ipc.send(self.sock, Type.BODY_END if end else Type.BODY, piece)
+
+    def answer(self):
+        answer = Answer(0)
+        while True:
+            got = ipc.receive(self.sock)
+            if got is None:
+                raise ConnectionResetError("the keeper closed the stream")
+            kind, payload = got
+            answer.records.append(kind)
+            if kind == Type.CONTINUE:
+                answer.continued = True
+            elif kind == Type.REFUSE:
+                answer.status, answer.code, answer.sentence, answer.retry_after, _ = ipc.unpack(
+                    payload, "u16", "text", "text", "u32", "u8")
+                return answer
+            elif kind == Type.RESPONSE:
+                if _take_head(answer, payload):
+                    return answer
+            elif kind == Type.ABORT:
+                answer.aborted = True
+                return answer
+            else:
+                answer.body += payload
+                if kind == Type.DATA_END:
+                    return answer
+
+    def get(self, target="/x", credential="", **words):
+        self.request("GET", target, credential, **words)
+        return self.answer()
+
+    def close(self):
+        self.sock.close()
+
+
+class _Reader:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def number(self, size):
+        self.at += size
+        return int.from_bytes(self.data[self.at - size:self.at], "little")
+
+    def text(self):
+        size = self.number(4)
+        self.at += size
+        return self.data[self.at - size:self.at]
+
+
+def _take_head(answer, payload):
+    reader = _Reader(payload)
+    answer.status = reader.number(2)
+    answer.sentence = reader.text().decode("latin-1")
+    reader.number(8)
+    reader.number(1)
+    end = reader.number(1)
+    for _ in range(reader.number(4)):
+        name = reader.text().decode("latin-1")
+        answer.headers[name.lower()] = reader.text().decode("latin-1")
+    answer.body += reader.text()
+    assert reader.at == len(payload)
+    return end
+
+
+class Run:
+    def __init__(self, keeper, name, gate):
+        self.keeper, self.name, self.gate = keeper, name, gate
+
+    def leases(self):
+        """The lease of each source, by its index."""
+        ipc.send(self.gate, Type.LEASES_WANTED)
+        leases = {}
+        while (got := ipc.receive(self.gate))[0] == Type.LEASE:
+            index, text = ipc.unpack(got[1], "u32", "text")
+            leases[index] = text
+        assert got[0] == Type.LEASES_END
+        return leases
+
+    def stream(self):
+        ours, theirs = ipc.pair()
+        ipc.send(self.gate, Type.CONNECTION, fds=[theirs.fileno()])
+        theirs.close()
+        return Stream(ours)
+
+    def tunnel(self, host, port, number=7):
+        """A connected socket, or (status, code, sentence)."""
+        ipc.send(self.gate, Type.TUNNEL_WANTED, pack(("u32", number), ("text", host), ("u16", port)))
+        data, fds, _, _ = socket.recv_fds(self.gate, 65536, 1)
+        _, kind, _ = ipc.HEADER.unpack_from(data)
+        answer = ipc.unpack(data[ipc.HEADER.size:], "u32", "u16", "text", "text")
+        assert answer[0] == number
+        return socket.socket(fileno=fds[0]) if kind == Type.TUNNEL_OPEN else tuple(answer[1:])
+
+    def close(self):
+        """The report: ({source: counts}, [refusals])."""
+        ipc.send(self.keeper.control, Type.KEEPER_RUN_CLOSE, self.name.encode())
+        sources, refusals = {}, []
+        while (got := ipc.receive(self.keeper.control))[0] != Type.KEEPER_RUN_CLOSED:
+            if got[0] == Type.KEEPER_RUN_SOURCE:
+                names = "requests refused failed retried sent received redacted unused".split()
+                values = ipc.unpack(got[1], "text", "u32", *["u64"] * 7, "u8")
+                sources[values[1]] = dict(zip(names, values[2:]))
+            else:
+                names = "run code method host path sentence count".split()
+                refusals.append(dict(zip(names, ipc.unpack(got[1], *["text"] * 6, "u64"))))
+        return sources, refusals
+
+
+class Keeper:
+    """policies: lists of (deny, methods, path); methods 0 for all; budget: requests, bytes up and down, rate, time."""
+
+    def __init__(self, sources, policies=(((0, 63, "/**"), (0, 63, "/")),), budget=(0, 0, 0, 0, 0), proxy="", no_proxy=()):
+        prefix = os.environ.get("PURSER_PREFIX")
+        assert prefix, "PURSER_PREFIX must name the installed tree"
+        self.folder = Path(tempfile.mkdtemp(prefix="purser-keeper-"))
+        self.control, theirs = ipc.pair()
+        self.process = subprocess.Popen([Path(prefix) / "libexec/purser/purser-keeper"], env={}, stdin=subprocess.DEVNULL,
+                                        stderr=subprocess.PIPE, pass_fds=[ipc.CONTROL_FD],
+                                        preexec_fn=lambda: os.dup2(theirs.fileno(), ipc.CONTROL_FD))
+        theirs.close()
+        self.control.settimeout(30)
+        self.tokens = {}
+        self._runs = 0
+        self._set_up(sources, policies, budget, proxy, no_proxy)
+
+    def _set_up(self, sources, policies, budget, proxy, no_proxy):
+        self.audit_path = self.folder / "audit.ndjson"
+        audit = os.open(self.audit_path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        roots = os.open("/etc/ssl/certs/ca-certificates.crt", os.O_RDONLY)
+        ipc.send(self.control, Type.KEEPER_SETUP, pack(
+            ("u8", 0), ("u8", 0), ("u8", 0), ("u8", 0), ("text", "/nowhere/keyring"), ("text", proxy),
+            ("u32", len(no_proxy)), *[("text", name) for name in no_proxy]), [audit, roots])
+        os.close(audit)
+        os.close(roots)
+        for number, source in enumerate(sources):
+            self._send_source(number, source)
+        for rules in policies:
+            ipc.send(self.control, Type.KEEPER_POLICY, pack(
+                ("text", "policy"), ("u8", 0), *[("u64", value) for value in budget], ("u32", len(rules)),
+                *[part for line, (deny, methods, path) in enumerate(rules, 3) for part in (
+                    ("u8", deny), ("u8", 0), ("u32", methods), ("text", ""), ("text", path), ("u32", line))]))
+        ipc.send(self.control, Type.KEEPER_START)
+        while (got := ipc.receive(self.control)) and got[0] == Type.KEEPER_TOKEN:
+            number, found, sentence = ipc.unpack(got[1], "u32", "u8", "text")
+            self.tokens[number] = (bool(found), sentence)
+        assert got and got[0] == Type.KEEPER_READY, (got, self.process.stderr.read())
+
+    def _send_source(self, number, source):
+        fds, opened = [], source.token is not None and source.store == STORE_FILE
+        name = str(self.folder / f"token-{number}")
+        if source.ca:
+            fds.append(os.open(source.ca, os.O_RDONLY))
+        if opened:
+            Path(name).write_bytes(source.token)
+            os.chmod(name, 0o600)
+            fds.append(os.open(name, os.O_RDONLY))
+        ipc.send(self.control, Type.KEEPER_SOURCE, pack(
+            ("text", source.name), ("u8", source.tls), ("text", source.host), ("u16", source.port), ("text", source.base),
+            ("text", source.graphql), ("u8", SCHEME[source.scheme]), ("text", source.user), ("text", source.header),
+            ("u8", source.store), ("text", name), ("text", ""), ("text", source.connect_to), ("text", str(source.ca or "")),
+            ("u32", len(source.allow)),
+            *[part for address, bits in source.allow for part in (("text", address), ("u8", bits))],
+            ("u8", source.ca is not None), ("u8", opened), ("u8", 1)), fds)
+        for fd in fds:
+            os.close(fd)
+        if opened:
+            os.unlink(name)
+
+    def run(self, grants=((0, 0),), egress=(), time_limit=600_000_000):
+        self._runs += 1
+        name = f"run-{self._runs}"
+        gate, theirs = ipc.pair()
+        gate.settimeout(30)
+        ipc.send(self.control, Type.KEEPER_RUN_OPEN, pack(
+            ("text", name), ("text", "retriever"), ("u64", time_limit), ("u32", len(grants)),
+            *[part for source, policy in grants for part in (("u32", source), ("u32", policy))],
+            ("u32", len(egress)), *[part for host, port in egress for part in (("text", host), ("u16", port))]),
+            [theirs.fileno()])
+        theirs.close()
+        got = ipc.receive(self.control)
+        assert got == (Type.KEEPER_RUN_OPENED, name.encode()), (got, self.process.stderr.read() if not got else "")
+        return Run(self, name, gate)
+
+    def audit(self):
+        return [json.loads(line) for line in self.audit_path.read_text().splitlines()]
+
+    def stop(self):
+        """Ends it as the supervisor does; its standard error."""
+        if self.process.poll() is None:
+            ipc.send(self.control, Type.STOP)
+        self.process.wait(10)
+        return self.process.stderr.read().decode()
