@@ -1,4 +1,4 @@
-/* A policy: what a lease may do. Loaded from a YAML file (policy/load.h, supervisor), sent to the keeper as
+/* A policy: what a lease may do. Loaded from a YAML file (load.c, supervisor), sent to the keeper as
  * bytes, matched there (policy_decide, pure). Strict and small: no regular expressions; deny wins; nothing is
  * allowed unless it is named.
  *
@@ -6,6 +6,8 @@
  * segment:
  * `*` is exactly one segment, `**` (last segment only) is one or more, anything else is itself, byte for
  * byte.
+ * A deny rule matches more than it says: also with a slash at the end, and in any letter case, so that no
+ * spelling which a server forgives leads around it. An allow rule never does.
  */
 #pragma once
 

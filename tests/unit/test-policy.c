@@ -169,22 +169,34 @@ static void a_policy_survives_the_wire(void **state)
 static void a_wrong_rule_is_refused_from_the_wire(void **state)
 {
     (void)state;
-    const PolicyRule bad[] = {
-        {.methods = HTTP_TRACE, .host = "", .path = "/a"},
-        {.methods = 0, .host = "", .path = "/a"},
-        {.methods = HTTP_GET, .host = "", .path = ""},
-        {.methods = HTTP_GET, .host = "", .path = "/**/a"},
-        {.methods = HTTP_GET, .host = "a b", .path = "/a"},
-        {.methods = 1u << 31, .host = "", .path = "/a"},
-        {.graphql = true, .host = "", .path = "/a"},
+    static const struct {
+        uint32_t methods;
+        bool graphql;
+        const char *host, *path;
+    } bad[] = {
+        {HTTP_TRACE, false, "", "/a"},
+        {0, false, "", "/a"},
+        {HTTP_GET, false, "", ""},
+        {HTTP_GET, false, "", "/**/a"},
+        {HTTP_GET, false, "a b", "/a"},
+        {1u << 31, false, "", "/a"},
+        {0, true, "", "/a"},
     };
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         unsigned char room[512];
-        Policy policy = {.name = "p", .rule = (PolicyRule *)&bad[i], .n_rule = 1}, *back = NULL;
+        Policy policy = {.name = mem_strdup("p"), .rule = MEM_NEW(PolicyRule), .n_rule = 1}, *back = NULL;
+        *policy.rule = (PolicyRule){.methods = bad[i].methods,
+                                    .graphql = bad[i].graphql,
+                                    .host = mem_strdup(bad[i].host),
+                                    .path = mem_strdup(bad[i].path)};
         WireWriter writer = WIRE_WRITER(room);
         policy_put(&policy, &writer);
         WireReader reader = WIRE_READER(room, writer.len);
         assert_int_equal(policy_get(&reader, &back), -EBADMSG);
+        mem_free(policy.rule->host);
+        mem_free(policy.rule->path);
+        mem_free(policy.rule);
+        mem_free(policy.name);
     }
 }
 
