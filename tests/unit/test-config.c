@@ -115,7 +115,7 @@ static void what_is_left_out_has_its_default(void **state)
     assert_int_equal(r->time_limit, 1800000000);
     assert_int_equal(r->output_bytes, 256u << 20);
     assert_int_equal(config->sink.kind, SINK_SQLITE);
-    assert_string_equal(config->sink.path, "/var/lib/purser/purser.db");
+    assert_string_equal(config->sink.path, "/var/lib/purser/sink/purser.db");
     assert_string_equal(config->keyring.key_file, "/var/lib/purser/keyring.key");
     assert_false(config->sandbox_optional);
     assert_int_equal(config_find_source(config, "github"), 0);
