@@ -196,11 +196,11 @@ static int read_auth(Loader *loader, const YamlNode *node, const SourceForm *for
     if (form->auth)
         return parse_auth(loader->doc, form->auth, &source->auth, loader->fault);
     if (!form->provider)
-        return yaml_fault(
-            loader->doc, node, loader->fault,
-            "the source %s has no 'provider', so it must say how its API takes a token: 'auth: bearer', "
-            "'auth: {basic: USER}' or 'auth: {header: NAME}'",
-            source->name);
+        return yaml_fault(loader->doc, node, loader->fault,
+                          "the source %s has no 'provider' (as in 'provider: github'), so it must say how "
+                          "its API takes a token: 'auth: bearer', "
+                          "'auth: {basic: USER}' or 'auth: {header: NAME}'",
+                          source->name);
     if (source->auth.scheme == AUTH_BASIC && strcmp(source->auth.user, "USER") == 0)
         return yaml_fault(
             loader->doc, node, loader->fault,
@@ -208,6 +208,21 @@ static int read_auth(Loader *loader, const YamlNode *node, const SourceForm *for
             "together with the name of the user it belongs to",
             source->name, source->provider);
     return 0;
+}
+
+/* The first chart's sources name no provider: one whose apiUrl is a provider's own is that provider's. */
+static void infer_provider(Loader *loader, const YamlNode *node, SourceForm *form)
+{
+    Origin api;
+    if (form->provider || form->auth || !form->api_url || origin_parse(slice_of(form->api_url), &api, NULL))
+        return;
+    form->provider = provider_of_api(loader->paths->policy_dir, &api);
+    origin_done(&api);
+    if (form->provider)
+        add_note(
+            loader,
+            "line %u: the source %s names no 'provider'; its apiUrl is that of %s, so it is taken for one.",
+            node->line, form->name, form->provider);
 }
 
 static int fill_source(Loader *loader, const YamlNode *node, SourceForm *form, Source *source)
@@ -221,6 +236,7 @@ static int fill_source(Loader *loader, const YamlNode *node, SourceForm *form, S
     put_text(&source->name, form->name);
     source->line = node->line;
     int r = 0;
+    infer_provider(loader, node, form);
     if (form->provider) {
         mem_free(STEAL(graphql));
         r = load_provider(loader, node, form, source, &graphql);

@@ -143,3 +143,25 @@ int provider_load(const char *policy_dir, const char *name, Provider **ret_provi
         return fault_set(fault, -EINVAL, "%s cannot be read: %s", file, strerror(-r));
     return parse_provider(file, name, buf_slice(&bytes), ret_provider, fault);
 }
+
+char *provider_of_api(const char *policy_dir, const Origin *api)
+{
+    CLEANUP_MEM char *folder = mem_printf("%s/provider", policy_dir);
+    char *found = NULL;
+    DIR *dir = opendir(folder);
+    for (struct dirent *entry; dir && !found && (entry = readdir(dir));) {
+        Slice file = slice_of(entry->d_name);
+        Provider *provider = NULL;
+        if (!slice_ends(file, ".yaml"))
+            continue;
+        CLEANUP_MEM char *name = mem_dup(file.ptr, file.len - 5);
+        if (provider_load(policy_dir, name, &provider, NULL) == 0 &&
+            strcmp(provider->api.host, api->host) == 0 && strcmp(provider->api.base, api->base) == 0 &&
+            provider->api.port == api->port && api->tls)
+            found = mem_strdup(name);
+        provider_free(provider);
+    }
+    if (dir)
+        closedir(dir);
+    return found;
+}

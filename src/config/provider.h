@@ -6,4 +6,7 @@
 /* -EINVAL with a sentence; -ENOENT: there is no such provider, and the sentence lists those that there are.
  */
 int provider_load(const char *policy_dir, const char *name, Provider **ret_provider, Fault *fault) MUST_USE;
+/* The name of the provider whose own API this is, to be freed; NULL when there is none. */
+char *provider_of_api(const char *policy_dir, const Origin *api);
+
 Provider *provider_free(Provider *provider); /* takes NULL, returns NULL */

@@ -77,7 +77,7 @@ static void the_first_charts_values_are_read_unchanged(void **state)
     (void)state;
     Config *config =
         good("schedule: '*/10 * * * *'\n"
-             "sources:\n- name: github\n  apiUrl: https://api.github.com\n  provider: github\n"
+             "sources:\n- name: github\n  apiUrl: https://api.github.com\n"
              "  token: {secretName: github-token}\n"
              "retrievers:\n- name: githubber\n  image: {name: python, tag: '3.12'}\n"
              "  env:\n  - {name: REPO, value: linkerd/linkerd2}\n"
@@ -95,7 +95,7 @@ static void the_first_charts_values_are_read_unchanged(void **state)
     assert_string_equal(r->env[1].value, "");
     assert_non_null(strstr(r->script_path, "/files/githubber/githubber.py"));
     assert_non_null(strstr(r->requirements, "/files/githubber/requirements.txt"));
-    assert_int_equal(config->n_note, 5);
+    assert_int_equal(config->n_note, 6);
     config_free(config);
 }
 
