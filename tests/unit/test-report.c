@@ -1,0 +1,135 @@
+/* What is known of a run survives being written and read; a file that is not one is no run. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "purser/report.h"
+#include "purser/state.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+static int fresh_folder(char *path)
+{
+    strcpy(path, "/tmp/purser-test-XXXXXX");
+    assert_non_null(mkdtemp(path));
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static void remove_folder(const char *path, int fd)
+{
+    close(fd);
+    assert_int_equal(tree_remove(AT_FDCWD, path), 0);
+}
+
+static RunReport example(void)
+{
+    RunReport report = {.id = "20261123T000000Z-github-00ff",
+                        .retriever = "github",
+                        .status = RUN_NOT_LOADED,
+                        .sentence = "The database \"ci\" is gone:\n\x1b[31mred",
+                        .started = 1700000000000000,
+                        .ended = 1700000009000001,
+                        .since = 1690000000000000,
+                        .until = 1700000000000000,
+                        .exit_status = 0,
+                        .rows = 7,
+                        .unchanged = UINT32_MAX,
+                        .dead = 1,
+                        .files = 2,
+                        .output_kept = true,
+                        .advance = true};
+    size_t n = 0;
+    MEM_PUSH(report.source_name, n, mem_strdup("github"));
+    MEM_PUSH(report.source, report.n_source, (RunSource){.requests = 10, .refused = 3, .redacted = 1});
+    MEM_PUSH(report.refusal, report.n_refusal,
+             (RunRefusal){.code = "path-denied",
+                          .method = "GET",
+                          .host = "api.github.com",
+                          .path = "/a: {b}",
+                          .sentence = "It's \"denied\" by rule 3",
+                          .count = 3});
+    return report;
+}
+
+static void a_report_is_read_as_it_was_written(void **state)
+{
+    (void)state;
+    char path[64];
+    int fd = fresh_folder(path);
+    RunReport report = example(), back;
+    assert_int_equal(run_report_write(&report, fd), 0);
+    assert_int_equal(run_report_read(fd, &back), 0);
+    assert_string_equal(back.id, report.id);
+    assert_string_equal(back.sentence, report.sentence);
+    assert_int_equal(back.status, RUN_NOT_LOADED);
+    assert_true(back.started == report.started && back.ended == report.ended && back.since == report.since);
+    assert_true(back.rows == 7 && back.unchanged == UINT32_MAX && back.output_kept && back.advance);
+    assert_int_equal(back.n_refusal, 1);
+    assert_string_equal(back.refusal[0].path, "/a: {b}");
+    assert_string_equal(back.refusal[0].sentence, report.refusal[0].sentence);
+    assert_string_equal(back.source_name[0], "github");
+    assert_true(back.source[0].redacted == 1);
+    run_report_done(&report);
+    run_report_done(&back);
+    remove_folder(path, fd);
+}
+
+static void what_is_not_a_report_is_no_run(void **state)
+{
+    (void)state;
+    static const char *const text[] = {"", "[]", "{", "{\"id\":\"x\",\"retriever\":\"../x\"}",
+                                       "{\"retriever\":\"a\"}"};
+    char path[64];
+    int fd = fresh_folder(path);
+    RunReport report;
+    assert_int_not_equal(run_report_read(fd, &report), 0);
+    for (size_t i = 0; i < COUNT_OF(text); i++) {
+        assert_int_equal(state_write(fd, "run.json", slice_of(text[i]), 0600), 0);
+        assert_int_not_equal(run_report_read(fd, &report), 0);
+    }
+    remove_folder(path, fd);
+}
+
+static void reports_are_listed_newest_first_and_bounded(void **state)
+{
+    (void)state;
+    char path[64];
+    int fd = fresh_folder(path);
+    for (int i = 0; i < 5; i++) {
+        RunReport report = {.retriever = "a"};
+        snprintf(report.id, sizeof(report.id), "2026112%dT000000Z-a-0000", i);
+        assert_int_equal(mkdirat(fd, report.id, 0700), 0);
+        CLEANUP_FD int folder = openat(fd, report.id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_int_equal(run_report_write(&report, folder), 0);
+    }
+    RunReport *list;
+    size_t n;
+    assert_int_equal(run_report_list(fd, "a", 3, &list, &n), 0);
+    assert_int_equal(n, 3);
+    assert_string_equal(list[0].id, "20261124T000000Z-a-0000");
+    assert_string_equal(list[2].id, "20261122T000000Z-a-0000");
+    mem_free(list);
+    assert_int_equal(run_report_list(fd, "b", 3, &list, &n), 0);
+    assert_int_equal(n, 0);
+    mem_free(list);
+    remove_folder(path, fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_report_is_read_as_it_was_written),
+        cmocka_unit_test(what_is_not_a_report_is_no_run),
+        cmocka_unit_test(reports_are_listed_newest_first_and_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,168 @@
+/* Folders are removed and copied without following a link; one purser works with a state at a time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "purser/state.h"
+#include "purser/tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+static char root[64];
+static int root_fd;
+
+static int set_up(void **state)
+{
+    (void)state;
+    umask(022);
+    strcpy(root, "/tmp/purser-test-XXXXXX");
+    if (!mkdtemp(root) || chmod(root, 0755) < 0)
+        return -1;
+    root_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return root_fd < 0 ? -1 : 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    close(root_fd);
+    return tree_remove(AT_FDCWD, root);
+}
+
+static void write_file(const char *name, const char *text)
+{
+    assert_int_equal(state_write(root_fd, name, slice_of(text), 0644), 0);
+}
+
+static void removing_a_folder_leaves_what_its_links_point_at(void **state)
+{
+    (void)state;
+    write_file("precious", "stays");
+    assert_int_equal(mkdirat(root_fd, "outside", 0755), 0);
+    assert_int_equal(mkdirat(root_fd, "doomed", 0755), 0);
+    assert_int_equal(mkdirat(root_fd, "doomed/inner", 0755), 0);
+    assert_int_equal(symlinkat("../precious", root_fd, "doomed/link"), 0);
+    assert_int_equal(symlinkat("../../outside", root_fd, "doomed/inner/folder"), 0);
+    assert_int_equal(mkfifoat(root_fd, "doomed/fifo", 0600), 0);
+    assert_int_equal(tree_remove(root_fd, "doomed"), 0);
+    assert_int_equal(faccessat(root_fd, "precious", F_OK, 0), 0);
+    assert_int_equal(faccessat(root_fd, "outside", F_OK, 0), 0);
+    assert_int_equal(faccessat(root_fd, "doomed", F_OK, 0), -1);
+}
+
+static void removing_a_link_removes_the_link(void **state)
+{
+    (void)state;
+    write_file("precious", "stays");
+    assert_int_equal(symlinkat("precious", root_fd, "link"), 0);
+    assert_int_equal(tree_remove(root_fd, "link"), 0);
+    assert_int_equal(faccessat(root_fd, "precious", F_OK, 0), 0);
+    assert_int_equal(tree_remove(root_fd, "was-never-there"), 0);
+}
+
+static void a_copy_is_bounded(void **state)
+{
+    (void)state;
+    assert_int_equal(mkdirat(root_fd, "from", 0755), 0);
+    assert_int_equal(mkdirat(root_fd, "from/a", 0755), 0);
+    assert_int_equal(mkdirat(root_fd, "to", 0755), 0);
+    assert_int_equal(mkdirat(root_fd, "to2", 0755), 0);
+    write_file("data", "0123456789");
+    assert_int_equal(renameat(root_fd, "data", root_fd, "from/a/data"), 0);
+    CLEANUP_FD int from = openat(root_fd, "from", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP_FD int to = openat(root_fd, "to", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP_FD int to2 = openat(root_fd, "to2", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CLEANUP_BUF Buf text = BUF_INIT(64);
+    assert_int_equal(tree_copy(from, to, &(TreeBounds){10, 2, 1}), 0);
+    assert_int_equal(io_read_file(to, "a/data", &text), 0);
+    assert_string_equal(buf_text(&text), "0123456789");
+    assert_int_equal(tree_copy(from, to2, &(TreeBounds){9, 2, 1}), -EFBIG);
+    assert_int_equal(tree_remove(root_fd, "to2/a"), 0);
+    assert_int_equal(tree_copy(from, to2, &(TreeBounds){10, 2, 0}), -ELOOP);
+}
+
+static void one_purser_works_with_a_state_at_a_time(void **state)
+{
+    (void)state;
+    CLEANUP_MEM char *path = mem_printf("%s/state", root);
+    State mine = STATE_NONE;
+    Fault fault = {0};
+    assert_int_equal(state_open(path, &mine, &fault), 0);
+    assert_int_equal(state_lock(&mine, &fault), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        char holder[24];
+        State other = STATE_NONE;
+        snprintf(holder, sizeof(holder), "process %d", getppid());
+        int r = state_open(path, &other, &fault);
+        _exit(r == 0 && state_lock(&other, &fault) == -EBUSY && strstr(fault.text, holder) ? 0 : 1);
+    }
+    int status = 1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    state_close(&mine);
+}
+
+static void a_retriever_keeps_its_user_and_shares_it_with_nobody(void **state)
+{
+    (void)state;
+    UserId a, b, again, prepare;
+    assert_int_equal(user_of_retriever(root_fd, "a", false, &a, NULL), 0);
+    assert_int_equal(user_of_retriever(root_fd, "b", false, &b, NULL), 0);
+    assert_int_equal(user_of_retriever(root_fd, "a", true, &prepare, NULL), 0);
+    assert_int_equal(user_of_retriever(root_fd, "a", false, &again, NULL), 0);
+    assert_true(a.uid == again.uid);
+    if (geteuid() == 0)
+        assert_true(a.own && a.uid != b.uid && a.uid != prepare.uid && b.uid != prepare.uid);
+    else
+        assert_true(!a.own && a.uid == geteuid());
+}
+
+static void a_run_has_folders_of_its_own_and_a_second_of_that_name_is_refused(void **state)
+{
+    (void)state;
+    CLEANUP_MEM char *path = mem_printf("%s/state", root);
+    State mine = STATE_NONE;
+    UserId user;
+    RunFolder folder = RUN_FOLDER_NONE, second = RUN_FOLDER_NONE;
+    struct stat status;
+    assert_int_equal(state_open(path, &mine, NULL), 0);
+    assert_int_equal(user_of_retriever(mine.fd, "a", false, &user, NULL), 0);
+    assert_int_equal(run_folder_open(&mine, "r1", &user, false, &folder, NULL), 0);
+    assert_int_equal(fstat(folder.out_fd, &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0700);
+    assert_int_equal(status.st_uid, user.uid);
+    assert_int_equal(run_folder_open(&mine, "r1", &user, false, &second, NULL), -EEXIST);
+    run_folder_clean(&folder, true);
+    assert_int_equal(faccessat(folder.fd, "out", F_OK, 0), 0);
+    assert_int_equal(faccessat(folder.fd, "work", F_OK, 0), -1);
+    run_folder_clean(&folder, false);
+    assert_int_equal(faccessat(folder.fd, "out", F_OK, 0), -1);
+    assert_int_equal(faccessat(folder.fd, "log", F_OK, 0), 0);
+    run_folder_close(&folder);
+    state_close(&mine);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(removing_a_folder_leaves_what_its_links_point_at, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(removing_a_link_removes_the_link, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_copy_is_bounded, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_purser_works_with_a_state_at_a_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_retriever_keeps_its_user_and_shares_it_with_nobody, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_run_has_folders_of_its_own_and_a_second_of_that_name_is_refused,
+                                        set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
