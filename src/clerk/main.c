@@ -10,12 +10,13 @@
 #include "clerk/command.h"
 #include "clerk/credential.h"
 #include "clerk/json-arena.h"
+#include "clerk/walls.h"
+#include "sandbox/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sodium.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 
@@ -64,10 +65,19 @@ static int serve(const Commands *commands)
 static void forget_surroundings(void)
 {
     clearenv();
-    prctl(PR_SET_DUMPABLE, 0);
     umask(0027);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGINT, SIG_IGN); /* the supervisor decides: it has the terminal */
+}
+
+/* The supervisor shows the sentence to a person. */
+static int say_and_end(const IpcPeer *supervisor, const Fault *fault)
+{
+    unsigned char text[1024];
+    WireWriter wire = WIRE_WRITER(text);
+    wire_put_text(&wire, fault->text);
+    log_error("%s", fault->text);
+    return ipc_send_wire(supervisor, IPC_FAULT, &wire, NULL, 0) ? EX_PROTOCOL : EX_OSERR;
 }
 
 int main(void)
@@ -76,7 +86,12 @@ int main(void)
         .fd = IPC_CONTROL_FD, .self = IPC_CLERK, .other = IPC_SUPERVISOR, .stage = IPC_SETUP};
     ClerkSetup setup = {0};
     CLEANUP_FD int keeper_fd = -1;
+    Fault fault = {""};
     log_open("purser-clerk", LOG_INFO);
+    if (sandbox_harden(&fault)) {
+        log_error("%s", fault.text);
+        return EX_OSERR;
+    }
     if (fcntl(IPC_CONTROL_FD, F_SETFD, FD_CLOEXEC) < 0) {
         log_error("this program is a part of purser and is started by it; see purser --help");
         return EX_USAGE;
@@ -91,6 +106,8 @@ int main(void)
         return EX_PROTOCOL;
     }
     supervisor.stage = IPC_OPEN;
+    if (walls_enter(&setup, &fault))
+        return say_and_end(&supervisor, &fault);
     IpcPeer keeper = {.fd = keeper_fd, .self = IPC_CLERK, .other = IPC_KEEPER, .stage = IPC_OPEN};
     RowSink *sink = setup.kind == SINK_SQLITE
                         ? sink_sqlite_new(&setup)
