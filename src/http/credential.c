@@ -93,8 +93,9 @@ typedef struct Search {
 } Search;
 
 /* One more place that has a credential: the first is taken, another must be the same. */
-static void note(Search *search, int r, const char *found, size_t len)
+static void note(Search *search, int r, const char *found, const size_t *found_len)
 {
+    size_t len = *found_len; /* read here: the call that sets it is an argument, and those have no order */
     if (r == HTTP_CREDENTIAL_NONE)
         return;
     if (r || search->result == HTTP_CREDENTIAL_BAD) {
@@ -116,17 +117,17 @@ int http_find_credential(const HttpHead *head, Slice extra_header, Slice query, 
     for (size_t i = 0; i < head->n_header; i++) {
         Slice name = head->header[i].name, value = head->header[i].value;
         if (slice_is_nocase(name, "authorization"))
-            note(&search, take_authorization(value, found, &len), found, len);
+            note(&search, take_authorization(value, found, &len), found, &len);
         else if (slice_is_nocase(name, "proxy-authorization"))
             continue;
         else if (http_is_credential(name) || (extra_header.len && slice_equal_nocase(name, extra_header)))
-            note(&search, take(value, found, &len), found, len);
+            note(&search, take(value, found, &len), found, &len);
     }
     for (Slice parameter; query.len;) {
         Slice name, value;
         slice_cut(query, '&', &parameter, &query);
         if (slice_cut(parameter, '=', &name, &value) && http_is_credential_parameter(name))
-            note(&search, take(value, found, &len), found, len);
+            note(&search, take(value, found, &len), found, &len);
     }
     *ret_len = search.len;
     return search.result;
