@@ -28,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -183,6 +184,9 @@ static bool link_open(Link *link, const char *transport)
         link->fd = dial_url(setting("LOAD_PROXY", "HTTPS_PROXY"));
     if (link->fd < 0)
         return false;
+    const struct timeval patience = {.tv_sec = 20};
+    setsockopt(link->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    setsockopt(link->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     return strcmp(transport, "proxy") != 0 ||
            open_tunnel(link, setting("LOAD_PROXY", "HTTPS_PROXY"), setting("LOAD_HOST", NULL));
 }
@@ -213,6 +217,8 @@ static void *drive(void *context)
             if (atomic_fetch_add(&job->failed, 1) == 0)
                 fprintf(stderr, "load: the first answer that was none: %.*s\n", (int)link->have, link->in);
             link_close(link);
+            if (atomic_load(&job->failed) > 100)
+                break;
             continue;
         }
         atomic_compare_exchange_strong(&job->first, &zero, ended);
