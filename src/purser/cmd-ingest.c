@@ -51,8 +51,7 @@ static int content_id(int fd, char out[64])
         crypto_generichash_update(&hash, (unsigned char *)piece, (unsigned long long)n);
     }
     crypto_generichash_final(&hash, digest, sizeof(digest));
-    memcpy(out, "ingest-", 7);
-    text_hex(out + 7, digest, sizeof(digest));
+    text_hex(out + snprintf(out, 64, "ingest-"), digest, sizeof(digest));
     return 0;
 }
 
@@ -62,7 +61,7 @@ static int ingest_file(Ingest *ingest, const char *path, const char *name)
     const Config *config = ingest->session->config;
     WireWriter wire = WIRE_WRITER(bytes);
     Fault fault = {0};
-    struct stat status;
+    struct stat status = {0};
     char id[64], *source[CONFIG_MAX_SOURCES];
     CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     int r = fd < 0 || fstat(fd, &status) < 0 ? -errno

@@ -214,7 +214,8 @@ int run_report_list(int runs_fd, const char *retriever, size_t most, RunReport *
         if (entry->d_name[0] != '.')
             MEM_PUSH(name, n_name, mem_strdup(entry->d_name));
     closedir(folder);
-    qsort(name, n_name, sizeof(*name), newest_first);
+    if (n_name)
+        qsort(name, n_name, sizeof(*name), newest_first);
     for (size_t i = 0; i < n_name && n < most; i++) {
         RunReport report;
         CLEANUP_FD int fd = openat(runs_fd, name[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
