@@ -244,3 +244,15 @@ int postgres_query_i64(const Postgres *postgres, const char *sql, const char *co
     *ret_value = PQntuples(result) ? strtoll(PQgetvalue(result, 0, 0), NULL, 10) : 0;
     return 0;
 }
+
+int postgres_run_with_role(const Postgres *postgres, const char *prefix, const char *role, const char *what,
+                           Fault *fault)
+{
+    CLEANUP_MEM char *sql = NULL;
+    char *quoted = PQescapeIdentifier(postgres->connection, role, strlen(role));
+    if (!quoted)
+        return postgres_failed(postgres, NULL, what, fault);
+    sql = mem_printf("%s %s", prefix, quoted);
+    PQfreemem(quoted);
+    return postgres_run(postgres, sql, what, fault);
+}

@@ -35,29 +35,16 @@ static int judge_version(const Postgres *postgres, int64_t version, Fault *fault
     return 0;
 }
 
-/* `prefix` and a role's name. */
-static int run_with_role(const Postgres *postgres, const char *prefix, const char *role, const char *what,
-                         Fault *fault)
-{
-    CLEANUP_MEM char *sql = NULL;
-    char *quoted = PQescapeIdentifier(postgres->connection, role, strlen(role));
-    if (!quoted)
-        return postgres_failed(postgres, NULL, what, fault);
-    sql = mem_printf("%s %s", prefix, quoted);
-    PQfreemem(quoted);
-    return postgres_run(postgres, sql, what, fault);
-}
-
 /* As the owner: the loading role may add and correct rows, and nothing else. */
 static int grant(const Postgres *postgres, Fault *fault)
 {
     const char *what = "granting the loading role its rights", *user = PQuser(postgres->connection);
-    int r = run_with_role(postgres, "GRANT SELECT ON purser_schema TO", user, what, fault);
+    int r = postgres_run_with_role(postgres, "GRANT SELECT ON purser_schema TO", user, what, fault);
     for (size_t i = 0; schema_tables[i] && !r; i++) {
         char prefix[128];
         snprintf(prefix, sizeof(prefix), "GRANT SELECT, INSERT, UPDATE ON %s TO", schema_tables[i]);
         if (strcmp(schema_tables[i], "purser_schema") != 0)
-            r = run_with_role(postgres, prefix, user, what, fault);
+            r = postgres_run_with_role(postgres, prefix, user, what, fault);
     }
     return r;
 }
@@ -70,7 +57,7 @@ static int migrate_locked(const Postgres *postgres, Fault *fault)
     snprintf(lock, sizeof(lock), "SELECT pg_advisory_xact_lock(%lld)", (long long)SCHEMA_LOCK);
     int r = postgres_run(postgres, lock, "waiting for another migration", fault);
     if (!r && *owner)
-        r = run_with_role(postgres, "SET LOCAL ROLE", owner, "becoming the owner role", fault);
+        r = postgres_run_with_role(postgres, "SET LOCAL ROLE", owner, "becoming the owner role", fault);
     if (!r)
         r = read_version(postgres, &version, fault); /* again: another purser may have been faster */
     if (!r)

@@ -33,6 +33,10 @@ bool postgres_state_is(const PGresult *result, const char *sqlstate);
 /* Several statements, no answer wanted. */
 int postgres_run(const Postgres *postgres, const char *sql, const char *what, Fault *fault) MUST_USE;
 
+/* `prefix` and a role's name, quoted. */
+int postgres_run_with_role(const Postgres *postgres, const char *prefix, const char *role, const char *what,
+                           Fault *fault) MUST_USE;
+
 /* One statement with text parameters. The result is the caller's; on failure it is NULL. */
 int postgres_query(const Postgres *postgres, const char *sql, const char *const *parameter, int n_parameter,
                    const char *what, PGresult **ret_result, Fault *fault) MUST_USE;

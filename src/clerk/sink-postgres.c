@@ -405,7 +405,24 @@ static int postgres_sink_count(RowSink *base, const char *table, uint64_t *ret_r
     return r;
 }
 
-/* Deleting is the owner's right; the loading role has it only if it owns the tables, or was granted it. */
+/* Deleting is the owner's right; without an owner role, the loading role's, if it owns the tables or was
+ * granted it. */
+static int prune_as_owner(const Postgres *postgres, const char *sql, const char *before, int64_t *ret_rows,
+                          Fault *fault)
+{
+    const char *parameter[] = {before};
+    int r = postgres_run(postgres, "BEGIN; SET LOCAL statement_timeout = 0", "pruning", fault);
+    if (!r && *postgres->setup->owner_role)
+        r = postgres_run_with_role(postgres, "SET LOCAL ROLE", postgres->setup->owner_role,
+                                   "becoming the owner role", fault);
+    if (!r)
+        r = postgres_query_i64(postgres, sql, parameter, 1, "pruning", ret_rows, fault);
+    if (!r)
+        return postgres_run(postgres, "COMMIT", "pruning", fault);
+    PQclear(PQexec(postgres->connection, "ROLLBACK"));
+    return r;
+}
+
 static int postgres_sink_prune(RowSink *base, const char *table, int64_t before, bool dry_run,
                                uint64_t *ret_rows, Fault *fault)
 {
@@ -421,7 +438,8 @@ static int postgres_sink_prune(RowSink *base, const char *table, int64_t before,
             : "WITH gone AS (DELETE FROM %s WHERE observed_at < timestamptz 'epoch' + $1::bigint *"
               " interval '1 us' RETURNING 1) SELECT count(*) FROM gone",
         table);
-    int r = postgres_query_i64(postgres, sql, parameter, 1, "pruning", &rows, fault);
+    int r = dry_run ? postgres_query_i64(postgres, sql, parameter, 1, "counting what is old", &rows, fault)
+                    : prune_as_owner(postgres, sql, before_text, &rows, fault);
     if (!r)
         *ret_rows = (uint64_t)rows;
     return r;

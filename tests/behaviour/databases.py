@@ -1,0 +1,96 @@
+"""The two databases that the clerk's tests load into: an SQLite file and a private PostgreSQL cluster."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import socket
+import sqlite3
+import subprocess
+import tempfile
+from pathlib import Path
+
+TABLES = ("ci_run ci_job ci_test_result ci_deployment ci_queue_sample metric_sample ingest_ledger stream_state "
+          "dead_letter").split()
+
+
+class Sqlite:
+    kind = "sqlite"
+
+    def __init__(self, folder):
+        self.path = Path(folder) / "purser.db"
+        self.setup = {"path": self.path}
+
+    def query(self, sql):
+        with contextlib.closing(sqlite3.connect(self.path)) as connection, connection:
+            return [tuple("" if v is None else str(v) for v in row) for row in connection.execute(sql)]
+
+
+class Cluster:
+    """PostgreSQL, started here, on a unix socket and on loopback; never as root."""
+
+    def __init__(self):
+        self.bin = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
+        self.folder = Path(tempfile.mkdtemp(prefix="purser-pg-"))
+        self.folder.chmod(0o755)  # a clerk that was started as root has no power over other users' folders left
+        self.user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, "postgres")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.run("initdb", "-D", self.folder / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8")
+        (self.folder / "data/pg_hba.conf").write_text(
+            "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
+        with open(self.folder / "data/postgresql.conf", "a") as conf:
+            conf.write(f"listen_addresses = '127.0.0.1'\nport = {self.port}\nunix_socket_directories = '{self.folder}'\n"
+                       "fsync = off\nfull_page_writes = off\n")  # tests stop the server, never the machine
+        self.start()
+
+    def run(self, program, *args):
+        as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        subprocess.run([*as_user, self.bin / program, *args], check=True, cwd=self.folder, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+
+    def start(self):
+        self.run("pg_ctl", "-D", self.folder / "data", "-l", self.folder / "log", "-w", "start")
+
+    def stop(self, mode="fast"):
+        self.run("pg_ctl", "-D", self.folder / "data", "-m", mode, "-w", "stop")
+
+    def query(self, database, sql, user="postgres", check=True):
+        done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-F", "\x1f", "-R", "\x1e", "-v", "ON_ERROR_STOP=1", "-h",
+                               self.folder, "-p", str(self.port), "-U", user, "-d", database, "-f", "-"],
+                              input=sql, capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
+        if check:
+            assert done.returncode == 0, done.stderr
+        self.error = done.stderr
+        rows = done.stdout.rstrip("\n")
+        return [tuple(row.split("\x1f")) for row in rows.split("\x1e")] if rows else []
+
+    def dsn(self, database, user="postgres"):
+        return f"host={self.folder} port={self.port} dbname={database} user={user}"
+
+    def end(self):
+        try:
+            self.stop("immediate")
+        except subprocess.CalledProcessError:
+            pass  # a test had stopped it
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Postgres:
+    """One database of a cluster."""
+
+    kind = "postgres"
+    serial = 0
+
+    def __init__(self, cluster):
+        Postgres.serial += 1
+        self.cluster = cluster
+        self.name = f"test{Postgres.serial}"
+        cluster.query("postgres", f"CREATE DATABASE {self.name}")
+        self.setup = {"dsn": cluster.dsn(self.name)}
+
+    def query(self, sql):
+        return self.cluster.query(self.name, sql)
