@@ -7,7 +7,7 @@
 #include "keeper/keeper.h"
 
 #define CONN_IDLE_US  (30 * CLOCK_SECOND)
-#define CONN_OPEN_US  (20 * CLOCK_SECOND) /* dial and handshake together */
+#define CONN_OPEN_US  (10 * CLOCK_SECOND) /* dial and handshake together */
 #define CONN_MAX_IDLE 64                  /* of one source */
 
 typedef enum ConnState { CONN_DIALING, CONN_HANDSHAKE, CONN_BUSY, CONN_IDLE } ConnState;

@@ -179,6 +179,15 @@ static bool frame(Stream *stream, Slice piece, bool end)
     return r == 0;
 }
 
+static bool check_piece(Stream *stream, Slice piece, Refused *refused)
+{
+    if (override_found(&stream->override, piece))
+        return refused_set(refused, REFUSAL_METHOD,
+                           "the form overrides its method by a parameter _method: send that method itself");
+    stream->grant->count.sent += piece.len;
+    return decide_budget(budget_spend_sent(&stream->grant->budget, piece.len), 0, refused);
+}
+
 void request_body(Stream *stream, Slice piece, bool end)
 {
     Refused refused;
@@ -186,10 +195,7 @@ void request_body(Stream *stream, Slice piece, bool end)
         stream->body_open = false;
     if (stream->up_broken)
         return;
-    stream->grant->count.sent += piece.len;
-    int r = budget_spend_sent(&stream->grant->budget, piece.len);
-    if (r) {
-        decide_budget(r, 0, &refused);
+    if (!check_piece(stream, piece, &refused)) {
         stream->state == STREAM_ANSWER ? stream_abort(stream, &refused) : stream_refuse(stream, &refused);
         return;
     }
@@ -244,8 +250,7 @@ static bool begin_body(Stream *stream, StreamRequest *request, Refused *refused)
     if (request->body.len > STREAM_PIECE ||
         (request->has_body && !frame(stream, request->body, request->end)))
         return refused_set(refused, REFUSAL_BAD_REQUEST, "the request's body is not what its length says");
-    stream->grant->count.sent += request->body.len;
-    return decide_budget(budget_spend_sent(&stream->grant->budget, request->body.len), 0, refused);
+    return check_piece(stream, request->body, refused);
 }
 
 static bool check_token(const Stream *stream, Refused *refused)
@@ -267,6 +272,7 @@ static bool decide(Stream *stream, StreamRequest *request, const HttpHead *head,
     if (!check_token(stream, refused) ||
         !head_build(&stream->upstream->source, request, head, &stream->head, refused))
         return false;
+    override_begin(&stream->override, head);
     return begin_body(stream, request, refused);
 }
 

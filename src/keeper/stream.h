@@ -7,6 +7,7 @@
 #include "ipc/stream.h"
 #include "keeper/conn.h"
 #include "keeper/decide.h"
+#include "keeper/override.h"
 
 #define STREAM_ANSWER_US                                                                                     \
     (60 * CLOCK_SECOND)               /* until the head of the answer, and between two pieces of its body */
@@ -41,9 +42,10 @@ struct Stream {
     bool up_broken;  /* writing failed: the answer, if there is one, is read still */
     bool may_retry;
     uint64_t body_left; /* of a known length */
-    Buf head;           /* up to the credential; its room is kept */
-    Buf out;            /* body, framed, not written yet */
-    char *rest;         /* in the arena: what a full socket left over of head and credential */
+    OverrideScan override;
+    Buf head;   /* up to the credential; its room is kept */
+    Buf out;    /* body, framed, not written yet */
+    char *rest; /* in the arena: what a full socket left over of head and credential */
     size_t rest_len, rest_at;
     Conn *conn;
     int64_t deadline; /* 0: none */

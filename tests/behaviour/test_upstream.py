@@ -180,7 +180,7 @@ def test_the_systems_roots_do_not_know_a_private_ca(world):
 
 
 def test_no_tls_where_tls_must_be(world):
-    w = world(serve(lambda c: c.answer()), plain=True)
+    w = world(lambda c: c.answer(b"plain HTTP", status="400 Bad Request"), plain=True)
     answer = w.get()
     assert (answer.status, answer.code) == (502, "upstream-tls")
 
@@ -211,7 +211,7 @@ def test_a_handshake_that_never_ends_times_out(world):
     began = time.monotonic()
     answer = w.get()
     assert (answer.status, answer.code) == (504, "upstream-timeout")
-    assert time.monotonic() - began < 25
+    assert time.monotonic() - began < 15
 
 
 def test_closed_without_an_answer(world):
@@ -440,34 +440,46 @@ def test_a_body_that_is_not_what_its_length_says_ends_the_connection(world):
 
 def test_an_answer_of_20_mib_arrives_whole_through_a_slow_reader_in_bounded_memory(world):
     body = bytes(range(256)) * (20 << 12)
-    w = world(serve(lambda c: c.answer(body)))
-    w.stream.request("GET", "/x", w.lease)
-    time.sleep(1)
+    w = world(serve(lambda c: c.answer(body) if "/big" in c.upstream.heads[-1] else c.answer()))
 
     def resident():
         with open(f"/proc/{w.keeper.process.pid}/status") as status:
             return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
 
+    assert w.get().status == 200
     before = resident()
-    answer = w.stream.answer()
-    assert answer.body == body
-    assert before < 24_000, "kB: what the reader does not take stays upstream"
+    w.stream.request("GET", "/big", w.lease)
+    time.sleep(1)
+    grown = resident() - before
+    assert w.stream.answer().body == body
+    assert grown < 2000, "kB: what the reader does not take stays upstream"
 
 
 def test_an_early_answer_does_not_stop_the_next_request(world):
     def script(connection):
-        while connection.request():
-            connection.answer(b"too large", status="413 Content Too Large", headers=["Connection: close"])
-            return
+        connection.head()
+        connection.answer(b"too large", status="413 Content Too Large", headers=["Connection: close"])
+        time.sleep(0.5)
 
     w = world(script)
     w.stream.request("POST", "/x", w.lease, body=b"a", length=1 << 20, end=False)
-    time.sleep(0.3)
-    w.stream.body(b"b" * 100)
     answer = w.stream.answer()
-    assert answer.status in (413, 502)
+    assert (answer.status, answer.body) == (413, b"too large")
+    w.stream.body(b"b" * 100)
     w.stream.body(b"", end=True)
     assert w.get().status == 413
+    assert w.upstream.connections == 2, "a connection with half a request on it is not used again"
+
+
+def test_a_form_that_overrides_its_method_never_arrives_whole(world):
+    w = world(serve(lambda c: c.answer()))
+    form = [("Content-Type", "application/x-www-form-urlencoded")]
+    w.stream.request("POST", "/x", w.lease, headers=form, body=b"a=1&_method=DELETE")
+    assert w.stream.answer().code == "method-refused"
+    w.stream.request("POST", "/x", w.lease, headers=form, body=b"a=1&_met", length=2**64 - 1, end=False)
+    w.stream.body(b"hod=DELETE", end=True)
+    assert w.stream.answer().code == "method-refused"
+    assert w.upstream.bodies == []
 
 
 # Leases, budgets, the record

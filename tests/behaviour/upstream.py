@@ -41,14 +41,21 @@ class Connection:
         self.sock = sock
         self._seen = b""
 
-    def request(self):
-        """The next head as text and its body (by Content-Length or chunked); None at the end."""
+    def head(self):
+        """The next head; None at the end."""
         while b"\r\n\r\n" not in self._seen:
             more = self.sock.recv(65536)
             if not more:
                 return None
             self._seen += more
         head, _, self._seen = self._seen.partition(b"\r\n\r\n")
+        return head
+
+    def request(self):
+        """The next head as text and its body (by Content-Length or chunked); None at the end."""
+        head = self.head()
+        if head is None:
+            return None
         lower = head.decode("latin-1").lower()
         if "transfer-encoding: chunked" in lower:
             body = self._chunked()
@@ -127,7 +134,7 @@ class Upstream:
             self.script(Recording(sock, self))
             if self._context:
                 sock.unwrap()
-        except (OSError, ssl.SSLError, AssertionError):
+        except (OSError, ValueError, AssertionError):  # a script that has closed it itself
             pass
         finally:
             sock.close()

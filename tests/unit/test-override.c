@@ -1,0 +1,54 @@
+/* Promise 9: a method override in a form's body counts as a method. */
+#include "keeper/override.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+static bool found(const char *type, const char *body, size_t step)
+{
+    static HttpHead head;
+    head.header[0] = (HttpHeader){SLICE_LITERAL("content-type"), slice_of(type)};
+    head.n_header = 1;
+    OverrideScan scan;
+    override_begin(&scan, &head);
+    bool hit = false;
+    for (size_t at = 0, len = strlen(body); at < len; at += step)
+        hit |= override_found(&scan, (Slice){body + at, len - at < step ? len - at : step});
+    return hit;
+}
+
+static void an_override_is_found_in_every_writing_and_at_every_split(void **state)
+{
+    (void)state;
+    static const char *const body[] = {"_method=DELETE",
+                                       "a=1&_method=PUT",
+                                       "a=1&%5Fmethod=PUT",
+                                       "a=1&_m%65thod=PUT",
+                                       "a=1&%5f%6d%65%74%68%6f%64=PUT",
+                                       "x&&__method_&_method=1"};
+    for (size_t i = 0; i < COUNT_OF(body); i++)
+        for (size_t step = 1; step < 20; step++)
+            assert_true(found("application/x-www-form-urlencoded; charset=utf-8", body[i], step));
+    assert_true(found("multipart/form-data; boundary=x",
+                      "--x\r\nContent-Disposition: form-data; name=\"_method\"\r\n", 3));
+    assert_true(found("multipart/form-data; boundary=x",
+                      "--x\r\nContent-Disposition: form-data; name=_method\r\n", 3));
+}
+
+static void other_names_and_other_bodies_are_left_alone(void **state)
+{
+    (void)state;
+    assert_false(found("application/x-www-form-urlencoded", "payment_method=card&method=x", 4));
+    assert_false(found("application/json", "{\"_method\": \"DELETE\"}", 4));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_override_is_found_in_every_writing_and_at_every_split),
+        cmocka_unit_test(other_names_and_other_bodies_are_left_alone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
