@@ -1,0 +1,177 @@
+/* purser-exec: the runner. It starts a retriever's script with the leases of its run, and passes on what it
+ * leaves. Static and small, so that it runs in any image; it holds no secret but the run's leases, and only
+ * until they are in the script's environment.
+ */
+#include "base/log.h"
+#include "base/mem.h"
+#include "runner/options.h"
+#include "runner/prepare.h"
+#include "runner/session.h"
+#include "runner/status.h"
+#include "runner/supervise.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+typedef struct Run {
+    const Options *options;
+    OutputSink *sink;
+    int signal_fd, output_fd;
+    char scratch[PATH_MAX], output_dir[PATH_MAX + 8], bundle[PATH_MAX + 8];
+    Environment environment;
+    Session session;
+} Run;
+
+static int make_folders(Run *run, Fault *fault)
+{
+    const Options *options = run->options;
+    char temporary[PATH_MAX + 8];
+    if (options->scratch)
+        snprintf(run->scratch, sizeof(run->scratch), "%s", options->scratch);
+    else if (!getcwd(run->scratch, sizeof(run->scratch)))
+        return fault_set(fault, -errno, "Cannot tell the current folder: %s.", strerror(errno));
+    if (options->output_dir)
+        snprintf(run->output_dir, sizeof(run->output_dir), "%s", options->output_dir);
+    else
+        snprintf(run->output_dir, sizeof(run->output_dir), "%s/out", run->scratch);
+    snprintf(run->bundle, sizeof(run->bundle), "%s/ca.pem", run->scratch);
+    snprintf(temporary, sizeof(temporary), "%s/tmp", run->scratch);
+    if ((mkdir(temporary, 0700) < 0 && errno != EEXIST) ||
+        (!options->output_dir && mkdir(run->output_dir, 0700) < 0 && errno != EEXIST))
+        return fault_set(fault, -errno, "Cannot make folders in %s: %s.", run->scratch, strerror(errno));
+    run->output_fd = options->output_fd >= 0
+                         ? options->output_fd
+                         : open(run->output_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (run->output_fd < 0)
+        return fault_set(fault, -errno, "Cannot open %s: %s.", run->output_dir, strerror(errno));
+    return 0;
+}
+
+static int start_script(Run *run, Script *script, Fault *fault)
+{
+    const Options *options = run->options;
+    const RunLimits *limits = &run->session.limits;
+    const char *read[OPTIONS_MAX_LIST + 1], *const write[] = {run->scratch, run->output_dir};
+    size_t n_read = options->n_read;
+    memcpy(read, options->read, sizeof(options->read));
+    if (options->env_dir)
+        read[n_read++] = options->env_dir;
+    const ScriptSpec spec = {.argv = (const char *const *)options->command,
+                             .envp = run->environment.entry,
+                             .directory = run->scratch,
+                             .memory = options->memory,
+                             .processes = options->processes,
+                             .file_bytes = limits->output_bytes,
+                             .port = options->no_connect_limit ? 0 : limits->port,
+                             .limit_files = !options->own_uid && !options->no_file_limit,
+                             .walls_optional = options->walls_optional,
+                             .read = read,
+                             .n_read = n_read,
+                             .write = write,
+                             .n_write = COUNT_OF(write)};
+    return script_start(&spec, script, fault);
+}
+
+/* What it sends when the script never ran, so that the run has an end; the status stays what it was. */
+static int broken(Run *run, const Fault *fault)
+{
+    RunEnd end = {.exit_status = -1};
+    Fault unloaded;
+    output_say(run->sink, "%s", fault->text);
+    if (session_finish(&run->session, -1, &end, run->sink, &unloaded))
+        output_say(run->sink, "%s", unloaded.text);
+    return STATUS_BROKEN;
+}
+
+static int finish(Run *run, RunEnd *end)
+{
+    Fault fault;
+    int status = end->collected_only ? 0 : status_of_end(end);
+    if (session_finish(&run->session, run->output_fd, end, run->sink, &fault)) {
+        output_say(run->sink, "%s", fault.text);
+        return status ? status : STATUS_NOT_LOADED;
+    }
+    return status;
+}
+
+static int run_script(Run *run)
+{
+    static Script script;
+    Fault fault;
+    RunEnd end;
+    bool gate_gone;
+    int r = environment_set_folders(&run->environment, run->scratch, run->output_dir, run->options->env_dir);
+    if (!r)
+        r = environment_set_trust(&run->environment, run->bundle);
+    if (r)
+        fault_set(&fault, r, "The script's environment cannot be made: %s.", strerror(-r));
+    else
+        r = start_script(run, &script, &fault);
+    environment_done(&run->environment); /* the leases are the script's now */
+    if (r)
+        return broken(run, &fault);
+    const RunLimits *limits = &run->session.limits;
+    const SuperviseSpec spec = {.time_limit = limits->time_limit,
+                                .grace = limits->grace,
+                                .gate_fd = run->session.gate.fd,
+                                .own_uid = run->options->own_uid};
+    supervise_script(&script, &spec, run->signal_fd, run->sink, &end, &gate_gone);
+    if (gate_gone) {
+        output_say(run->sink, "The run's gate has ended, so the script was ended too; what it left is kept.");
+        return STATUS_NOT_LOADED;
+    }
+    return finish(run, &end);
+}
+
+static int run_session(const Options *options, int signal_fd, OutputSink *sink)
+{
+    static Run run;
+    Fault fault;
+    run = (Run){.options = options, .sink = sink, .signal_fd = signal_fd, .output_fd = options->output_fd};
+    run.session.environment = &run.environment;
+    bool collect = options->mode == RUNNER_COLLECT;
+    int r = 0;
+    if (!collect) {
+        r = make_folders(&run, &fault);
+        run.session.bundle = run.bundle;
+    }
+    if (!r && (r = environment_set_usual(&run.environment, options->name)))
+        fault_set(&fault, r, "The script's environment cannot be made: %s.", strerror(-r));
+    if (r) {
+        output_say(sink, "%s", fault.text);
+        return STATUS_BROKEN;
+    }
+    int status;
+    if (session_open(&run.session, options->socket, &fault)) {
+        output_say(sink, "%s", fault.text);
+        status = STATUS_NO_GATE;
+    } else if (collect) {
+        RunEnd end = {.exit_status = -1, .collected_only = true};
+        status = finish(&run, &end);
+    } else {
+        status = run_script(&run);
+    }
+    environment_done(&run.environment);
+    session_close(&run.session);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    Options options;
+    int signal_fd, r = options_parse(argc, argv, &options);
+    if (r)
+        return r > 0 ? 0 : STATUS_BROKEN;
+    log_open("purser-exec", LOG_INFO);
+    if (prctl(PR_SET_DUMPABLE, 0) < 0 || (r = supervise_open(&signal_fd))) {
+        log_error("%s: cannot set itself up: %s.", options.name, strerror(r ? -r : errno));
+        return STATUS_BROKEN;
+    }
+    OutputSink sink = {.name = options.name, .print_fd = STDOUT_FILENO, .log_fd = options.log_fd};
+    return options.mode == RUNNER_PREPARE ? prepare(&options, signal_fd, &sink)
+                                          : run_session(&options, signal_fd, &sink);
+}

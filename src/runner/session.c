@@ -1,0 +1,195 @@
+/* The dialogue with the gate. See session.h. */
+#include "runner/session.h"
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "runner/collect.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#define CONNECT_WAIT (5 * CLOCK_SECOND)
+#define SETUP_WAIT   60000  /* ms, between records */
+#define LOAD_WAIT    600000 /* ms */
+#define MAX_ROOTS    (8u << 20)
+#define MAX_AGAIN    20
+
+static int connect_once(const char *path, int *ret_fd)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(address.sun_path))
+        return -ENAMETOOLONG;
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    CLEANUP_FD int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+        return -errno;
+    *ret_fd = fd_steal(&fd);
+    return 0;
+}
+
+static int connect_gate(const char *path, int *ret_fd)
+{
+    int64_t until = clock_mono() + CONNECT_WAIT;
+    for (;;) {
+        int r = connect_once(path, ret_fd);
+        if ((r != -ENOENT && r != -ECONNREFUSED) || clock_mono() > until)
+            return r;
+        usleep(50000);
+    }
+}
+
+static int receive(Session *session, int timeout_ms, IpcRecord *ret_record)
+{
+    struct pollfd wait = {session->gate.fd, POLLIN, 0};
+    int n;
+    while ((n = poll(&wait, 1, timeout_ms)) < 0 && errno == EINTR)
+        ;
+    return n == 0 ? -ETIMEDOUT : n < 0 ? -errno : ipc_recv(&session->gate, session->room, ret_record);
+}
+
+static int take_env(Session *session, const IpcRecord *record)
+{
+    WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
+    Slice name = wire_get_slice(&wire, 256), value = wire_get_slice(&wire, IPC_MAX_PAYLOAD);
+    uint32_t source = wire_get_u32(&wire);
+    (void)source; /* the keeper's business: the gate has put the lease in already */
+    int r = wire_finish(&wire);
+    return r ? r : environment_set(session->environment, name, value);
+}
+
+/* The public roots and the run's CA, in one file that the script may read. */
+static int write_bundle(const char *path, int roots, Slice ca)
+{
+    CLEANUP_BUF Buf text = BUF_INIT(MAX_ROOTS);
+    int r = 0;
+    if (roots >= 0 && lseek(roots, 0, SEEK_SET) == 0)
+        r = io_read_all(roots, &text);
+    if (!r)
+        r = buf_append_text(&text, "\n");
+    if (!r)
+        r = buf_append_slice(&text, ca);
+    CLEANUP_FD int fd = r ? -1 : open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (!r && fd < 0)
+        r = -errno;
+    return r ? r : io_write_all(fd, buf_slice(&text).ptr, text.len);
+}
+
+static int take_setup(Session *session)
+{
+    CLEANUP_FD int roots = -1;
+    CLEANUP_BUF Buf ca = BUF_INIT(64u << 10);
+    for (;;) {
+        IpcRecord record;
+        int r = receive(session, SETUP_WAIT, &record);
+        if (r)
+            return r;
+        if (record.type == IPC_ENV) {
+            r = take_env(session, &record);
+        } else if (record.type == IPC_CA) {
+            buf_reset(&ca);
+            r = buf_append_slice(&ca, record.payload);
+        } else if (record.type == IPC_ROOTS) {
+            fd_close(&roots);
+            roots = ipc_record_take(&record, 0);
+        } else if (record.type == IPC_RUN_START) {
+            WireReader wire = WIRE_READER(record.payload.ptr, record.payload.len);
+            r = run_limits_get(&wire, &session->limits);
+            explicit_bzero(session->room, IPC_MAX_RECORD);
+            return r || !session->bundle ? r : write_bundle(session->bundle, roots, buf_slice(&ca));
+        } else {
+            r = -EPROTO;
+        }
+        ipc_record_close(&record);
+        if (r)
+            return r;
+    }
+}
+
+int session_open(Session *session, const char *path, Fault *fault)
+{
+    session->gate = (IpcPeer){.fd = -1, .self = IPC_RUNNER, .other = IPC_GATE, .stage = IPC_SETUP};
+    session->room = mem_new(1, IPC_MAX_RECORD);
+    int r = connect_gate(path, &session->gate.fd);
+    if (r)
+        return fault_set(fault, r, "Cannot reach the run's gate at %s: %s.", path, strerror(-r));
+    r = ipc_send(&session->gate, IPC_HELLO, (Slice){"", 0}, NULL, 0);
+    if (!r)
+        r = take_setup(session);
+    if (r == -ECONNRESET || r == -EPIPE)
+        return fault_set(fault, r, "The run's gate at %s closed the connection; its own lines say why.",
+                         path);
+    if (r)
+        return fault_set(fault, r, "The set-up from the run's gate failed: %s.", strerror(-r));
+    session->gate.stage = IPC_OPEN;
+    return 0;
+}
+
+void session_close(Session *session)
+{
+    fd_close(&session->gate.fd);
+    mem_free(STEAL(session->room));
+}
+
+static int send_all(Session *session, int output_fd, RunEnd *end, OutputSink *sink)
+{
+    unsigned char room[64];
+    WireWriter wire = WIRE_WRITER(room);
+    end->outputs = 0;
+    int r =
+        output_fd < 0 ? 0 : collect_send(&session->gate, output_fd, &session->limits, sink, &end->outputs);
+    if (r)
+        return r;
+    run_end_put(end, &wire);
+    return ipc_send_wire(&session->gate, IPC_RUN_END, &wire, NULL, 0);
+}
+
+/* 0 with the gate's word, whatever it is. */
+static int wait_loaded(Session *session, RunLoaded *ret_loaded)
+{
+    IpcRecord record;
+    int r = receive(session, LOAD_WAIT, &record);
+    if (r)
+        return r;
+    WireReader wire = WIRE_READER(record.payload.ptr, record.payload.len);
+    r = record.type == IPC_LOADED ? run_loaded_get(&wire, ret_loaded) : -EPROTO;
+    ipc_record_close(&record);
+    return r;
+}
+
+static void say_loaded(OutputSink *sink, const RunLoaded *loaded)
+{
+    char rows[32], unchanged[32], dead[32];
+    output_say(sink, "%s rows loaded, %s were there already, %s lines could not be read.",
+               text_human_count(rows, loaded->rows), text_human_count(unchanged, loaded->unchanged),
+               text_human_count(dead, loaded->dead));
+}
+
+int session_finish(Session *session, int output_fd, RunEnd *end, OutputSink *sink, Fault *fault)
+{
+    for (int i = 0; i < MAX_AGAIN; i++) {
+        RunLoaded loaded;
+        int r = send_all(session, output_fd, end, sink);
+        if (!r)
+            r = wait_loaded(session, &loaded);
+        if (r == -ETIMEDOUT)
+            return fault_set(fault, r, "The results were not loaded within 10 minutes; they are kept.");
+        if (r)
+            return fault_set(fault, r,
+                             "The run's gate was gone before the results were loaded (%s); they are kept.",
+                             strerror(-r));
+        if (loaded.result == RUN_LOAD_FAILED)
+            return fault_set(fault, -EIO, "The results could not be loaded: %.*s", (int)loaded.sentence.len,
+                             loaded.sentence.ptr);
+        if (loaded.result == RUN_LOAD_OK) {
+            say_loaded(sink, &loaded);
+            return 0;
+        }
+    }
+    return fault_set(fault, -EIO, "The results were asked for %d times and never loaded; they are kept.",
+                     MAX_AGAIN);
+}
