@@ -6,9 +6,9 @@
 #include "keeper/dial.h"
 #include "keeper/keeper.h"
 
-#define CONN_IDLE_US  (30 * CLOCK_SECOND)
-#define CONN_OPEN_US  (10 * CLOCK_SECOND) /* dial and handshake together */
-#define CONN_MAX_IDLE 64                  /* of one source */
+#define CONN_IDLE_US  (30L * CLOCK_SECOND)
+#define CONN_OPEN_US  (10L * CLOCK_SECOND) /* dial and handshake together */
+#define CONN_MAX_IDLE 64                   /* of one source */
 
 typedef enum ConnState { CONN_DIALING, CONN_HANDSHAKE, CONN_BUSY, CONN_IDLE } ConnState;
 

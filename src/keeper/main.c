@@ -17,7 +17,7 @@
 #include <signal.h>
 #include <sodium.h>
 
-#define STOP_US (2 * CLOCK_SECOND)
+#define STOP_US (2L * CLOCK_SECOND)
 
 static Keeper self;
 

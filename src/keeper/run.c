@@ -218,12 +218,20 @@ static void forget(Run *run)
     run_free(run);
 }
 
-int run_close(Keeper *keeper, const char *id)
+static Run *find_run(const Keeper *keeper, const char *id)
 {
     Run *run;
     TAILQ_FOREACH(run, &keeper->runs, link)
-    if (strcmp(run->id, id) == 0)
-        break;
+    {
+        if (strcmp(run->id, id) == 0)
+            return run;
+    }
+    return NULL;
+}
+
+int run_close(Keeper *keeper, const char *id)
+{
+    Run *run = find_run(keeper, id);
     if (!run)
         return 0;
     for (size_t i = 0; i < run->n_grant; i++)

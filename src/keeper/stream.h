@@ -10,7 +10,7 @@
 #include "keeper/override.h"
 
 #define STREAM_ANSWER_US                                                                                     \
-    (60 * CLOCK_SECOND)               /* until the head of the answer, and between two pieces of its body */
+    (60L * CLOCK_SECOND)              /* until the head of the answer, and between two pieces of its body */
 #define STREAM_MAX_QUEUE (512u << 10) /* records that the gate does not take now; pieces stop long before */
 #define STREAM_MAX_OUT   (80u << 10)
 

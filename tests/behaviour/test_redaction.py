@@ -1,0 +1,92 @@
+"""The token comes back in no form: taken out of bodies and heads, across pieces, without changing lengths
+(promises 1, 5, 9, 13)."""
+
+import base64
+import json
+import time
+import urllib.parse
+
+import pytest
+from keeper_world import TOKEN, authority, world  # noqa: F401 (fixtures)
+from upstream import serve
+
+
+def forms(token):
+    text = token.decode()
+    yield "raw", token
+    yield "base64", base64.b64encode(token)
+    yield "base64 in basic", base64.b64encode(b"user:" + token)
+    yield "base64url", base64.urlsafe_b64encode(b"ab" + token)
+    yield "percent", "".join(f"%{byte:02x}" for byte in token).encode()
+    yield "some percent", urllib.parse.quote(text).replace("_", "%5F").encode()
+    yield "json", json.dumps({"t": text}).replace("_", "\\u005f").encode()
+    yield "hex", token.hex().encode()
+    yield "HEX", token.hex().upper().encode()
+
+
+def holds(data, token):
+    """What of the forms is in there."""
+    found = [name for name, form in forms(token) if form in data]
+    for skip in range(3):  # what base64 of any alignment keeps
+        whole = base64.b64encode(bytes(skip) + token)[4 if skip else 0:-8]
+        if whole in data or whole.replace(b"+", b"-").replace(b"/", b"_") in data:
+            found.append(f"base64+{skip}")
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name, _ in forms(TOKEN)])
+@pytest.mark.parametrize("framing", ["length", "chunked", "byte by byte"])
+def test_a_token_in_an_answer_is_taken_out_in_every_form(world, name, framing):
+    form = dict(forms(TOKEN))[name]
+    body = b"before " + form + b" after"
+
+    def script(connection):
+        while connection.request():
+            if framing == "length":
+                connection.answer(body)
+                continue
+            connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            step = 1 if framing == "byte by byte" else 11
+            for at in range(0, len(body), step):
+                piece = body[at:at + step]
+                connection.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+                if framing == "chunked":
+                    time.sleep(0.002)
+            connection.send(b"0\r\n\r\n")
+
+    w = world(script)
+    answer = w.get()
+    assert answer.status == 200 and len(answer.body) == len(body), "lengths do not change"
+    assert answer.body.startswith(b"before ") and answer.body.endswith(b" after")
+    assert b"*" in answer.body and not holds(answer.body, TOKEN)
+    sources, _ = w.run.close()
+    assert sources[0]["redacted"] >= 1
+
+
+def test_a_token_in_headers_and_reason_is_taken_out(world):
+    text = TOKEN.decode()
+    basic = base64.b64encode(b"u:" + TOKEN).decode()
+    w = world(serve(lambda c: c.answer(status=f"200 {text}", headers=[f"X-Echo: {text}", f"X-Basic: {basic}",
+                                                                     f"Link: <https://x/?t={text}>; rel=next"])))
+    answer = w.get()
+    seen = (answer.sentence + "".join(answer.headers.values())).encode()
+    assert answer.status == 200 and not holds(seen, TOKEN)
+    assert "rel=next" in answer.headers["link"]
+
+
+def test_a_redirect_is_the_clients_to_follow_and_carries_no_credential(world):
+    text = TOKEN.decode()
+    w = world(serve(lambda c: c.answer(status="302 Found", headers=[f"Location: https://elsewhere.test/?token={text}"])))
+    answer = w.get()
+    assert answer.status == 302 and answer.headers["location"].startswith("https://elsewhere.test/?token=")
+    assert text not in answer.headers["location"]
+    assert len(w.upstream.heads) == 1
+
+
+def test_sessions_and_other_services_are_not_passed_on(world):
+    w = world(serve(lambda c: c.answer(headers=["Set-Cookie: session=1", "Alt-Svc: h3=\":443\"", "Connection: X-Hop",
+                                                "X-Hop: 1", "X-Kept: 1"])))
+    answer = w.get()
+    assert answer.headers.get("x-kept") == "1"
+    for name in ("set-cookie", "alt-svc", "connection", "x-hop", "content-length"):
+        assert name not in answer.headers
