@@ -201,6 +201,8 @@ int runner_start(Run *run, pid_t *ret_pid, Fault *fault)
         add_number(&words, "--processes", run->retriever->processes);
         if (run->ns_fd >= 0)
             words_add(&words, "--no-connect-limit");
+        if (run->supervisor->config->sandbox_optional)
+            words_add(&words, "--sandbox-optional");
         int r = add_command(run, &words, fault);
         if (r)
             return r;
