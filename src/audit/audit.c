@@ -11,6 +11,7 @@
 struct Audit {
     int fd;
     uint64_t number; /* of the next record */
+    uint64_t lost;   /* events that had no room while nothing could be written; said as soon as there is */
     AuditHash previous;
     Buf waiting; /* lines of this turn */
 };
@@ -21,8 +22,10 @@ int audit_open(int fd, Audit **ret_audit, Fault *fault)
 {
     AuditChain chain = AUDIT_CHAIN_START;
     int r = audit_chain_read_end(fd, &chain);
-    if (r)
+    if (r) {
+        fd_close(&fd);
         return fault_set(fault, r, "The audit cannot be continued: %s.", strerror(-r));
+    }
     Audit *audit = MEM_NEW(Audit);
     *audit =
         (Audit){.fd = fd, .number = chain.number, .previous = chain.last, .waiting = BUF_INIT(MAX_WAITING)};
@@ -66,27 +69,55 @@ static void put_event(JsonWriter *json, const Audit *audit, const AuditEvent *ev
     json_object_end(json);
 }
 
-void audit_add(Audit *audit, const AuditEvent *event)
+/* One whole line, or nothing: then the chain stands where it stood. */
+static int add_line(Audit *audit, const AuditEvent *event)
 {
     size_t start = audit->waiting.len;
     JsonWriter json = JSON_WRITER(&audit->waiting);
     put_event(&json, audit, event);
-    if (json_finish(&json) || audit->waiting.len - start > 4 * AUDIT_MAX_LINE) {
+    int r = json_finish(&json);
+    size_t len = audit->waiting.len - start;
+    if (r == 0 && len > AUDIT_MAX_RECORD)
+        r = -EMSGSIZE;
+    r = r ? r : buf_append(&audit->waiting, "\n", 1);
+    if (r) {
         buf_truncate(&audit->waiting, start);
-        return;
+        return r;
     }
-    audit_hash(audit->waiting.data + start, audit->waiting.len - start, &audit->previous);
+    audit_hash(audit->waiting.data + start, len, &audit->previous);
     audit->number++;
-    if (buf_append(&audit->waiting, "\n", 1))
-        buf_truncate(&audit->waiting, start);
+    return 0;
+}
+
+static int add_lost(Audit *audit)
+{
+    if (audit->lost == 0)
+        return 0;
+    int r = add_line(audit, &(AuditEvent){.event = "audit.lost", .count = audit->lost});
+    if (r == 0)
+        audit->lost = 0;
+    return r;
+}
+
+void audit_add(Audit *audit, const AuditEvent *event)
+{
+    int r = add_lost(audit);
+    r = r ? r : add_line(audit, event);
+    if (r == -EMSGSIZE) /* what it was stays in the record, though not all that it said */
+        r = add_line(audit, &(AuditEvent){.event = event->event, .run = event->run, .code = event->code});
+    if (r)
+        audit->lost++;
 }
 
 int audit_flush(Audit *audit)
 {
-    while (audit->waiting.len) {
+    while (audit->waiting.len || audit->lost) {
+        int r = audit->waiting.len ? 0 : add_lost(audit);
+        if (r)
+            return r;
         ssize_t n = write(audit->fd, audit->waiting.data, audit->waiting.len);
-        if (n < 0 && errno != EINTR)
-            return -errno;
+        if (n == 0 || (n < 0 && errno != EINTR))
+            return n ? -errno : -EIO;
         if (n > 0) /* what is written is gone from here, so that a full disk cannot make a line come twice */
             buf_consume(&audit->waiting, (size_t)n);
     }

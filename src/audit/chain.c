@@ -10,7 +10,7 @@
 #include <sodium.h>
 #include <sys/stat.h>
 
-#define MAX_LINE (8 * AUDIT_MAX_LINE)
+#define MAX_LINE (2 * AUDIT_MAX_RECORD)
 
 void audit_hash(const char *line, size_t len, AuditHash *ret_hash)
 {
@@ -93,6 +93,7 @@ int audit_chain_read_end(int fd, AuditChain *ret_chain)
 typedef struct Verify {
     AuditHash last;
     uint64_t line, records;
+    uint64_t first_cut, n_cut; /* lines that are no records; the line behind is bound to each */
 } Verify;
 
 static int verify_line(Verify *verify, Slice line, Fault *fault)
@@ -100,11 +101,14 @@ static int verify_line(Verify *verify, Slice line, Fault *fault)
     char expected[AUDIT_HEX];
     Slice previous = previous_of(line);
     verify->line++;
-    if (previous.len == 0 || line.ptr[0] != '{')
-        return fault_set(
-            fault, -EBADMSG,
-            "line %llu is not a whole record: it was cut off (by a crash, or by somebody) or altered.",
-            (unsigned long long)verify->line);
+    if (previous.len == 0 || line.ptr[0] != '{') {
+        verify->first_cut = verify->n_cut++ ? verify->first_cut : verify->line;
+        audit_hash(line.ptr, line.len, &verify->last);
+        return 0;
+    }
+    if (verify->line == 1 && !slice_is(previous, audit_hash_text(&verify->last, expected)))
+        return fault_set(fault, -EBADMSG,
+                         "line 1 is not the beginning: it was altered, or lines before it were taken out.");
     if (!slice_is(previous, audit_hash_text(&verify->last, expected)))
         return fault_set(
             fault, -EBADMSG,
@@ -145,6 +149,12 @@ int audit_verify(int fd, uint64_t *ret_records, Fault *fault)
     if (text.len)
         return fault_set(fault, -EBADMSG, "the last line (%llu) is cut off.",
                          (unsigned long long)verify.line + 1);
+    if (verify.n_cut)
+        return fault_set(
+            fault, -EBADMSG,
+            "line %llu is not a whole record (there are %llu such): it was cut off by a crash, or "
+            "by somebody, or altered while it was the last. The lines around it are sound.",
+            (unsigned long long)verify.first_cut, (unsigned long long)verify.n_cut);
     *ret_records = verify.records;
     return 0;
 }

@@ -10,8 +10,10 @@ static const char *const token_headers[] = {
     "x-auth-token",  "x-api-token",    "x-access-token", "api-key",        "x-buildkite-token",
     "x-vault-token", "x-gitlab-token", "x-drone-token",  "x-jenkins-token"};
 
-static const char *const token_parameters[] = {"access_token", "private_token", "circle-token", "api_key",
+static const char *const token_parameters[] = {"access_token", "private_token", "circle_token", "api_key",
                                                "token",        "job_token",     "oauth_token"};
+
+#define MAX_PARAMETER 64 /* bytes of a credential parameter's name, as sent */
 
 bool http_is_credential(Slice header_name)
 {
@@ -23,8 +25,46 @@ bool http_is_credential(Slice header_name)
     return false;
 }
 
-bool http_is_credential_parameter(Slice name)
+static int hex_value(char c)
 {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Percent-decoded; out has text.len bytes. False for a stray '%'. */
+static bool unescape(Slice text, char *out, size_t *ret_len)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] != '%') {
+            out[n++] = text.ptr[i];
+            continue;
+        }
+        int high = text.len - i > 2 ? hex_value(text.ptr[i + 1]) : -1;
+        int low = high >= 0 ? hex_value(text.ptr[i + 2]) : -1;
+        if (low < 0)
+            return false;
+        out[n++] = (char)(high << 4 | low);
+        i += 2;
+    }
+    *ret_len = n;
+    return true;
+}
+
+bool http_is_credential_parameter(Slice raw)
+{
+    char folded[MAX_PARAMETER];
+    size_t len;
+    if (raw.len > sizeof(folded) || !unescape(raw, folded, &len))
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (strchr("-.+ ", folded[i]))
+            folded[i] = '_';
+    Slice name = {folded, len};
+    while (name.len && name.ptr[0] == '_')
+        name.ptr++, name.len--;
     for (size_t i = 0; i < COUNT_OF(token_parameters); i++)
         if (slice_is_nocase(name, token_parameters[i]))
             return true;
@@ -49,6 +89,14 @@ static int take(Slice value, char *out, size_t *ret_len)
     return 0;
 }
 
+/* The value of a query parameter. */
+static int take_escaped(Slice value, char *out, size_t *ret_len)
+{
+    if (value.len > HTTP_MAX_CREDENTIAL || !unescape(value, out, ret_len))
+        return HTTP_CREDENTIAL_BAD;
+    return *ret_len ? 0 : HTTP_CREDENTIAL_NONE;
+}
+
 /* user:password, base64; git and curl put a token in either place. */
 static int take_basic(Slice encoded, char *out, size_t *ret_len)
 {
@@ -56,15 +104,20 @@ static int take_basic(Slice encoded, char *out, size_t *ret_len)
     size_t len;
     const char *end;
     Slice user, password;
+    int r = HTTP_CREDENTIAL_BAD;
     if (sodium_base642bin((unsigned char *)plain, sizeof(plain), encoded.ptr, encoded.len, NULL, &len, &end,
                           sodium_base64_VARIANT_ORIGINAL) != 0 &&
         sodium_base642bin((unsigned char *)plain, sizeof(plain), encoded.ptr, encoded.len, NULL, &len, &end,
-                          sodium_base64_VARIANT_ORIGINAL_NO_PADDING) != 0)
-        return HTTP_CREDENTIAL_BAD;
-    if (end != encoded.ptr + encoded.len || !slice_cut((Slice){plain, len}, ':', &user, &password))
-        return HTTP_CREDENTIAL_BAD;
-    bool in_user = password.len == 0 || slice_is(password, "x-oauth-basic");
-    return take(in_user ? user : password, out, ret_len);
+                          sodium_base64_VARIANT_ORIGINAL_NO_PADDING) != 0) {
+        sodium_memzero(plain, sizeof(plain));
+        return r;
+    }
+    if (end == encoded.ptr + encoded.len && slice_cut((Slice){plain, len}, ':', &user, &password)) {
+        bool in_user = password.len == 0 || slice_is(password, "x-oauth-basic");
+        r = take(in_user ? user : password, out, ret_len);
+    }
+    sodium_memzero(plain, len);
+    return r;
 }
 
 static int take_authorization(Slice value, char *out, size_t *ret_len)
@@ -93,7 +146,7 @@ typedef struct Search {
 } Search;
 
 /* One more place that has a credential: the first is taken, another must be the same. */
-static void note(Search *search, int r, const char *found, const size_t *found_len)
+static void note(Search *search, int r, char *found, const size_t *found_len)
 {
     size_t len = *found_len; /* read here: the call that sets it is an argument, and those have no order */
     if (r == HTTP_CREDENTIAL_NONE)
@@ -107,6 +160,8 @@ static void note(Search *search, int r, const char *found, const size_t *found_l
     } else if (search->len != len || sodium_memcmp(search->out, found, len) != 0) {
         search->result = HTTP_CREDENTIAL_MANY;
     }
+    if (r == 0)
+        sodium_memzero(found, len);
 }
 
 int http_find_credential(const HttpHead *head, Slice extra_header, Slice query, char *out, size_t *ret_len)
@@ -127,7 +182,7 @@ int http_find_credential(const HttpHead *head, Slice extra_header, Slice query, 
         Slice name, value;
         slice_cut(query, '&', &parameter, &query);
         if (slice_cut(parameter, '=', &name, &value) && http_is_credential_parameter(name))
-            note(&search, take(value, found, &len), found, &len);
+            note(&search, take_escaped(value, found, &len), found, &len);
     }
     *ret_len = search.len;
     return search.result;
@@ -135,8 +190,15 @@ int http_find_credential(const HttpHead *head, Slice extra_header, Slice query, 
 
 int http_find_proxy_password(const HttpHead *head, char *out, size_t *ret_len)
 {
-    const HttpHeader *header = http_find(head, "Proxy-Authorization");
+    const HttpHeader *header = NULL;
     Slice scheme, encoded;
+    for (size_t i = 0; i < head->n_header; i++) {
+        if (!slice_is_nocase(head->header[i].name, "proxy-authorization"))
+            continue;
+        if (header)
+            return HTTP_CREDENTIAL_BAD;
+        header = &head->header[i];
+    }
     if (!header)
         return HTTP_CREDENTIAL_NONE;
     if (!slice_cut(header->value, ' ', &scheme, &encoded) || !slice_is_nocase(scheme, "basic"))

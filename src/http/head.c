@@ -21,20 +21,25 @@ static bool all_of(Slice text, const bool table[256])
     return true;
 }
 
-/* The next line, without its CRLF. HTTP_E_MORE when its end is not there; HTTP_E_LINE_END for a bare CR or
- * LF. */
+/* The next line, without its CRLF. HTTP_E_MORE when its end is not there; HTTP_E_LINE_END for a bare LF. A CR
+ * inside the line is found by whoever looks at its characters, none of which may be one; see refused(). */
 static int next_line(Slice *rest, Slice *ret_line)
 {
     const char *lf = rest->len ? memchr(rest->ptr, '\n', rest->len) : NULL;
-    size_t seen = lf ? (size_t)(lf - rest->ptr) : rest->len;
-    const char *cr = seen ? memchr(rest->ptr, '\r', seen) : NULL;
-    if (!lf) /* a CR that is not the last byte so far can no longer be followed by its LF */
-        return cr && cr + 1 < rest->ptr + rest->len ? HTTP_E_LINE_END : HTTP_E_MORE;
-    if (!cr || cr + 1 != lf)
+    if (!lf)
+        return HTTP_E_MORE;
+    if (lf == rest->ptr || lf[-1] != '\r')
         return HTTP_E_LINE_END;
+    size_t seen = (size_t)(lf - rest->ptr);
     *ret_line = (Slice){rest->ptr, seen - 1};
     *rest = (Slice){lf + 1, rest->len - seen - 1};
     return 0;
+}
+
+/* Why a line is refused: a bare CR in it says more than what it was taken for. */
+static int refused(Slice line, int error)
+{
+    return line.len && memchr(line.ptr, '\r', line.len) ? HTTP_E_LINE_END : error;
 }
 
 /* Whether a comma-separated list names a token; each element is trimmed. */
@@ -84,7 +89,7 @@ static int note_header(HttpHead *head, const HttpHeader *header, Framing *seen)
         break;
     case 6:
         if (slice_is_nocase(name, "expect"))
-            head->expect_continue = slice_is_nocase(value, "100-continue");
+            head->expect_continue |= slice_is_nocase(value, "100-continue");
         break;
     case 7:
         if (slice_is_nocase(name, "upgrade"))
@@ -122,11 +127,15 @@ static int parse_header(Slice line, HttpHeader *ret_header)
 {
     if (line.ptr[0] == ' ' || line.ptr[0] == '\t')
         return HTTP_E_FOLD;
-    Slice name, value;
-    if (!slice_cut(line, ':', &name, &value) || name.len == 0 || !all_of(name, is_token_char) ||
-        !all_of(value, is_value_char))
-        return HTTP_E_HEADER;
-    *ret_header = (HttpHeader){name, slice_trim(value)};
+    size_t n = 0; /* of the name: the colon is not a token character, nor is a space before it */
+    while (n < line.len && is_token_char[(unsigned char)line.ptr[n]])
+        n++;
+    if (n == 0 || n == line.len || line.ptr[n] != ':')
+        return refused(line, HTTP_E_HEADER);
+    Slice value = {line.ptr + n + 1, line.len - n - 1};
+    if (!all_of(value, is_value_char))
+        return refused(line, HTTP_E_HEADER);
+    *ret_header = (HttpHeader){{line.ptr, n}, slice_trim(value)};
     return 0;
 }
 
@@ -156,6 +165,7 @@ static int settle_framing(HttpHead *head, const Framing *seen)
         return HTTP_E_LENGTH;
     head->framing = seen->coding ? HTTP_CHUNKED : seen->length ? HTTP_LENGTH : HTTP_NO_BODY;
     head->keep_alive = head->minor == 1 ? !seen->close : seen->keep_alive && !seen->close;
+    head->expect_continue &= head->minor == 1; /* RFC 9110, 10.1.1: not from HTTP/1.0 */
     return 0;
 }
 
@@ -212,20 +222,27 @@ static int bound(Slice bytes, Slice rest)
     return bytes.len - rest.len > HTTP_MAX_HEAD ? HTTP_E_HEAD_TOO_LARGE : 0;
 }
 
+/* All but the headers themselves, of which only the first n_header are ever looked at. */
+static void begin(HttpHead *head)
+{
+    memset(head, 0, offsetof(HttpHead, header));
+    memset(&head->n_header, 0, sizeof(*head) - offsetof(HttpHead, n_header));
+    head->method_text = head->target = head->reason = head->host = (Slice){"", 0};
+}
+
 int http_parse_request(Slice bytes, HttpHead *ret_head, size_t *ret_used)
 {
     Slice rest = bytes, line;
     Framing seen = {0};
     HttpHead *head = ret_head;
-    memset(head, 0, offsetof(HttpHead, header));
-    head->n_header = 0, head->content_length = 0;
-    head->expect_continue = head->upgrade = false;
-    head->host = (Slice){"", 0};
+    begin(head);
     int r = next_line(&rest, &line);
     if (r == HTTP_E_MORE && bytes.len > HTTP_MAX_TARGET + 64)
         return HTTP_E_TARGET_TOO_LONG;
-    if (r || (r = parse_request_line(line, head)) || (r = parse_headers(&rest, head, &seen)) ||
-        (r = bound(bytes, rest)) || (r = settle_framing(head, &seen)))
+    if (r || (r = parse_request_line(line, head)))
+        return r == HTTP_E_START_LINE ? refused(line, r) : r;
+    if ((r = parse_headers(&rest, head, &seen)) || (r = bound(bytes, rest)) ||
+        (r = settle_framing(head, &seen)))
         return more(bytes, r);
     if ((seen.host && !is_host_value(head->host)) || (!seen.host && head->minor == 1))
         return HTTP_E_HOST;
@@ -251,28 +268,39 @@ static int parse_status_line(Slice line, HttpHead *head)
     return head->status < 100 ? HTTP_E_START_LINE : 0;
 }
 
+static int settle_response(HttpHead *head, uint32_t method, const Framing *seen)
+{
+    int status = head->status;
+    bool never_a_body = status < 200 || status == 204; /* nor a length: RFC 9110, 8.6; RFC 9112, 6.1 */
+    bool tunnel = method == HTTP_CONNECT && status >= 200 && status < 300;
+    if (never_a_body && (seen->coding || head->content_length)) {
+        if (status < 200) /* the bytes of a body here would be taken for the answer that follows */
+            return HTTP_E_LENGTH;
+        head->keep_alive = false;
+    }
+    if (method == HTTP_HEAD || never_a_body || tunnel || status == 304) {
+        head->framing = HTTP_NO_BODY;
+        if (!seen->length)
+            head->content_length = UINT64_MAX; /* what HEAD's or 304's answer says of a length, if it does */
+    } else if (head->framing == HTTP_NO_BODY) {
+        head->framing = HTTP_UNTIL_CLOSE;
+        head->keep_alive = false;
+    }
+    return 0;
+}
+
 int http_parse_response(Slice bytes, uint32_t method, HttpHead *ret_head, size_t *ret_used)
 {
     Slice rest = bytes, line;
     Framing seen = {0};
     HttpHead *head = ret_head;
-    memset(head, 0, offsetof(HttpHead, header));
-    head->n_header = 0, head->content_length = 0;
-    head->expect_continue = head->upgrade = false;
-    head->host = (Slice){"", 0};
+    begin(head);
     int r = next_line(&rest, &line);
-    if (r || (r = parse_status_line(line, head)) || (r = parse_headers(&rest, head, &seen)) ||
-        (r = bound(bytes, rest)) || (r = settle_framing(head, &seen)))
+    if (r == 0 && (r = parse_status_line(line, head)) != 0)
+        return r == HTTP_E_START_LINE ? refused(line, r) : r;
+    if (r || (r = parse_headers(&rest, head, &seen)) || (r = bound(bytes, rest)) ||
+        (r = settle_framing(head, &seen)) || (r = settle_response(head, method, &seen)))
         return more(bytes, r);
-    bool bodiless = method == HTTP_HEAD || head->status < 200 || head->status == 204 || head->status == 304;
-    if (!bodiless && head->framing == HTTP_NO_BODY) {
-        head->framing = HTTP_UNTIL_CLOSE;
-        head->keep_alive = false;
-    } else if (bodiless) {
-        head->framing = HTTP_NO_BODY;
-        if (!seen.length)
-            head->content_length = UINT64_MAX; /* what HEAD's or 304's answer says of a length, if it does */
-    }
     *ret_used = bytes.len - rest.len;
     return 0;
 }

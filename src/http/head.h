@@ -22,7 +22,7 @@ typedef enum HttpMethod { /* bits, so that a set of them is a number */
                           HTTP_OPTIONS = 64,
                           HTTP_TRACE = 128,
                           HTTP_CONNECT = 256,
-                          HTTP_OTHER = 512, /* any other token; its text is in HttpRequest.method_text */
+                          HTTP_OTHER = 512, /* any other token; its text is in HttpHead.method_text */
 } HttpMethod;
 
 uint32_t http_method(Slice text);              /* the bit; HTTP_OTHER for what is not known; case matters */
@@ -74,7 +74,7 @@ enum {
     HTTP_E_FOLD,     /* obs-fold */
     HTTP_E_HEADER,   /* name or value */
     HTTP_E_HOST,     /* two, none in HTTP/1.1, or not a host */
-    HTTP_E_LENGTH,   /* several, not a number, or beside Transfer-Encoding */
+    HTTP_E_LENGTH,   /* several, not a number, beside Transfer-Encoding, or in a 1xx answer */
     HTTP_E_CODING,   /* a transfer coding other than one final "chunked" */
 };
 
@@ -98,12 +98,14 @@ const HttpHeader *http_find(const HttpHead *head, const char *name);
 bool http_is_hop_by_hop(const HttpHead *head, Slice name);
 
 /* Names that a proxy must never pass in either direction here: Cookie, Set-Cookie, Set-Cookie2, Alt-Svc, and
- * (in requests) everything http_is_credential() knows, Range, Accept-Encoding, Expect, Host. */
+ * (in requests) everything http_is_credential() knows, Range, If-Range, Accept-Encoding, Expect, Host, and
+ * every name with an underscore in it: to servers that hand headers on as CGI variables, X_Auth_Token or
+ * X_HTTP_Method_Override is the same as the name with hyphens that was decided on. */
 bool http_is_dropped_request_header(Slice name);
 bool http_is_dropped_response_header(Slice name);
 
 /* X-HTTP-Method, X-HTTP-Method-Override, X-Method-Override: some servers take these for the method (promise
- * 9). */
+ * 9). Two that differ are HTTP_OTHER. */
 bool http_has_method_override(const HttpHead *head, uint32_t *ret_method);
 
 /* Whether a body can be read as it is: no Content-Encoding but identity. */

@@ -57,6 +57,19 @@ static int put_unit(Target *target, int byte, bool escaped)
     return 0;
 }
 
+/* Plain or escaped, this is one byte to nearly every server: so it is written plain in a path. Not '+', which
+ * some take for a space. */
+static bool is_plain_in_path(int byte)
+{
+    return byte > 0 && byte < 0x80 && strchr("!$&'()*,=:@", byte) != NULL;
+}
+
+/* And this may not stand plain in a URL: written as an escape. */
+static bool is_escaped_in_path(int byte)
+{
+    return byte > 0 && byte < 0x80 && strchr("\"<>[]^`{|}", byte) != NULL;
+}
+
 static int too_long(Fault *fault)
 {
     return fault_set(fault, -EINVAL, "The request target is longer than 8 kB.");
@@ -80,9 +93,30 @@ static const char *path_objection(int byte, bool escaped)
     return NULL;
 }
 
+/* Overlong or broken UTF-8 in escapes: what it means depends on who decodes it. */
+static bool is_utf8_path(const Target *target)
+{
+    char decoded[HTTP_MAX_TARGET];
+    size_t n = 0;
+    for (size_t at = 0; at < target->len;) {
+        bool escaped;
+        decoded[n++] = (char)take_unit((Slice){target->text, target->len}, &at, &escaped);
+    }
+    return text_is_utf8((Slice){decoded, n});
+}
+
+static bool is_dots(const char *segment, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (segment[i] != '.')
+            return false;
+    return len > 0;
+}
+
 static int put_path(Slice raw, Target *target, Fault *fault)
 {
     size_t segment = 0; /* where the segment that is being written begins */
+    bool high = false;
     for (size_t at = 0; at < raw.len;) {
         bool escaped;
         int byte = take_unit(raw, &at, &escaped);
@@ -92,15 +126,19 @@ static int put_path(Slice raw, Target *target, Fault *fault)
                              objection);
         if (byte == '/' && target->len > 0 && target->len == segment)
             return fault_set(fault, -EINVAL, "The path has an empty segment (//).");
-        if (put_unit(target, byte, escaped))
+        high |= byte >= 0x80;
+        if (put_unit(target, byte, escaped ? !is_plain_in_path(byte) : is_escaped_in_path(byte)))
             return too_long(fault);
         if (byte == '/')
             segment = target->len;
-        Slice written = {target->text + segment, target->len - segment};
-        bool whole = at == raw.len || raw.ptr[at] == '/';
-        if (whole && (slice_is(written, ".") || slice_is(written, "..")))
+        else if ((at == raw.len || raw.ptr[at] == '/') &&
+                 is_dots(target->text + segment, target->len - segment))
             return fault_set(fault, -EINVAL, "The path has a dot segment (. or ..).");
     }
+    if (high && !is_utf8_path(target))
+        return fault_set(fault, -EINVAL,
+                         "The path has escapes that are not UTF-8, which different servers "
+                         "read differently.");
     target->path_len = target->len;
     return 0;
 }
@@ -120,7 +158,7 @@ static int put_parameter(Slice raw, Target *target, Fault *fault)
             return fault_set(fault, -EINVAL, "The query has a character that must be percent-encoded.");
         if (byte == '=' && !escaped && !name_end)
             name_end = target->len;
-        if (put_unit(target, byte, escaped))
+        if (put_unit(target, byte, escaped || byte == ';'))
             return too_long(fault);
     }
     Slice name = {target->text + start + 1, (name_end ? name_end : target->len) - start - 1};
@@ -161,7 +199,8 @@ int target_parse_authority(Slice raw, uint16_t default_port, char ret_host[stati
 {
     Slice host = raw, port = {"", 0};
     uint64_t number = default_port;
-    if (raw.len && raw.ptr[0] == '[') {
+    bool bracketed = raw.len && raw.ptr[0] == '[';
+    if (bracketed) {
         Slice rest;
         if (!slice_cut((Slice){raw.ptr + 1, raw.len - 1}, ']', &host, &rest) ||
             !memchr(host.ptr, ':', host.len) || (rest.len && rest.ptr[0] != ':'))
@@ -172,7 +211,7 @@ int target_parse_authority(Slice raw, uint16_t default_port, char ret_host[stati
     } else if (slice_cut(raw, ':', &host, &port) && (port.len == 0 || memchr(port.ptr, ':', port.len))) {
         return bad_authority(raw, fault);
     }
-    if (host.len > 1 && host.ptr[host.len - 1] == '.')
+    if (!bracketed && host.len > 1 && host.ptr[host.len - 1] == '.')
         host.len--;
     if (host.len == 0 || host.len > 253 || (port.len && text_parse_u64(port, 65535, &number)) || number == 0)
         return bad_authority(raw, fault);

@@ -2,10 +2,13 @@
  *
  * target_normalise accepts the origin form only ("/path?query") and returns path and query in the one form
  * that is both matched and sent: percent-encoded unreserved characters are decoded, other escapes are
- * upper-case. Refused with a sentence: an encoded slash, backslash, NUL or control character; a dot segment,
- * plain or encoded; an empty segment (//) but for a single trailing slash; ';' in a path, plain or encoded;
- * '\'; '#'; a stray '%'; bytes that are not visible ASCII. Credential parameters (http/credential.h) are left
- * out of the query.
+ * upper-case. What servers take for one path has one spelling: in a path also !$&'()*,=:@ are decoded, and
+ * what a URL may not hold as it is ("<>[]^`{|}) is encoded. In a query a plain ';' is encoded, since some
+ * servers end a parameter there.
+ * Refused with a sentence: an encoded slash, backslash, NUL or control character; a segment of nothing but
+ * dots, plain or encoded; an empty segment (//) but for a single trailing slash; ';' in a path, plain or
+ * encoded; '\'; '#'; a stray '%'; bytes that are not visible ASCII; escapes in a path that are not UTF-8.
+ * Credential parameters (http/credential.h) are left out of the query.
  */
 #pragma once
 

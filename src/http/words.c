@@ -89,7 +89,8 @@ bool http_is_dropped_request_header(Slice name)
 {
     static const char *const dropped[] = {"cookie",   "cookie2",         "alt-svc", "range",
                                           "if-range", "accept-encoding", "expect",  "host"};
-    return is_one_of(name, dropped, COUNT_OF(dropped)) || http_is_credential(name);
+    return is_one_of(name, dropped, COUNT_OF(dropped)) || http_is_credential(name) ||
+           (name.len && memchr(name.ptr, '_', name.len));
 }
 
 bool http_is_dropped_response_header(Slice name)
@@ -101,13 +102,13 @@ bool http_is_dropped_response_header(Slice name)
 bool http_has_method_override(const HttpHead *head, uint32_t *ret_method)
 {
     static const char *const names[] = {"x-http-method", "x-http-method-override", "x-method-override"};
-    for (size_t i = 0; i < head->n_header; i++) {
-        if (!is_one_of(head->header[i].name, names, COUNT_OF(names)))
-            continue;
-        *ret_method = http_method(head->header[i].value);
-        return true;
-    }
-    return false;
+    uint32_t said = 0;
+    for (size_t i = 0; i < head->n_header; i++)
+        if (is_one_of(head->header[i].name, names, COUNT_OF(names)))
+            said |= http_method(head->header[i].value);
+    if (said)
+        *ret_method = said & (said - 1) ? (uint32_t)HTTP_OTHER : said;
+    return said != 0;
 }
 
 bool http_content_encoding_is_identity(const HttpHead *head)

@@ -29,27 +29,25 @@ void budget_init(Budget *budget, const PolicyBudget *limit, uint64_t run_time, i
         .bucket_at = now,
     };
     budget->bucket = bucket_size(budget);
-    budget->expires = now + (int64_t)budget->limit.time;
+    uint64_t most = (uint64_t)INT64_MAX - (uint64_t)(now > 0 ? now : 0);
+    budget->expires = now + (int64_t)(budget->limit.time < most ? budget->limit.time : most);
 }
 
 /* per_kilosecond requests per 1,000 s are per_kilosecond thousandths of a request per second. */
 static void refill(Budget *budget, int64_t now)
 {
     uint64_t passed = now > budget->bucket_at ? (uint64_t)(now - budget->bucket_at) : 0, gained;
-    if (__builtin_mul_overflow(passed, budget->limit.per_kilosecond, &gained)) {
+    uint64_t rate = budget->limit.per_kilosecond, missing = bucket_size(budget) - budget->bucket;
+    if (__builtin_mul_overflow(passed, rate, &gained) || gained / 1000000 >= missing) {
         budget->bucket = bucket_size(budget);
-        budget->bucket_at = now;
+        budget->bucket_at = now > budget->bucket_at ? now : budget->bucket_at;
         return;
     }
     gained /= 1000000;
     if (gained == 0)
         return;
-    budget->bucket += gained;
-    budget->bucket_at += (int64_t)(gained * 1000000 / budget->limit.per_kilosecond);
-    if (budget->bucket >= bucket_size(budget)) {
-        budget->bucket = bucket_size(budget);
-        budget->bucket_at = now;
-    }
+    budget->bucket += gained; /* what it took, rounded up: over many refills never more than the rate */
+    budget->bucket_at += (int64_t)((gained * 1000000 + rate - 1) / rate);
 }
 
 int budget_spend_request(Budget *budget, int64_t now, uint64_t *ret_retry_us)

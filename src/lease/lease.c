@@ -51,15 +51,32 @@ void lease_issue(const unsigned char key[LEASE_KEY], const unsigned char id[LEAS
     sodium_memzero(raw, sizeof(raw));
 }
 
+static int count_caveats(const unsigned char *raw, size_t end, size_t *ret_count)
+{
+    size_t count = 0;
+    for (size_t at = LEASE_ID; at < end; count++) {
+        size_t n = end - at >= 2 ? (size_t)raw[at] << 8 | raw[at + 1] : 0;
+        if (n == 0 || n > LEASE_MAX_CAVEAT || n > end - at - 2)
+            return LEASE_E_FORMAT;
+        at += 2 + n;
+    }
+    *ret_count = count;
+    return 0;
+}
+
 int lease_narrow(Slice text, const char *caveat, char ret_text[LEASE_MAX_TEXT])
 {
     unsigned char raw[MAX_RAW], tag[LEASE_TAG];
-    size_t len, n = strlen(caveat);
+    size_t len, caveats, n = strlen(caveat);
     int r = read_text(text, raw, &len);
-    if (r)
+    if (r == 0)
+        r = count_caveats(raw, len - LEASE_TAG, &caveats);
+    if (r == 0 && (n == 0 || n > LEASE_MAX_CAVEAT || caveats == LEASE_MAX_CAVEATS || len + 2 + n > MAX_RAW))
+        r = -ENOBUFS; /* the keeper would refuse it */
+    if (r) {
+        sodium_memzero(raw, sizeof(raw));
         return r;
-    if (n == 0 || n > LEASE_MAX_CAVEAT || len + 2 + n > MAX_RAW)
-        return -ENOBUFS;
+    }
     size_t at = len - LEASE_TAG;
     tag_of(raw + at, caveat, n, tag);
     raw[at] = (unsigned char)(n >> 8);

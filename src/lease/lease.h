@@ -36,7 +36,8 @@ void lease_key_make(unsigned char ret_key[LEASE_KEY]);
 void lease_issue(const unsigned char key[LEASE_KEY], const unsigned char id[LEASE_ID],
                  char ret_text[LEASE_MAX_TEXT]);
 
-/* Offline, by the holder: the same lease with one more caveat. LEASE_E_FORMAT, or -ENOBUFS. */
+/* Offline, by the holder: the same lease with one more caveat. LEASE_E_FORMAT, or -ENOBUFS: the caveat is
+ * empty or too long, or the lease has no room for it. */
 int lease_narrow(Slice text, const char *caveat, char ret_text[LEASE_MAX_TEXT]) MUST_USE;
 
 /* Checks form and tag (in constant time). The claims are only meaningful on 0. */
