@@ -54,8 +54,10 @@ CsvStep csv_step(Slice text, bool last, size_t *ret_len)
         return CSV_RECORD;
     }
     const char *end = memchr(text.ptr, '\n', text.len);
+    if (!end && !last)
+        return CSV_MORE;
     *ret_len = end ? (size_t)(end - text.ptr) + 1 : text.len;
-    return end || last ? CSV_BROKEN : CSV_MORE;
+    return CSV_BROKEN;
 }
 
 /* The next cell of a record whose quoting csv_step() has found sound; unquoted into `room`, which never grows

@@ -34,11 +34,12 @@ static bool deeper_than(json_t *value, unsigned most)
     return false;
 }
 
-static int dump(json_t *value, Buf *buf, const char *what, Slice *ret_text, Fault *fault)
+/* `above`: how deep in the line the value lies. */
+static int dump(json_t *value, unsigned above, Buf *buf, const char *what, Slice *ret_text, Fault *fault)
 {
     char *at;
     buf->len = 0;
-    if (deeper_than(value, NDJSON_MAX_DEPTH - 1))
+    if (deeper_than(value, NDJSON_MAX_DEPTH - above))
         return fault_set(fault, -EINVAL, "%s is nested deeper than %d", what, NDJSON_MAX_DEPTH);
     if (buf_reserve(buf, TABLE_MAX_TEXT, &at))
         return fault_set(fault, -EINVAL, "%s is too long", what);
@@ -88,7 +89,7 @@ static int set_field(Ndjson *ndjson, Row *row, int column, json_t *value, Fault 
     case JSON_ARRAY:
         input.kind = INPUT_JSON;
         if (row->table->column[column].kind == CELL_JSON)
-            r = dump(value, &ndjson->labels, row->table->column[column].field, &input.text, fault);
+            r = dump(value, 1, &ndjson->labels, row->table->column[column].field, &input.text, fault);
         break;
     case JSON_TRUE:
     case JSON_FALSE:
@@ -130,7 +131,7 @@ int ndjson_parse(Ndjson *ndjson, Slice line, Row *row, Fault *fault)
     }
     Slice rest = {"", 0};
     if (extra)
-        r = dump(extra, &ndjson->extra, "what no column takes", &rest, fault);
+        r = dump(extra, 0, &ndjson->extra, "what no column takes", &rest, fault);
     return r ? r : row_finish(row, rest, fault);
 }
 
@@ -141,5 +142,5 @@ int ndjson_canonical(Ndjson *ndjson, Slice cell, Slice *ret_json, Fault *fault)
     json_t *value = json_loadb(cell.ptr, cell.len, JSON_REJECT_DUPLICATES, &error);
     if (!value)
         return fault_set(fault, -EINVAL, "not JSON: %s, at byte %d", error.text, error.position);
-    return dump(value, &ndjson->labels, "JSON in a cell", ret_json, fault);
+    return dump(value, 1, &ndjson->labels, "JSON in a cell", ret_json, fault);
 }
