@@ -56,7 +56,10 @@ static void keeper_readable(evutil_socket_t fd, short what, void *arg)
     for (size_t i = 0; i < GATE_MAX_CLIENTS; i++)
         if (gate->client[i])
             client_keeper_gone(gate->client[i]);
-    gate_end(gate, keeper_gone);
+    /* Once the script is over the keeper ends the run's leases by closing this; the results are still on
+     * their way. */
+    if (!gate->runner.finished)
+        gate_end(gate, keeper_gone);
 }
 
 void keeper_link_open(Gate *gate)

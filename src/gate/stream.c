@@ -11,10 +11,15 @@ static void stream_woken(evutil_socket_t fd, short what, void *arg)
     Client *client = arg;
     if (what & EV_READ)
         client->stream_readable = true;
-    if (client->state != CLIENT_EXCHANGE)
-        client_stream_close(client); /* between requests the keeper says nothing but its end */
-    else
+    if (client->state == CLIENT_EXCHANGE) {
         client_run(client);
+        return;
+    }
+    /* Between requests the keeper says nothing but its end. */
+    IpcRecord record;
+    int r = client_stream_recv(client, client->gate->record, &record);
+    if (r != -EAGAIN)
+        client_stream_close(client);
 }
 
 static int stream_open(Client *client)

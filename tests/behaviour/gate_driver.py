@@ -66,6 +66,7 @@ class Stream:
 
     def __init__(self, sock):
         self.sock = sock
+        sock.setblocking(True)  # the gate made it otherwise
 
     def request(self, whole=True):
         """The next request, None at the end."""

@@ -132,7 +132,6 @@ def test_connect_sni_and_host_must_be_one_name(gates):
     sock = gate.tcp()
     sock.sendall(b"CONNECT api.github.com:443 HTTP/1.1\r\nHost: api.buildkite.com:443\r\n\r\n")
     assert answer(sock, "CONNECT").status == 400
-    assert all(len(stream.sock.getsockname()) == 0 or True for stream in gate.streams)
     assert len(gate.streams) == 1
 
 
