@@ -3,6 +3,7 @@
 
 import base64
 import json
+import os
 import time
 import urllib.parse
 
@@ -90,3 +91,46 @@ def test_sessions_and_other_services_are_not_passed_on(world):
     assert answer.headers.get("x-kept") == "1"
     for name in ("set-cookie", "alt-svc", "connection", "x-hop", "content-length"):
         assert name not in answer.headers
+
+
+# What stays behind
+
+
+def pieces(token):
+    """Every 16 bytes of it, and of its base64 at each alignment."""
+    yield from (token[at:at + 16] for at in range(len(token) - 15))
+    for skip in range(3):
+        text = base64.b64encode(bytes(skip) + token)[4:-4]
+        yield from (text[at:at + 20] for at in range(len(text) - 19))
+    yield token.hex().encode()[:32]
+
+
+def found_in_memory(pid, needles):
+    hits = []
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            low, high = (int(end, 16) for end in line.split()[0].split("-"))
+            try:
+                memory.seek(low)
+                data = memory.read(high - low)
+            except (OSError, OverflowError):
+                continue  # the kernel's own pages, and the arena, which nobody can read
+            hits += [(line.strip(), needle) for needle in needles if needle in data]
+    return hits
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("scheme", ["bearer", "basic"])
+def test_after_the_last_answer_no_16_bytes_of_the_token_are_in_the_keepers_memory(world, scheme):
+    token = b"ghp_" + base64.b32encode(os.urandom(40))
+
+    def answer(connection):
+        connection.answer(b"echo " + token + b" " + base64.b64encode(b"bot:" + token), headers=[f"X-E: {token.decode()}"])
+
+    w = world(serve(answer), source={"scheme": scheme, "user": "bot", "token": token}, budget=(0, 0, 0, 10**9, 0))
+    for _ in range(200):
+        assert token not in w.get().body
+        w.stream.request("POST", "/x", w.lease, body=b"z" * 30000)
+        assert w.stream.answer().status == 200
+    time.sleep(0.2)  # the turn of the last answer ends after it was sent
+    assert found_in_memory(w.keeper.process.pid, list(pieces(token))) == [], "connections are open still"
