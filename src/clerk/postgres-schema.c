@@ -51,11 +51,9 @@ static int grant(const Postgres *postgres, Fault *fault)
 
 static int migrate_locked(const Postgres *postgres, Fault *fault)
 {
-    char lock[64];
     int64_t version = 0;
     const char *owner = postgres->setup->owner_role;
-    snprintf(lock, sizeof(lock), "SELECT pg_advisory_xact_lock(%lld)", (long long)SCHEMA_LOCK);
-    int r = postgres_run(postgres, lock, "waiting for another migration", fault);
+    int r = postgres_run(postgres, "BEGIN", "beginning a migration", fault);
     if (!r && *owner)
         r = postgres_run_with_role(postgres, "SET LOCAL ROLE", owner, "becoming the owner role", fault);
     if (!r)
@@ -77,19 +75,26 @@ static int migrate_locked(const Postgres *postgres, Fault *fault)
 
 int postgres_ready(const Postgres *postgres, Fault *fault)
 {
+    char lock[64], unlock[80];
     int64_t version = 0;
     int r = read_version(postgres, &version, fault);
     if (!r)
         r = judge_version(postgres, version, fault);
     if (r || version == SCHEMA_VERSION)
         return r;
-    r = postgres_run(postgres, "BEGIN", "beginning a migration", fault);
-    if (!r)
-        r = migrate_locked(postgres, fault);
+    /* The transaction begins when the lock is held: an earlier one could still believe that there is no
+     * schema. */
+    snprintf(lock, sizeof(lock), "SELECT pg_advisory_lock(%lld)", (long long)SCHEMA_LOCK);
+    snprintf(unlock, sizeof(unlock), "SELECT pg_advisory_unlock(%lld)", (long long)SCHEMA_LOCK);
+    r = postgres_run(postgres, lock, "waiting for another migration", fault);
+    if (r)
+        return r;
+    r = migrate_locked(postgres, fault);
     if (!r)
         r = postgres_run(postgres, "COMMIT", "committing a migration", fault);
     if (r)
         PQclear(PQexec(postgres->connection, "ROLLBACK"));
+    PQclear(PQexec(postgres->connection, unlock));
     return r;
 }
 

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <sqlite3.h>
 #include <stdio.h>
+#include <time.h>
 
 #define BUSY_MS 60000
 
@@ -78,6 +79,22 @@ static int execute(SqliteSink *sink, const char *sql, const char *what, Fault *f
     return sqlite3_exec(sink->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : failed(sink, what, fault);
 }
 
+/* Turning a new file to WAL does not wait for another process that does the same: it says busy at once. */
+static int set_up(SqliteSink *sink, Fault *fault)
+{
+    static const char pragmas[] =
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;"
+        "PRAGMA cache_size = -32768";
+    const struct timespec pause = {.tv_nsec = 20000000};
+    int64_t end = clock_mono() + (int64_t)BUSY_MS * 1000;
+    while (sqlite3_exec(sink->db, pragmas, NULL, NULL, NULL) != SQLITE_OK) {
+        if (sqlite3_errcode(sink->db) != SQLITE_BUSY || clock_mono() > end)
+            return failed(sink, "opening it", fault);
+        nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
 static int connect_file(SqliteSink *sink, bool create, Fault *fault)
 {
     if (sink->db)
@@ -91,10 +108,7 @@ static int connect_file(SqliteSink *sink, bool create, Fault *fault)
     sqlite3_busy_timeout(sink->db, BUSY_MS);
     sqlite3_db_config(sink->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(sink->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-    int r = execute(sink,
-                    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;"
-                    "PRAGMA cache_size = -32768",
-                    "opening it", fault);
+    int r = set_up(sink, fault);
     if (r)
         disconnect(sink);
     return r;
