@@ -101,7 +101,7 @@ static int add_lost(Audit *audit)
 
 void audit_add(Audit *audit, const AuditEvent *event)
 {
-    int r = add_lost(audit);
+    int r = audit->lost && audit->waiting.len > MAX_WAITING / 2 ? -ENOBUFS : add_lost(audit);
     r = r ? r : add_line(audit, event);
     if (r == -EMSGSIZE) /* what it was stays in the record, though not all that it said */
         r = add_line(audit, &(AuditEvent){.event = event->event, .run = event->run, .code = event->code});
