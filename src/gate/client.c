@@ -215,6 +215,9 @@ static void client_woken(evutil_socket_t fd, short what, void *arg)
 {
     Client *client = arg;
     conn_woken(fd == client->conn.fd ? &client->conn : &client->far, what);
+    /* While its answer is under way nothing is read from a client: that it left shows only here. */
+    if (client->state == CLIENT_EXCHANGE && client->exchange.up_done && conn_is_dead(&client->conn))
+        client_drop(client, true);
     client_run(client);
 }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <openssl/err.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #define READ_STEP 4096 /* first room of a connection: most heads fit */
@@ -243,6 +244,12 @@ int conn_drain(Conn *conn, size_t most, size_t *ret_dropped)
         dropped += (size_t)n;
     *ret_dropped = dropped;
     return n > 0 ? 0 : n == 0 ? -ENODATA : (int)n;
+}
+
+bool conn_is_dead(const Conn *conn)
+{
+    struct pollfd now = {.fd = conn->fd};
+    return poll(&now, 1, 0) == 1 && (now.revents & (POLLERR | POLLHUP));
 }
 
 void conn_shutdown(Conn *conn)

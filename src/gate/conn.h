@@ -54,6 +54,9 @@ int conn_flush(Conn *conn) MUST_USE; /* 0: `out` is empty; -EAGAIN */
  * decrypted. */
 int conn_drain(Conn *conn, size_t most, size_t *ret_dropped) MUST_USE;
 
+/* Both directions are over: nothing that is written arrives. (One that only sends no more may still read.) */
+bool conn_is_dead(const Conn *conn);
+
 /* Says that nothing more will be sent (TLS: close_notify first). */
 void conn_shutdown(Conn *conn);
 

@@ -8,8 +8,9 @@
 #include <errno.h>
 #include <stdio.h>
 
-#define HEAD_TIME   (15 * (int64_t)CLOCK_SECOND)
-#define FIRST_PIECE (16u << 10) /* of the body beside the head: together they fit one record */
+#define HEAD_TIME     (15 * (int64_t)CLOCK_SECOND)
+#define TLS_HANDSHAKE 0x16        /* first byte of a ClientHello's record: no head begins so */
+#define FIRST_PIECE   (16u << 10) /* of the body beside the head: together they fit one record */
 _Static_assert(HTTP_MAX_HEAD + HTTP_MAX_HEADERS * 8 + HTTP_MAX_CREDENTIAL + FIRST_PIECE + 1024 <
                    IPC_MAX_PAYLOAD,
                "any request fits one record");
@@ -38,7 +39,7 @@ static void refuse_unreadable(Client *client, int error)
     if (slice_starts(bytes, "PRI * HTTP/2.0"))
         refusal =
             (Refusal){505, "http2", "HTTP/2 is not spoken here: have the client use HTTP/1.1", .close = true};
-    else if (bytes.ptr[0] == 0x16)
+    else if (bytes.ptr[0] == TLS_HANDSHAKE)
         refusal =
             (Refusal){400, "tls-on-plain-port",
                       "TLS came to the proxy's own port: the proxy's URL begins with http://", .close = true};
@@ -246,8 +247,8 @@ static size_t handle(Client *client, size_t used)
 static bool line_ended(Client *client)
 {
     const Buf *in = &client->conn.in;
-    bool ended = in->len > client->scanned &&
-                 (memchr(in->data + client->scanned, '\n', in->len - client->scanned) || in->data[0] == 0x16);
+    bool ended =
+        in->len > client->scanned && memchr(in->data + client->scanned, '\n', in->len - client->scanned);
     client->scanned = in->len;
     return ended;
 }
@@ -271,6 +272,8 @@ bool request_step_head(Client *client)
     while (!r) {
         size_t used;
         int error = line_ended(client) ? http_parse_request(buf_slice(&conn->in), &head, &used) : HTTP_E_MORE;
+        if (error == HTTP_E_MORE && conn->in.len && conn->in.data[0] == TLS_HANDSHAKE)
+            error = HTTP_E_START_LINE;
         if (error == HTTP_E_MORE && conn->in.len >= HTTP_MAX_HEAD)
             error = HTTP_E_HEAD_TOO_LARGE;
         if (error && error != HTTP_E_MORE) {
