@@ -67,6 +67,10 @@ static int build(Postgres *postgres, Keywords *keywords, Fault *fault)
     }
     bool local = all_local(option(options, "host")) && all_local(option(options, "hostaddr"));
     bool password = option(options, "password") != NULL;
+    /* libpq verifies whenever it finds roots, also where the DSN says `require`, which means: only encrypt.
+     */
+    const char *mode = option(options, "sslmode");
+    bool verify = mode ? strncmp(mode, "verify-", 7) == 0 : !local;
     PQconninfoFree(options);
     if (password)
         return fault_set(
@@ -74,7 +78,7 @@ static int build(Postgres *postgres, Keywords *keywords, Fault *fault)
             "sink.postgres.dsn holds a password: put it into the keyring (purser token set NAME) and name "
             "it under sink.postgres.credentialFrom");
     put(keywords, "sslmode", local ? "prefer" : "verify-full");
-    put(keywords, "sslrootcert", SYSTEM_ROOTS);
+    put(keywords, "sslrootcert", verify ? SYSTEM_ROOTS : NOWHERE);
     put(keywords, "sslcert", NOWHERE);
     put(keywords, "sslkey", NOWHERE);
     put(keywords, "sslcrl", NOWHERE);

@@ -42,10 +42,23 @@ class Cluster:
         self.run("initdb", "-D", self.folder / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8")
         (self.folder / "data/pg_hba.conf").write_text(
             "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n")
+        self.make_certificate()
         with open(self.folder / "data/postgresql.conf", "a") as conf:
             conf.write(f"listen_addresses = '127.0.0.1'\nport = {self.port}\nunix_socket_directories = '{self.folder}'\n"
+                       "ssl = on\nssl_cert_file = 'server.crt'\nssl_key_file = 'server.key'\n"
                        "fsync = off\nfull_page_writes = off\n")  # tests stop the server, never the machine
         self.start()
+
+    def make_certificate(self):
+        """A certificate for db.example, signed by itself: `self.ca` is what verifies it."""
+        data, self.ca = self.folder / "data", self.folder / "ca.crt"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "2", "-subj", "/CN=db.example", "-addext", "subjectAltName=DNS:db.example",
+                        "-keyout", data / "server.key", "-out", data / "server.crt"], check=True, capture_output=True)
+        shutil.copy(data / "server.crt", self.ca)
+        if os.geteuid() == 0:
+            for name in "server.key", "server.crt":
+                shutil.chown(data / name, "postgres")
 
     def run(self, program, *args):
         as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []

@@ -628,8 +628,9 @@ def test_the_password_comes_from_the_keeper_and_from_nowhere_else(cluster, postg
     cluster.query(postgres.name, "CREATE ROLE locked LOGIN PASSWORD 'correct horse' SUPERUSER")
     dsn = f"host=127.0.0.1 port={cluster.port} dbname={postgres.name}"
     for credential, user in ((b"correct horse", " user=locked"), (b'{"username": "locked", "password": "correct horse"}', "")):
-        with Clerk(dsn=dsn + user, credential=credential) as clerk:
-            assert clerk.ingest_bytes(job(1)).result == OK
+        with Clerk(dsn=dsn.replace("127.0.0.1", "localhost") + user, credential=credential) as clerk:
+            done = clerk.ingest_bytes(job(1))
+            assert done.result == OK, done
     for credential, expected in ((b"wrong battery", "password authentication failed"), ("the keyring is shut", "keyring is shut"),
                                  (b'{"password": 3}', "JSON"), (b"", "empty")):
         with Clerk(dsn=dsn + " user=locked", credential=credential) as clerk:
@@ -644,11 +645,22 @@ def test_the_password_comes_from_the_keeper_and_from_nowhere_else(cluster, postg
     cluster.query(postgres.name, "DROP OWNED BY locked CASCADE; DROP ROLE locked")
 
 
-def test_a_remote_server_without_a_verified_certificate_is_refused(cluster, postgres):
-    dsn = f"host=db.example hostaddr=127.0.0.1 port={cluster.port} dbname={postgres.name} user=postgres"
-    with Clerk(dsn=dsn) as clerk:
-        done = clerk.ingest_bytes(job(1))
-    assert done.result == OUTAGE and "SSL" in done.sentence
+def test_a_remote_server_is_verified_in_full_unless_the_dsn_says_otherwise(cluster, postgres):
+    cluster.query(postgres.name, "CREATE ROLE remote LOGIN PASSWORD 'p' SUPERUSER")
+    for host, more, expected in (("db.example", f"sslrootcert={cluster.ca}", None),
+                                 ("db.example", "", "certificate verify failed"),
+                                 ("other.example", f"sslrootcert={cluster.ca}", "does not match host name"),
+                                 ("other.example", f"sslrootcert={cluster.ca} sslmode=verify-ca", None),
+                                 ("other.example", "sslmode=verify-ca", "certificate verify failed"),
+                                 ("other.example", "sslmode=require", None)):
+        dsn = f"host={host} hostaddr=127.0.0.1 port={cluster.port} dbname={postgres.name} user=remote {more}"
+        with Clerk(dsn=dsn, credential=b"p") as clerk:
+            done = clerk.ask(Type.CLERK_CHECK)
+        if expected:
+            assert done.result == OUTAGE and expected in done.sentence, (dsn, done)
+        else:
+            assert done.result == OK and "with TLS" in done.text, (dsn, done)
+    cluster.query(postgres.name, "DROP ROLE remote")
 
 
 def test_the_printed_schema_gives_a_loader_that_loads_and_a_reader_that_reads(cluster, postgres):
