@@ -67,6 +67,7 @@ static int start_script(Run *run, Script *script, Fault *fault)
                              .processes = options->processes,
                              .file_bytes = limits->output_bytes,
                              .port = options->no_connect_limit ? 0 : limits->port,
+                             .umask = 077,
                              .limit_files = !options->own_uid && !options->no_file_limit,
                              .walls_optional = options->walls_optional,
                              .read = read,

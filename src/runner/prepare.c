@@ -83,6 +83,7 @@ static int run_step(Prepare *prepare, const char *const *argv)
     const ScriptSpec spec = {.argv = argv,
                              .envp = prepare->environment.entry,
                              .directory = options->env_dir,
+                             .umask = 022, /* scripts read it with another user id */
                              .limit_files = !options->own_uid && !options->no_file_limit,
                              .walls_optional = options->walls_optional,
                              .read = prepare->read,

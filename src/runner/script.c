@@ -159,7 +159,7 @@ static NORETURN void become_script(const ScriptSpec *spec, int out, int err, int
     if (getppid() != parent)
         _exit(126);
     setsid();
-    umask(077);
+    umask(spec->umask);
     for (int i = 1; i < NSIG; i++)
         signal(i, SIG_DFL);
     if (chdir(spec->directory) < 0)
