@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
@@ -45,13 +46,12 @@ static const Call calls[] = {
     CALL(epoll_create1, ALL), CALL(epoll_ctl, ALL), CALL(epoll_wait, ALL), CALL(epoll_pwait, ALL),
     CALL(epoll_pwait2, ALL), CALL(poll, ALL), CALL(ppoll, ALL), CALL(select, ALL), CALL(pselect6, ALL),
     CALL(timerfd_create, ALL), CALL(timerfd_settime, ALL), CALL(nanosleep, ALL), CALL(clock_nanosleep, ALL),
-    CALL(restart_syscall, ALL), CALL(futex, ALL), CALL(sched_yield, ALL),
-    CALL(alarm, C), CALL(setitimer, C), /* an end to reading a file that never answers */
+    CALL(restart_syscall, ALL), CALL(futex, ALL), CALL(sched_yield, ALL), CALL(alarm, C),
+    CALL(setitimer, C), /* an end to reading a file that never answers */
     /* sockets that are there already */
-    CALL(recvmsg, ALL), CALL(sendmsg, ALL), CALL(recvfrom, ALL), CALL(sendto, ALL), CALL(recvmmsg, ALL),
-    CALL(sendmmsg, ALL), CALL(shutdown, ALL), CALL(getsockopt, ALL), CALL(setsockopt, ALL),
-    CALL(getsockname, ALL), CALL(getpeername, ALL), CALL(accept, G), CALL(accept4, G), CALL(connect, K | N),
-    CALL(bind, K | N),
+    CALL(recvmsg, ALL), CALL(recvfrom, ALL), CALL(recvmmsg, ALL), CALL(shutdown, ALL), CALL(getsockopt, ALL),
+    CALL(setsockopt, ALL), CALL(getsockname, ALL), CALL(getpeername, ALL), CALL(accept, G), CALL(accept4, G),
+    CALL(connect, K | N), CALL(bind, K | N),
     /* memory */
     CALL(munmap, ALL), CALL(mremap, ALL), CALL(madvise, ALL), CALL(brk, ALL), CALL(mlock, ALL),
     CALL(mlock2, ALL), CALL(munlock, ALL), CALL(mincore, ALL), CALL(membarrier, ALL),
@@ -83,21 +83,29 @@ typedef struct Rule {
     unsigned who;
     uint32_t action;
     int number;
-    struct scmp_arg_cmp when;
+    struct scmp_arg_cmp when, and; /* and.op 0: one condition only */
 } Rule;
 
 #define ALLOW(name, who, ...)                                                                                \
     {                                                                                                        \
-        who, SCMP_ACT_ALLOW, SCMP_SYS(name),                                                                 \
+        who, SCMP_ACT_ALLOW, SCMP_SYS(name), {__VA_ARGS__},                                                  \
         {                                                                                                    \
-            __VA_ARGS__                                                                                      \
+            0                                                                                                \
         }                                                                                                    \
     }
 #define REFUSE(name, who, error, ...)                                                                        \
     {                                                                                                        \
-        who, SCMP_ACT_ERRNO(error), SCMP_SYS(name),                                                          \
+        who, SCMP_ACT_ERRNO(error), SCMP_SYS(name), {__VA_ARGS__},                                           \
         {                                                                                                    \
-            __VA_ARGS__                                                                                      \
+            0                                                                                                \
+        }                                                                                                    \
+    }
+/* TCP and UDP; not MPTCP, whose connects Landlock does not limit. */
+#define ALLOW_SOCKET(who, family)                                                                            \
+    {                                                                                                        \
+        who, SCMP_ACT_ALLOW, SCMP_SYS(socket), {IS(0, family)},                                              \
+        {                                                                                                    \
+            2, SCMP_CMP_LE, IPPROTO_UDP, 0                                                                   \
         }                                                                                                    \
     }
 #define IS(argument, value)         argument, SCMP_CMP_EQ, value, 0
@@ -109,11 +117,15 @@ typedef struct Rule {
 static const Rule rules[] = {
     /* sockets */
     ALLOW(socketpair, ALL, IS(0, AF_UNIX)),
-    ALLOW(socket, K | N, IS(0, AF_INET)),
-    ALLOW(socket, K | N, IS(0, AF_INET6)),
+    ALLOW_SOCKET(K | N, AF_INET),
+    ALLOW_SOCKET(K | N, AF_INET6),
     ALLOW(socket, N, IS(0, AF_UNIX)),
     REFUSE(socket, K, EAFNOSUPPORT, IS(0, AF_UNIX)),
     REFUSE(socket, K | N, EAFNOSUPPORT, IS(0, AF_NETLINK)),
+    /* fast open connects without Landlock's being asked */
+    ALLOW(sendto, ALL, BITS(3, MSG_FASTOPEN, 0)),
+    ALLOW(sendmsg, ALL, BITS(2, MSG_FASTOPEN, 0)),
+    ALLOW(sendmmsg, ALL, BITS(3, MSG_FASTOPEN, 0)),
     /* files */
     ALLOW(openat, K, BITS(2, OPEN_FOR_CHANGE, O_RDONLY)),
     ALLOW(open, K, BITS(1, OPEN_FOR_CHANGE, O_RDONLY)),
@@ -152,7 +164,8 @@ static int fill(scmp_filter_ctx filter, unsigned who)
             r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i].number, 0);
     for (size_t i = 0; !r && i < COUNT_OF(rules); i++)
         if (rules[i].who & who)
-            r = seccomp_rule_add_array(filter, rules[i].action, rules[i].number, 1, &rules[i].when);
+            r = seccomp_rule_add_array(filter, rules[i].action, rules[i].number, rules[i].and.op ? 2 : 1,
+                                       (const struct scmp_arg_cmp[]){rules[i].when, rules[i].and });
     if (!r) /* pthread_create and posix_spawn then try clone */
         r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
     if (!r) /* abort() */

@@ -122,6 +122,20 @@ static int connect_tcp(const void *port)
     return fd < 0 ? -errno : answer(connect(fd, (struct sockaddr *)&to, sizeof(to)));
 }
 
+static int connect_by_fast_open(const void *port)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(*(const uint16_t *)port)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return fd < 0 ? -errno : answer(sendto(fd, "x", 1, MSG_FASTOPEN, (struct sockaddr *)&to, sizeof(to)));
+}
+
+static int mptcp_socket(const void *context)
+{
+    (void)context;
+    return answer(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 262));
+}
+
 static int socket_of(const void *family)
 {
     return answer(socket(*(const int *)family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
@@ -299,6 +313,8 @@ static void test_keeper_reads_the_resolvers_files_and_dials_listed_ports(void **
     expect_done(keeper(), connect_tcp, &port_open, "connect to a listed port");
     if (landlock_can(landlock_abi()) & LANDLOCK_CONNECT)
         expect_refused(keeper(), connect_tcp, &port_other, EACCES, "connect to another port");
+    expect_killed(keeper(), connect_by_fast_open, &port_other, "connect to another port by fast open");
+    expect_killed(keeper(), mptcp_socket, NULL, "MPTCP socket");
     expect_refused(keeper(), open_read, folder, EACCES, "open a folder that is not its own");
     expect_refused(keeper(), open_read, "/proc/self/mem", EACCES, "open its memory");
     expect_killed(keeper(), open_write, path, "open for writing");
