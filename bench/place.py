@@ -68,7 +68,7 @@ PEER = COMMON + """
 """
 
 POLICY = """policy: bench
-lease: {requests: 100000000, requestBytes: 100GiB, responseBytes: 1000GiB, rate: 10000000/s}
+lease: {requests: 100000000, requestBytes: 100GiB, responseBytes: 1000GiB, rate: 100000/s}
 allow:
 - {method: GET, path: /**}
 tests:
