@@ -83,7 +83,7 @@ class Child:
         self.log = log
         with open(log, "ab") as out:
             self.process = subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL,
-                                            stdout=options.pop("stdout", out), stderr=out,
+                                            stdout=options.pop("stdout", out), stderr=options.pop("stderr", out),
                                             env={**os.environ, **(env or {})}, **options)
 
     @property

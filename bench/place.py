@@ -173,7 +173,8 @@ class Place:
 
     def purser_side(self, name, specs):
         config = self.configure(name, specs, {"LOAD_WAIT": "1"})
-        child = Child([self.purser, "run", "--file", config], self.folder / f"{name}.log", stdout=subprocess.PIPE)
+        child = Child([self.purser, "run", "--file", config], self.folder / f"{name}.log", stdout=subprocess.PIPE,
+                      stderr=subprocess.STDOUT)  # a script's lines are on standard error
         return PurserSide(child)
 
     def peer_load(self, name, specs, **env):

@@ -92,11 +92,12 @@ def start(place, wanted):
 
 def first_answer(words, env, began=None):
     began = began or time.monotonic_ns()
-    done = subprocess.run([str(word) for word in words], stdin=subprocess.DEVNULL, capture_output=True,
-                          env={**os.environ, **env})
-    match = RESULT.search(done.stdout.decode(errors="replace"))
+    done = subprocess.run([str(word) for word in words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, env={**os.environ, **env})
+    said = done.stdout.decode(errors="replace")
+    match = RESULT.search(said)
     if not match or int(match.group(5)):
-        raise BenchError(f"no answer: {(done.stdout + done.stderr).decode(errors='replace')[-800:]}")
+        raise BenchError(f"no answer: {said[-800:]}")
     return (int(match.group(6)) - began) / 1e6
 
 
