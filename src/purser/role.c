@@ -58,7 +58,12 @@ int role_start(const char *libexec, IpcRole which, UserId user, Role *ret_role, 
         return fault_set(fault, -errno, "Cannot start %s: %s; purser is not installed whole.", path,
                          strerror(errno));
     int pair[2];
-    int r = ipc_pair(true, pair);
+    /* This end is non-blocking; a role that has a loop of its own makes its end so itself. */
+    int r = ipc_pair(false, pair);
+    if (!r && (r = io_set_nonblocking(pair[0]))) {
+        fd_close(&pair[0]);
+        fd_close(&pair[1]);
+    }
     if (r)
         return fault_set(fault, r, "Cannot make a socket pair: %s.", strerror(-r));
     pid_t pid = fork();

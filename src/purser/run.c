@@ -345,8 +345,8 @@ static void prepared(Run *run, int wait_status)
 static void runner_ended(Run *run, int wait_status)
 {
     char sentence[256], text[96];
-    run->runner_ended = true;
     user_kill_all(&run->user);
+    supervisor_end_orphans(run->supervisor);
     if (run->phase != RUN_RUNNING)
         return;
     snprintf(sentence, sizeof(sentence), "The runner %s before it could report.",
@@ -394,7 +394,7 @@ static void make_id(Run *run)
              randombytes_uniform(65536));
 }
 
-static Run *run_new(Supervisor *supervisor, const Retriever *retriever)
+static Run *run_alloc(Supervisor *supervisor, const Retriever *retriever)
 {
     Run *run = MEM_NEW(Run);
     run->supervisor = supervisor;
@@ -435,17 +435,16 @@ static void start_on_loop(evutil_socket_t fd, short what, void *context)
     advance(run);
 }
 
-static Run *begin(Run *run)
+void run_start(Run *run)
 {
     struct timeval now = {0};
     run->phase = RUN_PREPARING;
     event_base_once(run->supervisor->base, -1, EV_TIMEOUT, start_on_loop, run, &now);
-    return run;
 }
 
-Run *run_begin(Supervisor *supervisor, const Retriever *retriever, int64_t window_since)
+Run *run_new(Supervisor *supervisor, const Retriever *retriever, int64_t window_since)
 {
-    Run *run = run_new(supervisor, retriever);
+    Run *run = run_alloc(supervisor, retriever);
     make_id(run);
     snprintf(run->report.id, sizeof(run->report.id), "%s", run->id);
     snprintf(run->report.retriever, sizeof(run->report.retriever), "%s", retriever->name);
@@ -453,12 +452,12 @@ Run *run_begin(Supervisor *supervisor, const Retriever *retriever, int64_t windo
     run->report.since = window_since ? window_since : run->report.until - (int64_t)retriever->first_window;
     if (run->report.since < 0)
         run->report.since = 0;
-    return begin(run);
+    return run;
 }
 
-Run *run_begin_collect(Supervisor *supervisor, const Retriever *retriever, const RunReport *old)
+Run *run_new_collect(Supervisor *supervisor, const Retriever *retriever, const RunReport *old)
 {
-    Run *run = run_new(supervisor, retriever);
+    Run *run = run_alloc(supervisor, retriever);
     run->collect = true;
     snprintf(run->id, sizeof(run->id), "%s", old->id);
     RunReport *report = &run->report;
@@ -468,7 +467,7 @@ Run *run_begin_collect(Supervisor *supervisor, const Retriever *retriever, const
     report->since = old->since, report->until = old->until;
     report->exit_status = old->exit_status, report->signal = old->signal, report->advance = old->advance;
     report->output_kept = true;
-    return begin(run);
+    return run;
 }
 
 bool run_owns_pid(Run *run, pid_t pid)
@@ -529,6 +528,11 @@ void run_keeper_gone(Run *run)
 
 void run_terminate(Run *run)
 {
+    if (run->phase == RUN_WAITING) {
+        set_status(run, RUN_NOT_STARTED, "purser was told to end before this run could begin.");
+        finish(run);
+        return;
+    }
     if (run->prepare > 0)
         kill(run->prepare, SIGTERM);
     if (run->runner > 0)

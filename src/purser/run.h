@@ -1,6 +1,7 @@
 /* One run of one retriever, from its preparation to its rows in the sink. A state machine on the supervisor's
  * loop.
  *
+ *   WAITING    another run of this retriever has not ended yet
  *   PREPARING  purser-exec --prepare builds the environment         (skipped when it is there, or for a
  * command) RUNNING    gate and purser-exec are up; ends when the runner has reported how the script ended
  *   LOADING    the leases are revoked; a clerk loads what the runner passes
@@ -15,7 +16,7 @@
 
 #include "ipc/run.h"
 
-typedef enum RunPhase { RUN_PREPARING, RUN_RUNNING, RUN_LOADING, RUN_ENDING, RUN_DONE } RunPhase;
+typedef enum RunPhase { RUN_WAITING, RUN_PREPARING, RUN_RUNNING, RUN_LOADING, RUN_ENDING, RUN_DONE } RunPhase;
 
 typedef struct Run {
     Supervisor *supervisor;
@@ -31,21 +32,22 @@ typedef struct Run {
     int ns_fd, results_fd; /* network namespace; the clerk's end of the results channel */
     Role gate, clerk;
     struct event *gate_event, *clerk_event, *timer;
-    bool keeper_open, runner_ended, have_loaded;
-    unsigned attempts; /* collect attempts after a clerk that died */
+    bool keeper_open, have_loaded;
 } Run;
 
-/* Begins. Never fails: what goes wrong is in the report. window_since: where this retriever's stream stands
- * (0: never). */
-Run *run_begin(Supervisor *supervisor, const Retriever *retriever, int64_t window_since);
-/* Takes up a run whose outputs were not loaded. */
-Run *run_begin_collect(Supervisor *supervisor, const Retriever *retriever, const RunReport *old);
+/* A run that waits for run_start(). Never fails: what goes wrong is in the report. window_since: where this
+ * retriever's stream stands (0: never). */
+Run *run_new(Supervisor *supervisor, const Retriever *retriever, int64_t window_since);
+/* The same for a run whose outputs were not loaded. */
+Run *run_new_collect(Supervisor *supervisor, const Retriever *retriever, const RunReport *old);
+
+void run_start(Run *run); /* on the loop's next turn */
 
 bool run_owns_pid(Run *run, pid_t pid);
 void run_child_ended(Run *run, pid_t pid, int wait_status); /* the pid was reaped */
 void run_keeper_record(Run *run,
                        const IpcRecord *record); /* RUN_SOURCE, RUN_REFUSAL, RUN_CLOSED of this run */
 void run_keeper_gone(Run *run);
-void run_terminate(Run *run); /* SIGTERM to its runner: the script gets its grace */
+void run_terminate(Run *run); /* SIGTERM to its runner: the script gets its grace. One that waits ends */
 
 Run *run_free(Run *run);

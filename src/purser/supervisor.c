@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "purser/command.h"
+#include "purser/orphans.h"
 #include "purser/run.h"
 
 #include <errno.h>
@@ -77,6 +78,20 @@ static bool reap_one(Run *run)
     return false;
 }
 
+static bool is_known(pid_t pid, void *context)
+{
+    Supervisor *supervisor = context;
+    for (size_t i = 0; i < supervisor->n_run; i++)
+        if (run_owns_pid(supervisor->run[i], pid))
+            return true;
+    return pid == supervisor->keeper.role.pid;
+}
+
+void supervisor_end_orphans(Supervisor *supervisor)
+{
+    orphans_end(is_known, supervisor);
+}
+
 static void on_child(int signal_number, short what, void *context)
 {
     Supervisor *supervisor = context;
@@ -87,6 +102,13 @@ static void on_child(int signal_number, short what, void *context)
         while (run->phase != RUN_DONE && reap_one(run))
             ;
     }
+    orphans_reap(is_known, supervisor);
+}
+
+static void terminate_all(Supervisor *supervisor)
+{
+    for (size_t i = supervisor->n_run; i-- > 0;) /* one that waits goes at once */
+        run_terminate(supervisor->run[i]);
 }
 
 static void on_end(int signal_number, short what, void *context)
@@ -95,14 +117,12 @@ static void on_end(int signal_number, short what, void *context)
     (void)what;
     if (supervisor->draining) {
         log_info("Ending what is running.");
-        for (size_t i = 0; i < supervisor->n_run; i++)
-            run_terminate(supervisor->run[i]);
+        terminate_all(supervisor);
         return;
     }
     supervisor->draining = true;
     if (signal_number == SIGINT)
-        for (size_t i = 0; i < supervisor->n_run; i++)
-            run_terminate(supervisor->run[i]);
+        terminate_all(supervisor);
     if (supervisor->n_run)
         log_info("%s; a second signal ends the scripts.",
                  signal_number == SIGINT ? "Ending what is running"
@@ -208,9 +228,28 @@ int supervisor_windows(Supervisor *supervisor, int64_t *ret_window_since, Fault 
     return r;
 }
 
+/* Starts each run that waits and has no older run of its retriever before it. */
+static void start_waiting(Supervisor *supervisor)
+{
+    for (size_t i = 0; i < supervisor->n_run; i++) {
+        Run *run = supervisor->run[i];
+        bool first = run->phase == RUN_WAITING;
+        for (size_t k = 0; k < i && first; k++)
+            first = supervisor->run[k]->retriever != run->retriever;
+        if (first)
+            run_start(run);
+    }
+}
+
+static void add_run(Supervisor *supervisor, Run *run)
+{
+    MEM_PUSH(supervisor->run, supervisor->n_run, run);
+    start_waiting(supervisor);
+}
+
 void supervisor_start_run(Supervisor *supervisor, const Retriever *retriever, int64_t window_since)
 {
-    MEM_PUSH(supervisor->run, supervisor->n_run, run_begin(supervisor, retriever, window_since));
+    add_run(supervisor, run_new(supervisor, retriever, window_since));
 }
 
 void supervisor_collect_left_over(Supervisor *supervisor, const bool *used_retriever)
@@ -224,8 +263,7 @@ void supervisor_collect_left_over(Supervisor *supervisor, const bool *used_retri
         if (index >= 0 && used_retriever[index] &&
             (list[i].output_kept || list[i].status == RUN_IS_RUNNING)) {
             log_info("%s: loading what the run %s left.", list[i].retriever, list[i].id);
-            MEM_PUSH(supervisor->run, supervisor->n_run,
-                     run_begin_collect(supervisor, &supervisor->config->retriever[index], &list[i]));
+            add_run(supervisor, run_new_collect(supervisor, &supervisor->config->retriever[index], &list[i]));
         }
         run_report_done(&list[i]);
     }
@@ -257,6 +295,7 @@ void supervisor_run_done(Supervisor *supervisor, Run *run)
     memmove(&supervisor->run[at], &supervisor->run[at + 1], (supervisor->n_run - at - 1) * sizeof(Run *));
     supervisor->n_run--;
     supervisor->on_run_ended(supervisor, &run->report);
+    start_waiting(supervisor);
     /* Its own functions are still on the stack. */
     event_base_once(supervisor->base, -1, EV_TIMEOUT, free_run, run, &now);
 }

@@ -40,7 +40,8 @@ void supervisor_close(Supervisor *supervisor);
  * the configuration, 0: never). The sink's outage is not fatal: what this machine remembers is used. */
 int supervisor_windows(Supervisor *supervisor, int64_t *ret_window_since, Fault *fault) MUST_USE;
 
-/* Starts a run; it is in supervisor->run until it ends. */
+/* Starts a run as soon as no other of its retriever is under way (they share a user id); it is in
+ * supervisor->run until it ends. */
 void supervisor_start_run(Supervisor *supervisor, const Retriever *retriever, int64_t window_since);
 /* Takes up runs whose outputs were not loaded, of the retrievers that `used_retriever` marks. */
 void supervisor_collect_left_over(Supervisor *supervisor, const bool *used_retriever);
@@ -48,4 +49,6 @@ void supervisor_collect_left_over(Supervisor *supervisor, const bool *used_retri
 /* Runs the loop until no run is left and, when `until_drained`, until it was told to end. */
 int supervisor_loop(Supervisor *supervisor, bool until_drained);
 
-void supervisor_run_done(Supervisor *supervisor, Run *run); /* called by run.c */
+/* For run.c. */
+void supervisor_run_done(Supervisor *supervisor, Run *run);
+void supervisor_end_orphans(Supervisor *supervisor); /* what a runner that was killed has left behind */

@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "purser/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,6 +16,7 @@
 #include <sys/wait.h>
 
 #define FIRST_RETRIEVER 16u
+#define KILL_ROUNDS     500 /* 2 ms each */
 
 static UserId own_user(uid_t uid)
 {
@@ -82,20 +84,44 @@ int user_become(const UserId *user)
     return getuid() == user->uid && geteuid() == user->uid ? 0 : -EPERM;
 }
 
+typedef struct Alive {
+    uid_t uid;
+    bool any;
+} Alive;
+
+/* The dead count for kill() until they are reaped, which is not the business of the process that asks here.
+ */
+static void note_alive(const ProcessState *process, void *context)
+{
+    Alive *alive = context;
+    alive->any |= process->uid == alive->uid && process->pid != getpid() && process->state != 'Z';
+}
+
+static NORETURN void kill_all_as(const UserId *user)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (user_become(user))
+        _exit(1);
+    for (unsigned round = 0; round < KILL_ROUNDS; round++) {
+        Alive alive = {user->uid, false};
+        /* As that user kill(-1) reaches all its processes but this one, at once: no race with a fork. */
+        if (kill(-1, SIGKILL) < 0)
+            break;
+        process_each(note_alive, &alive);
+        if (!alive.any)
+            break;
+        usleep(2000);
+    }
+    _exit(0);
+}
+
 void user_kill_all(const UserId *user)
 {
     if (!user->own)
         return;
     pid_t pid = fork();
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (user_become(user))
-            _exit(1);
-        /* As that user kill(-1) reaches all its processes but this one, at once: no race with a fork. */
-        while (kill(-1, SIGKILL) == 0)
-            usleep(2000);
-        _exit(0);
-    }
+    if (pid == 0)
+        kill_all_as(user);
     int status;
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;

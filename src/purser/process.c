@@ -1,0 +1,53 @@
+/* What /proc says of processes. See process.h. */
+#include "purser/process.h"
+
+#include "base/io.h"
+#include "base/text.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+/* "PID (NAME) STATE PARENT ...": the name may hold anything, so the last bracket counts. proc(5). */
+static bool parse(const char *text, ProcessState *process)
+{
+    const char *after = strrchr(text, ')');
+    int parent;
+    if (!after || sscanf(after, ") %c %d", &process->state, &parent) != 2)
+        return false;
+    process->parent = parent;
+    return true;
+}
+
+static bool look(int proc_fd, const char *name, ProcessState *process)
+{
+    uint64_t pid;
+    struct stat status;
+    char path[32], text[512];
+    if (text_parse_u64(slice_of(name), INT32_MAX, &pid) || fstatat(proc_fd, name, &status, 0) < 0)
+        return false;
+    snprintf(path, sizeof(path), "%d/stat", (int)pid);
+    CLEANUP_FD int fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (n <= 0)
+        return false;
+    text[n] = '\0';
+    process->pid = (pid_t)pid;
+    process->uid = status.st_uid;
+    return parse(text, process);
+}
+
+void process_each(void (*each)(const ProcessState *process, void *context), void *context)
+{
+    DIR *proc = opendir("/proc");
+    if (!proc)
+        return;
+    for (struct dirent *entry; (entry = readdir(proc));) {
+        ProcessState process;
+        if (look(dirfd(proc), entry->d_name, &process))
+            each(&process, context);
+    }
+    closedir(proc);
+}
