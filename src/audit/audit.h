@@ -1,8 +1,9 @@
 /* The audit: what was decided, one JSON object a line, each carrying the hash of the line before it.
  *
- *   {"n":17,"time":"...","event":"refused","run":"...","retriever":"...","source":"...", ... ,"prev":"<64
- * hex>"} prev = BLAKE2b-256 of the whole previous line without its newline; the first line of a file has 64
- * zeros, or the hash of the last line of the file before it.
+ *   {"n":17,"time":"...","event":"refused","run":"...","source":"...", ... ,"prev":"<64 hex>"}
+ *
+ * prev is the BLAKE2b-256 of the whole previous line without its newline; the first line of a file has 64
+ * zeros.
  *
  * The keeper is the only writer: an append-only descriptor that it was handed. Events are collected in a turn
  * of its loop and written once, by audit_flush(), before the answers of that turn go out. No secret, no query

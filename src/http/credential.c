@@ -1,28 +1,27 @@
 /* Where clients put a token. See credential.h. */
 #include "http/credential.h"
 
+#include "http/names.h"
+
 #include <sodium.h>
 
-/* Header names whose whole value is a credential. GitLab: PRIVATE-TOKEN, JOB-TOKEN, DEPLOY-TOKEN; CircleCI:
- * Circle-Token; the others are what API clients commonly use. */
-static const char *const token_headers[] = {
-    "private-token", "job-token",      "deploy-token",   "circle-token",   "x-api-key",
-    "x-auth-token",  "x-api-token",    "x-access-token", "api-key",        "x-buildkite-token",
-    "x-vault-token", "x-gitlab-token", "x-drone-token",  "x-jenkins-token"};
+/* Authorization, and header names whose whole value is a credential. GitLab: PRIVATE-TOKEN, JOB-TOKEN,
+ * DEPLOY-TOKEN; CircleCI: Circle-Token; the others are what API clients commonly use. */
+static const Slice credential_headers[] = {
+    NAME("authorization"), NAME("proxy-authorization"), NAME("private-token"), NAME("job-token"),
+    NAME("deploy-token"),  NAME("circle-token"),        NAME("x-api-key"),     NAME("x-auth-token"),
+    NAME("x-api-token"),   NAME("x-access-token"),      NAME("api-key"),       NAME("x-buildkite-token"),
+    NAME("x-vault-token"), NAME("x-gitlab-token"),      NAME("x-drone-token"), NAME("x-jenkins-token")};
 
-static const char *const token_parameters[] = {"access_token", "private_token", "circle_token", "api_key",
-                                               "token",        "job_token",     "oauth_token"};
+static const Slice token_parameters[] = {NAME("access_token"), NAME("private_token"), NAME("circle_token"),
+                                         NAME("api_key"),      NAME("token"),         NAME("job_token"),
+                                         NAME("oauth_token")};
 
 #define MAX_PARAMETER 64 /* bytes of a credential parameter's name, as sent */
 
 bool http_is_credential(Slice header_name)
 {
-    if (slice_is_nocase(header_name, "authorization") || slice_is_nocase(header_name, "proxy-authorization"))
-        return true;
-    for (size_t i = 0; i < COUNT_OF(token_headers); i++)
-        if (slice_is_nocase(header_name, token_headers[i]))
-            return true;
-    return false;
+    return name_is_one_of(header_name, credential_headers, COUNT_OF(credential_headers));
 }
 
 static int hex_value(char c)
@@ -65,10 +64,7 @@ bool http_is_credential_parameter(Slice raw)
     Slice name = {folded, len};
     while (name.len && name.ptr[0] == '_')
         name.ptr++, name.len--;
-    for (size_t i = 0; i < COUNT_OF(token_parameters); i++)
-        if (slice_is_nocase(name, token_parameters[i]))
-            return true;
-    return false;
+    return name_is_one_of(name, token_parameters, COUNT_OF(token_parameters));
 }
 
 size_t http_base64(char *out, const void *bytes, size_t len)

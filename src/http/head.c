@@ -1,6 +1,8 @@
 /* Strict HTTP/1.1 heads. See head.h. One pass over the lines; nothing is copied. */
 #include "http/head.h"
 
+#include "http/names.h"
+
 #include <stdbool.h>
 
 /* RFC 9110, 5.6.2: token characters. */
@@ -316,20 +318,20 @@ const HttpHeader *http_find(const HttpHead *head, const char *name)
 
 bool http_is_hop_by_hop(const HttpHead *head, Slice name)
 {
-    static const char *const fixed[] = {"connection",
-                                        "keep-alive",
-                                        "proxy-connection",
-                                        "proxy-authenticate",
-                                        "proxy-authorization",
-                                        "te",
-                                        "trailer",
-                                        "transfer-encoding",
-                                        "upgrade"};
-    for (size_t i = 0; i < COUNT_OF(fixed); i++)
-        if (slice_is_nocase(name, fixed[i]))
-            return true;
+    static const Slice fixed[] = {NAME("connection"),
+                                  NAME("keep-alive"),
+                                  NAME("proxy-connection"),
+                                  NAME("proxy-authenticate"),
+                                  NAME("proxy-authorization"),
+                                  NAME("te"),
+                                  NAME("trailer"),
+                                  NAME("transfer-encoding"),
+                                  NAME("upgrade")};
+    static const Slice connection[] = {NAME("connection")};
+    if (name_is_one_of(name, fixed, COUNT_OF(fixed)))
+        return true;
     for (size_t i = 0; i < head->n_header; i++)
-        if (slice_is_nocase(head->header[i].name, "connection") && list_has(head->header[i].value, name))
+        if (name_is_one_of(head->header[i].name, connection, 1) && list_has(head->header[i].value, name))
             return true;
     return false;
 }

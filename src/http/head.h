@@ -12,17 +12,18 @@
 #define HTTP_MAX_HEADERS 100
 #define HTTP_MAX_TARGET  (8u << 10)
 
-typedef enum HttpMethod { /* bits, so that a set of them is a number */
-                          HTTP_GET = 1,
-                          HTTP_HEAD = 2,
-                          HTTP_POST = 4,
-                          HTTP_PUT = 8,
-                          HTTP_PATCH = 16,
-                          HTTP_DELETE = 32,
-                          HTTP_OPTIONS = 64,
-                          HTTP_TRACE = 128,
-                          HTTP_CONNECT = 256,
-                          HTTP_OTHER = 512, /* any other token; its text is in HttpHead.method_text */
+/* Bits, so that a set of them is a number. */
+typedef enum HttpMethod {
+    HTTP_GET = 1,
+    HTTP_HEAD = 2,
+    HTTP_POST = 4,
+    HTTP_PUT = 8,
+    HTTP_PATCH = 16,
+    HTTP_DELETE = 32,
+    HTTP_OPTIONS = 64,
+    HTTP_TRACE = 128,
+    HTTP_CONNECT = 256,
+    HTTP_OTHER = 512, /* any other token; its text is in HttpHead.method_text */
 } HttpMethod;
 
 uint32_t http_method(Slice text);              /* the bit; HTTP_OTHER for what is not known; case matters */
@@ -98,8 +99,9 @@ const HttpHeader *http_find(const HttpHead *head, const char *name);
 bool http_is_hop_by_hop(const HttpHead *head, Slice name);
 
 /* Names that a proxy must never pass in either direction here: Cookie, Set-Cookie, Set-Cookie2, Alt-Svc, and
- * (in requests) everything http_is_credential() knows, Range, If-Range, Accept-Encoding, Expect, Host, and
- * every name with an underscore in it: to servers that hand headers on as CGI variables, X_Auth_Token or
+ * (in requests) everything http_is_credential() knows, Range, If-Range, Accept-Encoding, Expect, Host,
+ * X-Original-URL and X-Rewrite-URL (some servers take these for the path, which was decided on), and every
+ * name with an underscore in it: to servers that hand headers on as CGI variables, X_Auth_Token or
  * X_HTTP_Method_Override is the same as the name with hyphens that was decided on. */
 bool http_is_dropped_request_header(Slice name);
 bool http_is_dropped_response_header(Slice name);

@@ -2,6 +2,7 @@
  * head.h. */
 #include "http/credential.h"
 #include "http/head.h"
+#include "http/names.h"
 
 static const struct {
     uint32_t bit;
@@ -77,34 +78,29 @@ int http_error_status(int error)
     }
 }
 
-static bool is_one_of(Slice name, const char *const *list, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (slice_is_nocase(name, list[i]))
-            return true;
-    return false;
-}
-
 bool http_is_dropped_request_header(Slice name)
 {
-    static const char *const dropped[] = {"cookie",   "cookie2",         "alt-svc", "range",
-                                          "if-range", "accept-encoding", "expect",  "host"};
-    return is_one_of(name, dropped, COUNT_OF(dropped)) || http_is_credential(name) ||
+    static const Slice dropped[] = {NAME("cookie"),       NAME("cookie2"),  NAME("alt-svc"),
+                                    NAME("range"),        NAME("if-range"), NAME("accept-encoding"),
+                                    NAME("expect"),       NAME("host"),     NAME("x-original-url"),
+                                    NAME("x-rewrite-url")};
+    return name_is_one_of(name, dropped, COUNT_OF(dropped)) || http_is_credential(name) ||
            (name.len && memchr(name.ptr, '_', name.len));
 }
 
 bool http_is_dropped_response_header(Slice name)
 {
-    static const char *const dropped[] = {"set-cookie", "set-cookie2", "cookie", "alt-svc"};
-    return is_one_of(name, dropped, COUNT_OF(dropped));
+    static const Slice dropped[] = {NAME("set-cookie"), NAME("set-cookie2"), NAME("cookie"), NAME("alt-svc")};
+    return name_is_one_of(name, dropped, COUNT_OF(dropped));
 }
 
 bool http_has_method_override(const HttpHead *head, uint32_t *ret_method)
 {
-    static const char *const names[] = {"x-http-method", "x-http-method-override", "x-method-override"};
+    static const Slice names[] = {NAME("x-http-method"), NAME("x-http-method-override"),
+                                  NAME("x-method-override")};
     uint32_t said = 0;
     for (size_t i = 0; i < head->n_header; i++)
-        if (is_one_of(head->header[i].name, names, COUNT_OF(names)))
+        if (name_is_one_of(head->header[i].name, names, COUNT_OF(names)))
             said |= http_method(head->header[i].value);
     if (said)
         *ret_method = said & (said - 1) ? (uint32_t)HTTP_OTHER : said;

@@ -8,6 +8,8 @@
 
 #include "http/head.h"
 
+#include <stdio.h>
+
 static HttpHead head;
 static size_t used;
 
@@ -330,7 +332,8 @@ static void sessions_credentials_and_second_spellings_are_dropped(void **state)
                                           "Host",           "Authorization",
                                           "PRIVATE-TOKEN",  "Accept-Encoding",
                                           "Private_Token",  "Transfer_Encoding",
-                                          "Content_Length", "X_HTTP_Method_Override"};
+                                          "Content_Length", "X_HTTP_Method_Override",
+                                          "X-Original-URL", "x-rewrite-url"};
     for (size_t i = 0; i < COUNT_OF(dropped); i++)
         if (!http_is_dropped_request_header(slice_of(dropped[i])))
             fail_msg("%s would be forwarded", dropped[i]);
@@ -357,6 +360,30 @@ static void a_second_method_override_does_not_hide_behind_the_first(void **state
     assert_false(http_has_method_override(&head, &method));
 }
 
+static void only_a_body_as_it_is_counts_as_readable(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *headers;
+        bool readable;
+    } cases[] = {
+        {"", true},
+        {"Content-Encoding:\r\n", true},
+        {"Content-Encoding: Identity\r\n", true},
+        {"Content-Encoding: gzip\r\n", false},
+        {"content-encoding: identity, br\r\n", false},
+        {"Content-Encoding: identity\r\nContent-Encoding: gzip\r\n", false},
+        {"Content-Encoding: x-unheard-of\r\n", false},
+    };
+    char text[256];
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        int n = snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\n%s\r\n", cases[i].headers);
+        assert_int_equal(response(text, (size_t)n, HTTP_GET), 0);
+        if (http_content_encoding_is_identity(&head) != cases[i].readable)
+            fail_msg("readable or not: %s", text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -374,6 +401,7 @@ int main(void)
         cmocka_unit_test(connection_names_what_goes_and_never_keeps_a_credential),
         cmocka_unit_test(sessions_credentials_and_second_spellings_are_dropped),
         cmocka_unit_test(a_second_method_override_does_not_hide_behind_the_first),
+        cmocka_unit_test(only_a_body_as_it_is_counts_as_readable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
