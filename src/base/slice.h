@@ -16,7 +16,7 @@ typedef struct Slice {
 
 static inline Slice slice_of(const char *text)
 {
-    return (Slice){text, text ? strlen(text) : 0};
+    return text ? (Slice){text, strlen(text)} : (Slice){"", 0};
 }
 
 /* Not for secrets: those are compared with sodium_memcmp (secret/). */

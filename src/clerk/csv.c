@@ -148,7 +148,7 @@ static int set_cell(Csv *csv, Row *row, int column, Slice cell, Fault *fault)
 int csv_parse(Csv *csv, Slice record, Row *row, Fault *fault)
 {
     Slice cell[CSV_MAX_COLUMNS];
-    size_t n;
+    size_t n = 0;
     if (slice_is(record, "\n") || slice_is(record, "\r\n") || record.len == 0)
         return -ENODATA;
     int r = split(record, &csv->cells, cell, &n, fault);

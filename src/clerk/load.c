@@ -315,14 +315,14 @@ static int load_csv_header(Load *load, bool *ret_sound, Fault *fault)
 
 static int load_csv(Load *load, Fault *fault)
 {
-    bool sound;
+    bool sound = false;
     int r = load_csv_header(load, &sound, fault);
     if (!r && sound && load->progress.end_byte)
         reader_seek(&load->reader, load->progress.end_byte);
     while (!r && sound) {
         Fault why = {""};
         Slice record;
-        int verdict;
+        int verdict = 0;
         r = next_record(load, &record, &verdict, &why, fault);
         if (r || verdict == -ENODATA)
             return r;

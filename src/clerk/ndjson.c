@@ -100,7 +100,7 @@ static int set_field(Ndjson *ndjson, Row *row, int column, json_t *value, Fault 
 
 int ndjson_parse(Ndjson *ndjson, Slice line, Row *row, Fault *fault)
 {
-    json_t *object, *extra = NULL, *value;
+    json_t *object = NULL, *extra = NULL, *value;
     int r = parse_object(line, &object, fault);
     if (r)
         return r;

@@ -155,7 +155,7 @@ char *provider_of_api(const char *policy_dir, const Origin *api)
         if (!slice_ends(file, ".yaml"))
             continue;
         CLEANUP_MEM char *name = mem_dup(file.ptr, file.len - 5);
-        if (provider_load(policy_dir, name, &provider, NULL) == 0 &&
+        if (provider_load(policy_dir, name, &provider, NULL) == 0 && provider &&
             strcmp(provider->api.host, api->host) == 0 && strcmp(provider->api.base, api->base) == 0 &&
             provider->api.port == api->port && api->tls)
             found = mem_strdup(name);

@@ -150,7 +150,8 @@ int main(void)
         r = start(&gate, &fault);
     if (r) {
         log_error("%s", fault.text);
-        r = ipc_send(&gate.supervisor, IPC_FAULT, slice_of(fault.text), NULL, 0);
+        int ignored = ipc_send(&gate.supervisor, IPC_FAULT, slice_of(fault.text), NULL, 0);
+        (void)ignored;
         return EXIT_FAILURE;
     }
     gate.supervisor.stage = IPC_OPEN;

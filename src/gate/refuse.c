@@ -12,7 +12,7 @@
 static void put_reason(char out[MAX_REASON + 1], const char *sentence)
 {
     size_t n = 0;
-    for (; sentence[n] && n < MAX_REASON; n++)
+    for (; n < MAX_REASON && sentence[n]; n++)
         out[n] = sentence[n] >= ' ' && sentence[n] <= '~' ? sentence[n] : '?';
     if (sentence[n])
         memcpy(out + n - 3, "...", 3);

@@ -152,7 +152,7 @@ static bool check_target(const DecideRequest *decide, const Source *source, Slic
 
 static bool check_policy(const DecideRequest *decide, const Grant *grant, Refused *refused)
 {
-    Slice path, query;
+    Slice path = {"", 0}, query = {"", 0};
     uint32_t method[MAX_METHODS];
     size_t n = 0;
     if (!check_method(decide->request->method, decide->request->method_text, refused) ||

@@ -151,7 +151,7 @@ static int send_all(Session *session, int output_fd, RunEnd *end, OutputSink *si
 /* 0 with the gate's word, whatever it is. */
 static int wait_loaded(Session *session, RunLoaded *ret_loaded)
 {
-    IpcRecord record;
+    IpcRecord record = {.n_fd = 0};
     int r = receive(session, LOAD_WAIT, &record);
     if (r)
         return r;

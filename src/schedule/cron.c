@@ -90,7 +90,7 @@ static int parse_item(const Field *field, Slice item, uint64_t *bits, Fault *fau
 static int parse_field(const Field *field, Slice text, uint64_t *ret_bits, Fault *fault)
 {
     uint64_t bits = 0;
-    for (Slice item, rest = text;;) {
+    for (Slice item = {"", 0}, rest = text;;) {
         bool more = slice_cut(rest, ',', &item, &rest);
         int r = parse_item(field, item, &bits, fault);
         if (r)

@@ -51,7 +51,7 @@ static int map_memfd_secret(size_t len, void **ret_data)
 
 static int map_locked(size_t len, void **ret_data)
 {
-    void *data;
+    void *data = NULL;
     int r = map_guarded(len, -1, &data);
     if (r)
         return r;

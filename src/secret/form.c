@@ -60,7 +60,8 @@ static int base64_value(unsigned char c)
 static ssize_t match_raw(const Scan *scan, const unsigned char *text, size_t len)
 {
     size_t n = len < scan->len ? len : scan->len;
-    if (memcmp(text, scan->token, n) != 0)
+    if (memcmp(text, scan->token, n) !=
+        0) /* not secret from whoever sends it: SECURITY.md says what timing shows */
         return NO;
     return n == scan->len ? (ssize_t)n : PARTIAL;
 }
@@ -157,7 +158,7 @@ static ssize_t match_json(const Scan *scan, const unsigned char *text, size_t le
         } else {
             at++;
         }
-        if (n <= scan->len - i && memcmp(bytes, scan->token + i, n) == 0)
+        if (n <= scan->len - i && memcmp(bytes, scan->token + i, n) == 0) /* not secret: as above */
             i += n;
         else if (code <= 0xFF && scan->token[i] == code)
             i++;

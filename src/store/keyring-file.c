@@ -88,6 +88,7 @@ int keyring_peek(int fd, bool *ret_passphrase, Fault *fault)
     ssize_t n = pread(fd, head, sizeof(head), 0);
     if (n < 0)
         return fault_set(fault, -errno, "the keyring cannot be read: %s", strerror(errno));
+    /* not secret: a file's magic */
     if ((size_t)n < sizeof(head) || memcmp(head, "purser-keyring-1\n", 17) != 0 || !strchr("KP", head[17]) ||
         !head[17])
         return fault_set(fault, STORE_E_DAMAGED,

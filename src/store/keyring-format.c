@@ -195,8 +195,8 @@ static int open_messages(Work *work, WireReader *wire, Slice head, Keyring *keyr
 int keyring_format_open(const char *path, Slice file, const KeyringLock *lock, Keyring **ret_keyring,
                         Fault *fault)
 {
-    WireReader wire;
-    KeyringLock written;
+    WireReader wire = {0};
+    KeyringLock written = {0};
     int r = read_head(path, file, &wire, &written, fault);
     if (r)
         return r;
