@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from clerk_world import clerk, cluster, database, postgres  # noqa: E402, F401
 from lab import Lab  # noqa: E402
 
 # Where this machine's own proxy or CA stands in the environment, it is not what is tested.
