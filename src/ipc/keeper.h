@@ -8,6 +8,7 @@
 
 #define IPC_MAX_TEXT     1024 /* names, hosts, sentences */
 #define IPC_MAX_REFUSALS 64   /* kinds of refusals that a run's report has */
+#define IPC_MAX_PORTS    1024 /* different ports of all retrievers' `egress:` together */
 
 /* Descriptors: [0] audit (append), [1] CA bundle, then, each if its flag is set: keyring file, key. */
 typedef struct KeeperSetup {
@@ -19,6 +20,8 @@ typedef struct KeeperSetup {
     char *proxy;        /* site: "" or http://host:port */
     char **no_proxy;
     size_t n_no_proxy;
+    uint16_t *egress_port; /* of every retriever: the sandbox is closed before the first run says its own */
+    size_t n_egress_port;
 } KeeperSetup;
 
 void keeper_setup_put(const KeeperSetup *setup, WireWriter *wire);

@@ -14,6 +14,9 @@ void keeper_setup_put(const KeeperSetup *setup, WireWriter *wire)
     wire_put_text(wire, setup->keyring_path);
     wire_put_text(wire, setup->proxy);
     wire_put_strings(wire, setup->no_proxy, setup->n_no_proxy);
+    wire_put_u32(wire, (uint32_t)setup->n_egress_port);
+    for (size_t i = 0; i < setup->n_egress_port; i++)
+        wire_put_u16(wire, setup->egress_port[i]);
 }
 
 int keeper_setup_get(WireReader *wire, KeeperSetup *ret_setup)
@@ -27,6 +30,10 @@ int keeper_setup_get(WireReader *wire, KeeperSetup *ret_setup)
     setup.keyring_path = wire_dup_text(wire, 4096);
     setup.proxy = wire_dup_text(wire, IPC_MAX_TEXT);
     wire_get_strings(wire, 253, &setup.no_proxy, &setup.n_no_proxy);
+    setup.n_egress_port = wire_get_count(wire, IPC_MAX_PORTS);
+    setup.egress_port = MEM_NEW_ARRAY(uint16_t, setup.n_egress_port);
+    for (size_t i = 0; i < setup.n_egress_port; i++)
+        setup.egress_port[i] = wire_get_u16(wire);
     if (wire_finish(wire)) {
         keeper_setup_done(&setup);
         return -EBADMSG;
@@ -40,6 +47,7 @@ void keeper_setup_done(KeeperSetup *setup)
     mem_free(setup->keyring_path);
     mem_free(setup->proxy);
     mem_free_strings(setup->no_proxy, setup->n_no_proxy);
+    mem_free(setup->egress_port);
     *setup = (KeeperSetup){0};
 }
 

@@ -67,6 +67,8 @@ typedef struct Keeper {
     char *proxy;
     char **no_proxy;
     size_t n_no_proxy;
+    uint16_t *egress_port;
+    size_t n_egress_port;
     bool sandbox_optional;
     int ca_fd;         /* the public roots */
     X509_STORE *roots; /* made when first needed */

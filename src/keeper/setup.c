@@ -57,7 +57,7 @@ void setup_open_keyring(Keeper *keeper)
     fd_close(&keeper->key_fd);
 }
 
-#define MAX_PORTS (2 * CONFIG_MAX_SOURCES + 3)
+#define MAX_PORTS (2 * CONFIG_MAX_SOURCES + IPC_MAX_PORTS + 1)
 
 static uint16_t port_at_end(const char *address)
 {
@@ -68,8 +68,10 @@ static uint16_t port_at_end(const char *address)
 
 int setup_lock_in(Keeper *keeper, Fault *fault)
 {
-    uint16_t port[MAX_PORTS] = {443, 80}; /* egress; a run says only later what it needs */
-    size_t n = 2;
+    uint16_t port[MAX_PORTS];
+    size_t n = 0;
+    for (size_t i = 0; i < keeper->n_egress_port; i++)
+        port[n++] = keeper->egress_port[i];
     for (size_t i = 0; i < keeper->n_upstream; i++) {
         const Source *source = &keeper->upstream[i].source;
         port[n++] = source->api.port;
@@ -109,6 +111,8 @@ static int take_setup(Keeper *keeper, IpcRecord *record, Fault *fault)
     keeper->no_proxy = STEAL(setup.no_proxy);
     keeper->n_no_proxy = setup.n_no_proxy;
     setup.n_no_proxy = 0;
+    keeper->egress_port = STEAL(setup.egress_port);
+    keeper->n_egress_port = setup.n_egress_port;
     keeper_setup_done(&setup);
     return r;
 }
@@ -218,6 +222,7 @@ void setup_done(Keeper *keeper)
     mem_free(keeper->ring_path);
     mem_free(keeper->proxy);
     mem_free_strings(keeper->no_proxy, keeper->n_no_proxy);
+    mem_free(keeper->egress_port);
     X509_STORE_free(keeper->roots);
     fd_close(&keeper->ca_fd);
     audit_free(keeper->audit);

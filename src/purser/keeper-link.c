@@ -84,6 +84,25 @@ static bool needs_keyring(const Config *config, const bool *used)
     return config->sink.credential.kind == STORE_KEYRING;
 }
 
+/* Each port once, of every retriever: a schedule's keeper serves them all. */
+static int collect_ports(const Config *config, KeeperSetup *setup, Fault *fault)
+{
+    for (size_t i = 0; i < config->n_retriever; i++)
+        for (size_t j = 0; j < config->retriever[i].n_egress; j++) {
+            uint16_t port = config->retriever[i].egress[j].port;
+            size_t k = 0;
+            while (k < setup->n_egress_port && setup->egress_port[k] != port)
+                k++;
+            if (k == IPC_MAX_PORTS)
+                return fault_set(fault, -E2BIG,
+                                 "The retrievers' `egress:` name more than %d different ports.",
+                                 IPC_MAX_PORTS);
+            if (k == setup->n_egress_port)
+                MEM_PUSH(setup->egress_port, setup->n_egress_port, port);
+        }
+    return 0;
+}
+
 static int send_setup(const Config *config, const Paths *paths, State *state, const bool *used,
                       KeeperLink *keeper, Fault *fault)
 {
@@ -113,8 +132,10 @@ static int send_setup(const Config *config, const Paths *paths, State *state, co
         fd[n_fd++] = keyring;
     if ((setup.has_key = key >= 0))
         fd[n_fd++] = key;
-    keeper_setup_put(&setup, &wire);
-    return role_send_wire(&keeper->role, IPC_KEEPER_SETUP, &wire, fd, n_fd, fault);
+    if ((r = collect_ports(config, &setup, fault)) == 0)
+        keeper_setup_put(&setup, &wire);
+    mem_free(setup.egress_port);
+    return r ? r : role_send_wire(&keeper->role, IPC_KEEPER_SETUP, &wire, fd, n_fd, fault);
 }
 
 static int send_source(const Source *source, bool used, KeeperLink *keeper, Fault *fault)

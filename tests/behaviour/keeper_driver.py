@@ -203,7 +203,8 @@ class Keeper:
         roots = os.open("/etc/ssl/certs/ca-certificates.crt", os.O_RDONLY)
         ipc.send(self.control, Type.KEEPER_SETUP, pack(
             ("u8", 0), ("u8", 0), ("u8", 0), ("u8", 0), ("text", "/nowhere/keyring"), ("text", proxy),
-            ("u32", len(no_proxy)), *[("text", name) for name in no_proxy]), [audit, roots])
+            ("u32", len(no_proxy)), *[("text", name) for name in no_proxy],
+            ("u32", 2), ("u16", 443), ("u16", 80)), [audit, roots])
         os.close(audit)
         os.close(roots)
         for number, source in enumerate(sources):

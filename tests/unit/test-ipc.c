@@ -46,6 +46,27 @@ static void a_record_arrives_as_it_was_sent(void **state)
     close_pair(&pair);
 }
 
+static void the_ports_of_egress_reach_the_keeper_and_no_endless_list_does(void **state)
+{
+    (void)state;
+    uint16_t port[IPC_MAX_PORTS + 1] = {443, 8443};
+    KeeperSetup setup = {.egress_port = port, .n_egress_port = 2}, got;
+    unsigned char bytes[4096];
+    WireWriter wire = WIRE_WRITER(bytes);
+    keeper_setup_put(&setup, &wire);
+    WireReader reader = WIRE_READER(bytes, wire.len);
+    assert_int_equal(keeper_setup_get(&reader, &got), 0);
+    assert_int_equal(got.n_egress_port, 2);
+    assert_int_equal(got.egress_port[1], 8443);
+    keeper_setup_done(&got);
+
+    setup.n_egress_port = IPC_MAX_PORTS + 1;
+    WireWriter again = WIRE_WRITER(bytes);
+    keeper_setup_put(&setup, &again);
+    reader = (WireReader)WIRE_READER(bytes, again.len);
+    assert_int_equal(keeper_setup_get(&reader, &got), -EBADMSG);
+}
+
 static void a_sender_cannot_send_what_the_table_forbids(void **state)
 {
     (void)state;
@@ -162,6 +183,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_record_arrives_as_it_was_sent),
+        cmocka_unit_test(the_ports_of_egress_reach_the_keeper_and_no_endless_list_does),
         cmocka_unit_test(a_sender_cannot_send_what_the_table_forbids),
         cmocka_unit_test(a_receiver_refuses_what_the_table_forbids_and_keeps_no_descriptor),
         cmocka_unit_test(garbage_on_the_socket_is_a_protocol_error),
