@@ -40,9 +40,9 @@ int parse_keyring(Loader *loader, const YamlNode *node) MUST_USE;
 int parse_sandbox(Loader *loader, const YamlNode *node) MUST_USE;
 /* dsn.c: whether a libpq connection string holds a password */
 bool dsn_has_password(const char *dsn);
-/* parse-path.c: a relative path becomes absolute, against the folder of purser.yaml */
+/* loader.c: a relative path becomes absolute, against the folder of purser.yaml */
 void path_resolve(const Loader *loader, char **path);
-/* paths-note: a sentence for config->note */
+/* loader.c: a sentence for config->note */
 void add_note(Loader *loader, const char *fmt, ...) FORMAT(2, 3);
-/* Replaces what is there, "" included. */
+/* loader.c: replaces what is there, "" included. */
 void put_text(char **at, const char *text);
