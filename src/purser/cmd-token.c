@@ -121,6 +121,15 @@ const Command command_token = {
     .name = "token",
     .arguments = "set NAME | list | remove NAME",
     .summary = "Put tokens into the keyring, list and remove them",
+    .help = "A token is asked for on the terminal without showing it, or read from standard input; never "
+            "from the\n"
+            "command line. It may go to the hosts of the sources that name it, or to those of --host, and "
+            "nowhere else.\n\n"
+            "Examples:\n"
+            "  purser token set github\n"
+            "  purser token set github < token.txt\n"
+            "  purser token list --json\n"
+            "  purser token remove github\n",
     .max_arguments = -1,
     .run = run,
     .passes_options = true,
