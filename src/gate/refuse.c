@@ -83,7 +83,8 @@ void refuse_recorded(Client *client, const HttpHead *head, const char *host, con
     if (head) {
         snprintf(method, sizeof(method), "%.*s",
                  (int)(head->method_text.len < 15 ? head->method_text.len : 15), head->method_text.ptr);
-        slice_cut(head->target, '?', &path, &query);
+        if (head->method != HTTP_CONNECT) /* its target is the host, said already */
+            slice_cut(head->target, '?', &path, &query);
     }
     refuse_record(client, method, host, path, refusal->code, refusal->sentence);
     refuse(client, refusal);

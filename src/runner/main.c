@@ -15,6 +15,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 typedef struct Run {
@@ -168,7 +169,8 @@ int main(int argc, char **argv)
     if (r)
         return r > 0 ? 0 : STATUS_BROKEN;
     log_open("purser-exec", LOG_INFO);
-    if (prctl(PR_SET_DUMPABLE, 0) < 0 || (r = supervise_open(&signal_fd))) {
+    if (prctl(PR_SET_DUMPABLE, 0) < 0 || setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) < 0 ||
+        (r = supervise_open(&signal_fd))) {
         log_error("%s: cannot set itself up: %s.", options.name, strerror(r ? -r : errno));
         return STATUS_BROKEN;
     }
