@@ -10,12 +10,14 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <signal.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
 #define FIRST_RETRIEVER 16u
+#define NUMBERS         100000000u
 #define KILL_ROUNDS     500 /* 2 ms each */
 
 static UserId own_user(uid_t uid)
@@ -41,7 +43,7 @@ static uint32_t look_up(Slice text, const char *name, uint32_t *ret_next)
         uint64_t number;
         slice_cut(rest, '\n', &line, &rest);
         slice_cut(line, ' ', &key, &value);
-        if (text_parse_u64(value, 1000000, &number))
+        if (text_parse_u64(value, NUMBERS + 1000000, &number))
             continue;
         if (slice_is(key, name))
             found = (uint32_t)number;
@@ -65,7 +67,9 @@ int user_of_retriever(int state_fd, const char *name, bool prepare, UserId *ret_
     uint32_t next, number = look_up(buf_slice(&text), name, &next);
     if (number == UINT32_MAX) {
         char line[96];
-        number = next;
+        /* Each state folder begins somewhere else, so that two pursers on one machine never share an id: each
+         * kills what is left of its own. */
+        number = next ? next : randombytes_uniform(NUMBERS);
         int n = snprintf(line, sizeof(line), "%s %u\n", name, number);
         if ((r = io_write_all(fd, line, (size_t)n)) || (fsync(fd) < 0 && (r = -errno)))
             return fault_set(fault, r, "Cannot add %s to STATE/users: %s.", name, strerror(-r));

@@ -1,6 +1,7 @@
 /* User ids when purser runs as root: one per role, two per retriever (its script, and the preparation of its
  * environment, so that a script cannot write what was prepared). Which id a retriever has is kept in
- * STATE/users, so that it never changes hands. Started by a person, everything runs as that person.
+ * STATE/users, so that it never changes hands; each state folder begins at a random one, so that two pursers
+ * on one machine share none. Started by a person, everything runs as that person.
  */
 #pragma once
 
