@@ -273,6 +273,10 @@ static bool decide(Stream *stream, StreamRequest *request, const HttpHead *head,
         !head_build(&stream->upstream->source, request, head, &stream->head, refused))
         return false;
     override_begin(&stream->override, head);
+    if (stream->override.active && request->has_body && !http_content_encoding_is_identity(head))
+        return refused_set(refused, REFUSAL_METHOD,
+                           "the form is compressed, so purser cannot see whether it overrides its method: "
+                           "send it without Content-Encoding");
     return begin_body(stream, request, refused);
 }
 
