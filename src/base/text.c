@@ -287,3 +287,11 @@ char *text_human_duration(char out[static 24], uint64_t us)
         snprintf(out, 24, "%llud %lluh", s / 86400, s % 86400 / 3600);
     return out;
 }
+
+void text_variable(char *out, size_t size, const char *name, const char *suffix)
+{
+    size_t n = 0;
+    for (const char *p = name; *p && n + strlen(suffix) + 1 < size; p++)
+        out[n++] = *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A') : *p >= '0' && *p <= '9' ? *p : '_';
+    snprintf(out + n, size - n, "%s", suffix);
+}

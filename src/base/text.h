@@ -33,6 +33,10 @@ bool text_is_host(Slice text);
  * whole result would have, so that >= size means that it was cut. */
 size_t text_escape(char *out, size_t size, const char *raw, size_t len);
 
+/* The environment variable that belongs to a name: upper case, what is no letter or digit as '_', then the
+ * suffix. Cut to size. */
+void text_variable(char *out, size_t size, const char *name, const char *suffix);
+
 /* Hexadecimal, lower case; out has 2 * len + 1 bytes. */
 void text_hex(char *out, const void *bytes, size_t len);
 

@@ -5,6 +5,7 @@
  * set: a library that finds its API's URL there would leave the https way, which needs no change, for the
  * base URL.
  */
+#include "base/text.h"
 #include "gate/gate.h"
 
 #include <stdio.h>
@@ -54,10 +55,7 @@ static int give_source(Gate *gate, size_t i, RunEnvGive *give)
     for (size_t j = 0; !r && lease.ptr && j < source->n_token_env; j++)
         if (!is_taken(gate, i, source->token_env[j]) && !is_reserved(source->token_env[j]))
             r = give(gate, source->token_env[j], lease);
-    size_t n = 0;
-    for (const char *p = source->name; *p && n < 63; p++)
-        name[n++] = *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A') : *p >= '0' && *p <= '9' ? *p : '_';
-    snprintf(name + n, sizeof(name) - n, "_API_URL");
+    text_variable(name, sizeof(name), source->name, "_API_URL");
     snprintf(value, sizeof(value), "http://127.0.0.1:%u/%s", gate->setup.port, source->name);
     return r || is_taken(gate, i, name) ? r : give(gate, name, slice_of(value));
 }

@@ -105,6 +105,22 @@ static bool same_authority(const HttpHead *head, const char *host, uint16_t port
                                    named_port == port && strcmp(name, host) == 0);
 }
 
+/* The gate's own port, by any name of loopback. */
+static bool is_here(const Gate *gate, const char *name, uint16_t port)
+{
+    return port == gate->setup.port &&
+           (strcmp(name, "127.0.0.1") == 0 || strcmp(name, "localhost") == 0 || strcmp(name, "::1") == 0);
+}
+
+/* Node 24 asks for a tunnel even to plain http, so to the base URL as well: the client is there already. */
+static void stay_here(Client *client)
+{
+    if (conn_write(&client->conn, SLICE_LITERAL("HTTP/1.1 200 Connection established\r\n\r\n")))
+        client_drop(client, true);
+    else
+        client_become(client, CLIENT_HEAD);
+}
+
 void proxy_connect(Client *client, const HttpHead *head)
 {
     char name[254];
@@ -136,6 +152,8 @@ void proxy_connect(Client *client, const HttpHead *head)
     else if (host)
         refuse_connect(client, head, name, 403, "plain-http",
                        "this source speaks plain http: use its base URL, <SOURCE>_API_URL");
+    else if (is_here(client->gate, name, port))
+        stay_here(client);
     else if (is_egress(client->gate, name, port))
         open_tunnel(client, head, name, port);
     else
@@ -165,10 +183,7 @@ bool proxy_absolute(Client *client, const HttpHead *head, Slice *ret_target)
         refuse_connect(client, head, "", 400, "bad-target", fault.text);
         return false;
     }
-    bool here =
-        port == client->gate->setup.port &&
-        (strcmp(name, "127.0.0.1") == 0 || strcmp(name, "localhost") == 0 || strcmp(name, "::1") == 0);
-    if (here && same_authority(head, name, port)) {
+    if (is_here(client->gate, name, port) && same_authority(head, name, port)) {
         *ret_target = (Slice){rest.ptr + n, rest.len - n};
         return true;
     }

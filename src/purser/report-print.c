@@ -16,6 +16,22 @@ static uint64_t calls_of(const RunReport *report, uint64_t *ret_refused)
     return calls;
 }
 
+/* A failed script most of all wants to know. */
+static void print_unused(const RunReport *report, int width)
+{
+    if (report->status != RUN_OK && report->status != RUN_FAILED)
+        return;
+    for (size_t k = 0; k < report->n_source; k++) {
+        char variable[80];
+        if (!report->source[k].unused)
+            continue;
+        text_variable(variable, sizeof(variable), report->source_name[k], "_API_URL");
+        printf("%*s  The lease for %s was never used: does the script read its proxy settings from the "
+               "environment (trust_env=True in aiohttp and httpx)? Its base URL is in the variable %s.\n",
+               width, "", report->source_name[k], variable);
+    }
+}
+
 void run_report_print_table(const RunReport *list, size_t n)
 {
     int width = 9;
@@ -37,13 +53,7 @@ void run_report_print_table(const RunReport *list, size_t n)
                text_human_count(dead, report->dead));
         if (report->sentence[0])
             printf("%*s  %s\n", width, "", report->sentence);
-        for (size_t k = 0; k < report->n_source; k++)
-            if (report->source[k].unused && report->status == RUN_OK)
-                printf(
-                    "%*s  The lease for %s was never used: does the script read its proxy settings from the "
-                    "environment (trust_env=True in aiohttp and httpx)? Its base URL is in the variable "
-                    "<SOURCE>_API_URL.\n",
-                    width, "", report->source_name[k]);
+        print_unused(report, width);
     }
 }
 
