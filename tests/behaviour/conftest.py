@@ -41,7 +41,7 @@ def clients():
     """The interpreter of the environment that has the real clients in it; tests/run makes it."""
     python = Path(os.environ["PURSER_BUILD"]) / "clients/bin/python"
     assert python.exists(), "tests/run behaviour makes the environment of the real clients"
-    return python
+    return python.parent.resolve() / "python"  # not the symbolic link that it is itself
 
 
 @pytest.fixture

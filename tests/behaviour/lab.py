@@ -50,7 +50,7 @@ class Request:
 class Upstream:
     """A TLS server on loopback that records what it is asked, and answers with what the test's function returns."""
 
-    def __init__(self, lab, names, answer):
+    def __init__(self, lab, names, answer, address=("127.0.0.1", 0)):
         self.requests, self.connections = [], 0
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(*lab.certificate(names))
@@ -71,7 +71,7 @@ class Upstream:
             daemon_threads = True
             allow_reuse_address = True
 
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = Server(address, Handler)
         self.port = self.server.server_address[1]
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self.thread.start()
@@ -133,6 +133,7 @@ class Lab:
         self.state = self.folder / "state"
         self.upstreams, self.processes, self.sources, self.retrievers = {}, [], {}, []
         self.more = ""
+        self.within = []  # the command that starts every purser: into a namespace, as another user
         self.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
                      "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=lab CA",
                      "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")
@@ -166,8 +167,8 @@ class Lab:
                      "-extfile", f"{stem}.ext", "-out", f"{stem}.pem")
         return self.folder / f"{stem}.pem", self.folder / f"{stem}.key"
 
-    def upstream(self, host, answer, names=None):
-        self.upstreams[host] = Upstream(self, names or [host], answer)
+    def upstream(self, host, answer, names=None, **where):
+        self.upstreams[host] = Upstream(self, names or [host], answer, **where)
         return self.upstreams[host]
 
     def source(self, name, host, token="real-token-of-the-lab-0123456789", provider=None, policy="lab-all", **keys):
@@ -216,7 +217,7 @@ class Lab:
         (self.folder / "purser.yaml").write_text(f"{text}\n{self.more}")
 
     def words(self, command, *args):
-        return [self.prefix / "bin/purser", command, *args, "--file", self.folder / "purser.yaml"]
+        return [*self.within, self.prefix / "bin/purser", command, *args, "--file", self.folder / "purser.yaml"]
 
     def purser(self, command, *args, stdin="", env=None, timeout=PATIENCE):
         words = [str(word) for word in self.words(command, *args)]
