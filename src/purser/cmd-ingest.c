@@ -3,9 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "purser/clerk-link.h"
-#include "purser/keeper-link.h"
-#include "purser/session.h"
+#include "purser/sink.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,7 +15,7 @@
 
 typedef struct Ingest {
     Session *session;
-    Role clerk;
+    SinkLink sink;
     const Retriever *retriever; /* whose results they are */
     uint64_t rows, unchanged, dead, files;
     uint64_t failed;
@@ -88,7 +86,8 @@ static int ingest_file(Ingest *ingest, const char *path, const char *name)
                       .output_bytes = 64ull << 30,
                       .output_files = 1};
     clerk_load_put(&load, &wire);
-    r = clerk_command(&ingest->clerk, IPC_CLERK_INGEST, &wire, &fd, 1, 600000, take_loaded, ingest, &fault);
+    r = clerk_command(&ingest->sink.clerk, IPC_CLERK_INGEST, &wire, &fd, 1, 600000, take_loaded, ingest,
+                      &fault);
     if (r)
         log_error("%s: %s", path, fault.text);
     return r;
@@ -123,30 +122,15 @@ static int ingest_path(Ingest *ingest, const char *path)
     return first;
 }
 
-/* Starts a keeper first when the sink wants a credential. */
-static int start_clerk(Session *session, KeeperLink *keeper, Role *ret_clerk, Fault *fault)
-{
-    const Config *config = session->config;
-    int r = 0;
-    if (config->sink.credential.kind != STORE_NONE) {
-        CLEANUP_MEM bool *used = MEM_NEW_ARRAY(bool, config->n_source);
-        if (!(r = state_lock(&session->state, fault)))
-            r = keeper_start(config, &session->paths, &session->state, used, keeper, fault);
-    }
-    if (!r)
-        r = clerk_start(config, &session->paths, keeper, ret_clerk, fault);
-    if (!r)
-        r = clerk_command(ret_clerk, config->sink.migrate ? IPC_CLERK_MIGRATE : IPC_CLERK_CHECK, NULL, NULL,
-                          0, 60000, NULL, NULL, fault);
-    return r;
-}
-
 static int ingest_all(Ingest *ingest, const Invocation *invocation)
 {
-    KeeperLink keeper = KEEPER_NONE;
+    bool migrate = ingest->session->config->sink.migrate;
     Fault fault = {0};
     char rows[32], unchanged[32], dead[32];
-    int r = start_clerk(ingest->session, &keeper, &ingest->clerk, &fault);
+    int r = sink_open(ingest->session, &ingest->sink, &fault);
+    if (!r)
+        r = clerk_command(&ingest->sink.clerk, migrate ? IPC_CLERK_MIGRATE : IPC_CLERK_CHECK, NULL, NULL, 0,
+                          60000, NULL, NULL, &fault);
     int status = r ? clerk_exit_status(r) : EXIT_OK;
     if (r)
         log_error("%s", fault.text);
@@ -157,8 +141,7 @@ static int ingest_all(Ingest *ingest, const Invocation *invocation)
         if (one < 0 || one == CLERK_E_OUTAGE)
             break;
     }
-    role_stop(&ingest->clerk, 1000);
-    keeper_stop(&keeper);
+    sink_close(&ingest->sink);
     if (r)
         return status;
     if (command_option(&command_ingest, invocation, "json")) {
@@ -184,7 +167,7 @@ static int run(const Invocation *invocation)
     int status = session_open(command_option(&command_ingest, invocation, "file"), &session);
     if (status >= 0)
         return status;
-    Ingest ingest = {.session = &session, .clerk = ROLE_NONE};
+    Ingest ingest = {.session = &session, .sink = SINK_NONE};
     const char *name = command_option(&command_ingest, invocation, "retriever");
     int32_t index = name ? config_find_retriever(session.config, name) : -1;
     if (name && index < 0) {

@@ -4,9 +4,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "purser/clerk-link.h"
 #include "purser/report.h"
-#include "purser/session.h"
+#include "purser/sink.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -28,24 +27,15 @@ static int prune_sink(Session *session, bool dry, Fault *fault)
 {
     unsigned char bytes[64];
     WireWriter wire = WIRE_WRITER(bytes);
-    const Config *config = session->config;
-    KeeperLink keeper = KEEPER_NONE;
-    Role clerk = ROLE_NONE;
-    ClerkPrune prune = {dry, config->retain.rows, config->retain.dead_letters};
-    int r = 0;
+    ClerkPrune prune = {dry, session->config->retain.rows, session->config->retain.dead_letters};
+    SinkLink sink;
     if (!prune.rows && !prune.dead_letters)
         return 0;
-    if (config->sink.credential.kind != STORE_NONE) {
-        CLEANUP_MEM bool *used = MEM_NEW_ARRAY(bool, config->n_source);
-        r = keeper_start(config, &session->paths, &session->state, used, &keeper, fault);
-    }
     clerk_prune_put(&prune, &wire);
+    int r = sink_open(session, &sink, fault);
     if (!r)
-        r = clerk_start(config, &session->paths, &keeper, &clerk, fault);
-    if (!r)
-        r = clerk_command(&clerk, IPC_CLERK_PRUNE, &wire, NULL, 0, 600000, print_rows, &dry, fault);
-    role_stop(&clerk, 1000);
-    keeper_stop(&keeper);
+        r = clerk_command(&sink.clerk, IPC_CLERK_PRUNE, &wire, NULL, 0, 600000, print_rows, &dry, fault);
+    sink_close(&sink);
     return r;
 }
 

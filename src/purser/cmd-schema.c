@@ -1,9 +1,6 @@
 /* purser schema: the SQL for a DBA, or bringing the sink's schema up to date. */
-#include "base/io.h"
 #include "base/log.h"
-#include "base/mem.h"
-#include "purser/clerk-link.h"
-#include "purser/session.h"
+#include "purser/sink.h"
 
 #include <stdio.h>
 
@@ -17,27 +14,19 @@ static void take_text(const IpcRecord *record, void *context)
 static int run(const Invocation *invocation)
 {
     Session session;
-    KeeperLink keeper = KEEPER_NONE;
-    Role clerk = ROLE_NONE;
+    SinkLink sink;
     Fault fault = {0};
     bool only_sql = command_option(&command_schema, invocation, "sql") != NULL;
-    int status = session_open(command_option(&command_schema, invocation, "file"), &session), r = 0;
+    int status = session_open(command_option(&command_schema, invocation, "file"), &session);
     if (status >= 0)
         return status;
-    if (!only_sql && session.config->sink.credential.kind != STORE_NONE) {
-        CLEANUP_MEM bool *used = MEM_NEW_ARRAY(bool, session.config->n_source);
-        if (!(r = state_lock(&session.state, &fault)))
-            r = keeper_start(session.config, &session.paths, &session.state, used, &keeper, &fault);
-    }
     if (only_sql) /* needs no credential: nothing is connected to */
         session.config->sink.credential.kind = STORE_NONE;
+    int r = sink_open(&session, &sink, &fault);
     if (!r)
-        r = clerk_start(session.config, &session.paths, &keeper, &clerk, &fault);
-    if (!r)
-        r = clerk_command(&clerk, only_sql ? IPC_CLERK_SCHEMA : IPC_CLERK_MIGRATE, NULL, NULL, 0, 120000,
+        r = clerk_command(&sink.clerk, only_sql ? IPC_CLERK_SCHEMA : IPC_CLERK_MIGRATE, NULL, NULL, 0, 120000,
                           take_text, NULL, &fault);
-    role_stop(&clerk, 1000);
-    keeper_stop(&keeper);
+    sink_close(&sink);
     if (r)
         log_error("%s", fault.text);
     else if (!only_sql)

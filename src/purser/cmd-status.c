@@ -3,12 +3,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "purser/clerk-link.h"
 #include "purser/command.h"
 #include "purser/next-run.h"
 #include "purser/report.h"
 #include "purser/session.h"
+#include "purser/sink.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #define MOST_RUNS 20
@@ -28,24 +29,21 @@ static void take_rows(const IpcRecord *record, void *context)
 }
 
 /* Rows per table; a sink that cannot be asked is said, and not a failure of `status`. */
-static void count_rows(const Config *config, const Paths *paths, Rows *rows, Fault *fault)
+static void count_rows(Session *session, Rows *rows, Fault *fault)
 {
-    Role clerk = ROLE_NONE;
-    if (config->sink.credential.kind != STORE_NONE) {
-        fault_set(
-            fault, 0,
-            "Rows are not counted: the database needs a credential; ask it with psql, or `purser check`.");
-        return;
-    }
-    if (config->sink.kind == SINK_SQLITE && access(config->sink.path, F_OK) < 0) {
+    const Sink *where = &session->config->sink;
+    SinkLink sink;
+    if (where->kind == SINK_SQLITE && access(where->path, F_OK) < 0) {
         fault_set(fault, 0, "There is no database yet; `purser run` makes it.");
         return;
     }
-    if (!clerk_start(config, paths, NULL, &clerk, fault)) {
-        int ignored = clerk_command(&clerk, IPC_CLERK_COUNT, NULL, NULL, 0, 30000, take_rows, rows, fault);
-        (void)ignored;
-    }
-    role_stop(&clerk, 1000);
+    int r = sink_open(session, &sink, fault);
+    if (r == -EBUSY)
+        fault_set(fault, r,
+                  "Rows are not counted: the database's credential is in use by the purser that is running.");
+    else if (!r)
+        r = clerk_command(&sink.clerk, IPC_CLERK_COUNT, NULL, NULL, 0, 30000, take_rows, rows, fault);
+    sink_close(&sink);
 }
 
 static int print_status_json(const Config *config, const RunReport *list, size_t n, const Rows *rows,
@@ -96,7 +94,7 @@ static int print_status_text(const Config *config, const RunReport *list, size_t
     return EXIT_OK;
 }
 
-static int show(const Session *session, const char *retriever, bool as_json)
+static int show(Session *session, const char *retriever, bool as_json)
 {
     RunReport *list = NULL;
     size_t n = 0;
@@ -106,7 +104,7 @@ static int show(const Session *session, const char *retriever, bool as_json)
         log_error("The runs in %s cannot be read.", session->state.path);
         return EXIT_FAILED;
     }
-    count_rows(session->config, &session->paths, &rows, &fault);
+    count_rows(session, &rows, &fault);
     int status = (as_json ? print_status_json : print_status_text)(session->config, list, n, &rows, &fault);
     for (size_t i = 0; i < n; i++)
         run_report_done(&list[i]);

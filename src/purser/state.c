@@ -100,6 +100,8 @@ int state_open(const char *path, State *ret_state, Fault *fault)
 
 int state_lock(State *state, Fault *fault)
 {
+    if (state->lock_fd >= 0)
+        return 0;
     CLEANUP_FD int fd = openat(state->fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return fault_set(fault, -errno, "Cannot open %s/lock: %s.", state->path, strerror(errno));
