@@ -7,6 +7,7 @@
 #include "purser/select.h"
 #include "purser/session.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 typedef struct Finding {
@@ -159,7 +160,7 @@ static int run(const Invocation *invocation)
     if (!r)
         r = keeper_start(session.config, &session.paths, &session.state, selection.source, &keeper, &fault);
     if (r) {
-        found(&check, "keeper", "", EXIT_TOKEN, fault.text);
+        found(&check, "keeper", "", r == -EBUSY ? EXIT_FAILED : EXIT_TOKEN, fault.text);
     } else {
         check_tokens(&check, &keeper);
         check_sink(&check, &keeper);

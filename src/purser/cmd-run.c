@@ -7,13 +7,17 @@
 
 typedef struct Ended {
     RunReport *report;
-    size_t n;
+    size_t n, n_collected; /* the first ones only loaded what earlier runs had left */
+    int64_t *window;       /* per retriever: how far its stream has come */
 } Ended;
 
 /* Takes the report over from the run, which is about to go. */
 static void on_run_ended(Supervisor *supervisor, const RunReport *report)
 {
     Ended *ended = supervisor->context;
+    int32_t index = config_find_retriever(supervisor->config, report->retriever);
+    if (index >= 0 && report->status == RUN_OK && report->until > ended->window[index])
+        ended->window[index] = report->until;
     MEM_PUSH(ended->report, ended->n, *report);
     *(RunReport *)report = (RunReport){0};
 }
@@ -31,38 +35,31 @@ static int print_runs_json(const Ended *ended)
     return print_json(&json);
 }
 
+/* A script that had failed in an earlier run, which said so: its outputs are loaded now. */
+static bool is_old_news(const Ended *ended, size_t i)
+{
+    return i < ended->n_collected && !ended->report[i].output_kept;
+}
+
 static int exit_status(const Ended *ended)
 {
     int status = EXIT_OK;
     for (size_t i = 0; i < ended->n; i++) {
         if (ended->report[i].status == RUN_NOT_LOADED && status == EXIT_OK)
             status = EXIT_SINK;
-        else if (ended->report[i].status != RUN_OK && ended->report[i].status != RUN_NOT_LOADED)
+        else if (ended->report[i].status != RUN_OK && ended->report[i].status != RUN_NOT_LOADED &&
+                 !is_old_news(ended, i))
             status = EXIT_FAILED;
     }
     return status;
 }
 
-/* A retriever none of whose sources has a token is not started: its script could only fail. */
-static bool has_tokens(const Supervisor *supervisor, const Retriever *retriever)
-{
-    bool all = true;
-    for (size_t i = 0; i < retriever->n_grant; i++) {
-        uint32_t source = retriever->grant[i].source;
-        if (!supervisor->keeper.found[source]) {
-            log_error("%s: %s", retriever->name, supervisor->keeper.sentence[source]);
-            all = false;
-        }
-    }
-    return all;
-}
-
 static int run_selected(Session *session, const Selection *selection, bool json)
 {
     const Config *config = session->config;
-    Ended ended = {0};
     Fault fault = {0};
     CLEANUP_MEM int64_t *window = MEM_NEW_ARRAY(int64_t, config->n_retriever);
+    Ended ended = {.window = window};
     Supervisor supervisor = {.on_run_ended = on_run_ended, .context = &ended};
     bool refused = false;
     int status = supervisor_open(&supervisor, config, &session->paths, &session->state, selection->source);
@@ -72,16 +69,19 @@ static int run_selected(Session *session, const Selection *selection, bool json)
         log_warning("%s What is collected now is kept and loaded later.", fault.text);
     supervisor_collect_left_over(&supervisor, selection->retriever);
     int r = supervisor_loop(&supervisor, false);
+    ended.n_collected = ended.n;
+    bool cut_short = supervisor.draining;
     for (size_t i = 0; i < config->n_retriever && !supervisor.draining; i++) {
         if (!selection->retriever[i])
             continue;
-        if (has_tokens(&supervisor, &config->retriever[i]))
+        if (supervisor_has_tokens(&supervisor, &config->retriever[i]))
             supervisor_start_run(&supervisor, &config->retriever[i], window[i]);
         else
             refused = true;
     }
     if (!r)
         r = supervisor_loop(&supervisor, false);
+    cut_short |= supervisor.keeper_gone;
     supervisor_close(&supervisor);
     if (json) {
         r = print_runs_json(&ended);
@@ -89,7 +89,7 @@ static int run_selected(Session *session, const Selection *selection, bool json)
         run_report_print_table(ended.report, ended.n);
         run_report_print_refusals(ended.report, ended.n);
     }
-    status = r ? EXIT_FAILED : refused ? EXIT_TOKEN : exit_status(&ended);
+    status = r || cut_short ? EXIT_FAILED : refused ? EXIT_TOKEN : exit_status(&ended);
     for (size_t i = 0; i < ended.n; i++)
         run_report_done(&ended.report[i]);
     mem_free(ended.report);

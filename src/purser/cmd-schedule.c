@@ -14,7 +14,9 @@ typedef struct Schedule {
     Supervisor supervisor;
     int64_t *window; /* per retriever: how far its stream has come */
     int64_t *next;   /* per retriever: wall us of its next run; 0: none */
-    bool *running;   /* no overlap */
+    bool *
+        left_over; /* per retriever: a run's outputs could not be loaded; to be tried again before its next */
+    bool *retried; /* that was done for the run that is due */
     struct event *timer;
 } Schedule;
 
@@ -24,11 +26,32 @@ static void plan_timer(Schedule *schedule)
 {
     int64_t now = clock_wall(), soonest = now + (int64_t)LONGEST_SLEEP_S * CLOCK_SECOND;
     for (size_t i = 0; i < schedule->session->config->n_retriever; i++)
-        if (schedule->next[i] && !schedule->running[i] && schedule->next[i] < soonest)
+        if (schedule->next[i] && schedule->next[i] < soonest &&
+            !supervisor_is_busy(&schedule->supervisor, &schedule->session->config->retriever[i]))
             soonest = schedule->next[i];
     int64_t wait = soonest > now ? soonest - now : 0;
     struct timeval time = {.tv_sec = wait / CLOCK_SECOND, .tv_usec = wait % CLOCK_SECOND};
     evtimer_add(schedule->timer, &time);
+}
+
+/* Its time has come. What its last run could not load goes first; its window begins where that ends. */
+static void start(Schedule *schedule, size_t i, int64_t now)
+{
+    Supervisor *supervisor = &schedule->supervisor;
+    const Retriever *retriever = &schedule->session->config->retriever[i];
+    if (schedule->left_over[i] && !schedule->retried[i]) {
+        CLEANUP_MEM bool *only = MEM_NEW_ARRAY(bool, schedule->session->config->n_retriever);
+        only[i] = true;
+        schedule->left_over[i] = false;
+        schedule->retried[i] = true;
+        supervisor_collect_left_over(supervisor, only);
+        if (supervisor_is_busy(supervisor, retriever))
+            return; /* still due when that has ended */
+    }
+    schedule->retried[i] = false;
+    schedule->next[i] = next_run(retriever, now);
+    log_info("%s: starting.", retriever->name);
+    supervisor_start_run(supervisor, retriever, schedule->window[i]);
 }
 
 static void on_time(evutil_socket_t fd, short what, void *context)
@@ -39,12 +62,13 @@ static void on_time(evutil_socket_t fd, short what, void *context)
     (void)fd, (void)what;
     for (size_t i = 0; i < config->n_retriever && !schedule->supervisor.draining; i++) {
         const Retriever *retriever = &config->retriever[i];
-        if (!schedule->next[i] || schedule->running[i] || schedule->next[i] > now)
+        if (!schedule->next[i] || supervisor_is_busy(&schedule->supervisor, retriever))
             continue;
-        schedule->running[i] = true;
-        schedule->next[i] = next_run(retriever, now);
-        log_info("%s: starting.", retriever->name);
-        supervisor_start_run(&schedule->supervisor, retriever, schedule->window[i]);
+        int64_t planned = next_run(retriever, now);
+        if (schedule->next[i] <= now)
+            start(schedule, i, now);
+        else if (planned && planned < schedule->next[i]) /* the clock was set back */
+            schedule->next[i] = planned;
     }
     if (!schedule->supervisor.draining)
         plan_timer(schedule);
@@ -62,7 +86,7 @@ static void on_run_ended(Supervisor *supervisor, const RunReport *report)
              report->sentence[0] ? ": " : ".", report->sentence);
     if (index < 0)
         return;
-    schedule->running[index] = false;
+    schedule->left_over[index] |= report->output_kept;
     if (report->status == RUN_OK && report->until > schedule->window[index])
         schedule->window[index] = report->until;
     if (!supervisor->draining)
@@ -79,6 +103,11 @@ static void plan_first(Schedule *schedule)
         if (!schedule->selection->retriever[i])
             continue;
         schedule->next[i] = next_run(retriever, now);
+        if (schedule->next[i] && !supervisor_has_tokens(&schedule->supervisor, retriever)) {
+            log_error("%s is not run; start purser again once its token is there.", retriever->name);
+            schedule->next[i] = 0;
+            continue;
+        }
         int64_t due = due_run(retriever, now);
         if (schedule->window[i] && due > schedule->window[i]) {
             char missed[CLOCK_TEXT];
@@ -101,9 +130,6 @@ static int run_schedule(Schedule *schedule)
                                  &schedule->session->state, schedule->selection->source);
     if (status >= 0)
         return status;
-    for (size_t i = 0; i < config->n_source; i++)
-        if (schedule->selection->source[i] && !schedule->supervisor.keeper.found[i])
-            log_warning("%s", schedule->supervisor.keeper.sentence[i]);
     if (supervisor_windows(&schedule->supervisor, schedule->window, &fault))
         log_warning("%s What is collected now is kept and loaded later.", fault.text);
     schedule->timer = evtimer_new(schedule->supervisor.base, on_time, schedule);
@@ -111,9 +137,10 @@ static int run_schedule(Schedule *schedule)
     plan_first(schedule);
     plan_timer(schedule);
     int r = supervisor_loop(&schedule->supervisor, true);
+    bool keeper_gone = schedule->supervisor.keeper_gone;
     event_free(schedule->timer);
     supervisor_close(&schedule->supervisor);
-    return r ? EXIT_FAILED : EXIT_OK;
+    return r || keeper_gone ? EXIT_FAILED : EXIT_OK;
 }
 
 static int run(const Invocation *invocation)
@@ -129,11 +156,13 @@ static int run(const Invocation *invocation)
                              .selection = &selection,
                              .window = MEM_NEW_ARRAY(int64_t, n),
                              .next = MEM_NEW_ARRAY(int64_t, n),
-                             .running = MEM_NEW_ARRAY(bool, n)};
+                             .left_over = MEM_NEW_ARRAY(bool, n),
+                             .retried = MEM_NEW_ARRAY(bool, n)};
         status = run_schedule(&schedule);
         mem_free(schedule.window);
         mem_free(schedule.next);
-        mem_free(schedule.running);
+        mem_free(schedule.left_over);
+        mem_free(schedule.retried);
         select_done(&selection);
     }
     session_close(&session);

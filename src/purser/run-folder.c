@@ -34,7 +34,8 @@ int run_folder_open(State *state, const char *id, const UserId *user, bool colle
         r = -errno;
     if (!r && collect &&
         (folder.out_fd = openat(folder.fd, "out", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
-        r = -errno;
+        /* Somebody has removed it: there is nothing to collect, which is not worth a failure for ever. */
+        r = errno == ENOENT ? own_folder(folder.fd, "out", user, &folder.out_fd) : -errno;
     if (!r && !collect && !(r = own_folder(folder.fd, "out", user, &folder.out_fd)))
         r = own_folder(folder.fd, "work", user, NULL);
     if (!r && (folder.log_fd = openat(folder.fd, "log",

@@ -6,22 +6,25 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "purser/gate-link.h"
+#include "purser/run-phase.h"
 #include "purser/runner-link.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 
-#define LOAD_ATTEMPTS 3
-#define ENDING_TIME_S 20 /* for a runner whose results are loaded, and for the keeper's report */
-
-static void advance(Run *run);
+#define PREPARING_TIME_S 1500 /* the runner itself gives up after 20 minutes */
+#define RUNNING_SLACK_S  30   /* beyond limits.time and grace, which a runner keeps to unless it is stopped */
+#define TOLD_TO_END      "purser was told to end before this run could begin."
+#define ENDING_TIME_S    20 /* for a runner whose results are loaded, and for the keeper's report */
 
 /* The first thing that goes wrong is what the report says. */
-static void set_status(Run *run, RunStatus status, const char *sentence)
+void run_set_status(Run *run, RunStatus status, const char *sentence)
 {
     if (run->report.status != RUN_IS_RUNNING)
         return;
@@ -36,30 +39,48 @@ static void write_report(Run *run)
         log_warning("%s: cannot write run.json: %s.", run->id, strerror(-r));
 }
 
+void run_enter(Run *run, RunPhase phase, uint64_t seconds)
+{
+    struct timeval limit = {.tv_sec = (time_t)seconds};
+    run->phase = phase;
+    evtimer_add(run->timer, &limit);
+}
+
+void run_enter_ending(Run *run)
+{
+    run_enter(run, RUN_ENDING, ENDING_TIME_S);
+}
+
+static void kill_runner(Run *run)
+{
+    if (run->runner > 0)
+        kill(run->runner, SIGKILL);
+}
+
+/* A phase has lasted too long: what hangs must not hold up this retriever's next run. */
 static void on_timer(evutil_socket_t fd, short what, void *context)
 {
     Run *run = context;
     (void)fd, (void)what;
-    if (run->phase != RUN_ENDING)
-        return;
-    /* The keeper's report did not come, or the runner does not end: neither may hold the others up. */
-    if (run->runner > 0)
-        kill(run->runner, SIGKILL);
-    if (run->clerk.pid > 0)
-        kill(run->clerk.pid, SIGKILL);
-    run->keeper_open = false;
-    advance(run);
-}
-
-static void enter_ending(Run *run)
-{
-    struct timeval limit = {.tv_sec = ENDING_TIME_S};
-    run->phase = RUN_ENDING;
-    evtimer_add(run->timer, &limit);
+    if (run->phase == RUN_PREPARING && run->prepare > 0) {
+        kill(run->prepare, SIGKILL);
+    } else if (run->phase == RUN_RUNNING) {
+        run_set_status(run, RUN_TIMED_OUT,
+                       "The script's runner did not end at the time limit (limits.time) and was killed.");
+        kill_runner(run);
+    } else if (run->phase == RUN_LOADING) {
+        run_load_failed(run, "Loading took too long and was ended; the results are kept.");
+    } else if (run->phase == RUN_ENDING) {
+        kill_runner(run);
+        if (run->clerk.pid > 0)
+            kill(run->clerk.pid, SIGKILL);
+        run->keeper_open = false;
+        run_advance(run);
+    }
 }
 
 /* The run is over at the keeper: its leases end now, its report comes. */
-static void close_at_keeper(Run *run)
+void run_close_at_keeper(Run *run)
 {
     Fault fault = {0};
     if (run->keeper_open && keeper_run_close(&run->supervisor->keeper, run->id, &fault)) {
@@ -68,138 +89,12 @@ static void close_at_keeper(Run *run)
     }
 }
 
-static void stop_clerk(Run *run)
-{
-    if (run->clerk_event)
-        event_free(run->clerk_event);
-    run->clerk_event = NULL;
-    fd_close(&run->clerk.peer.fd);
-}
-
 static void stop_gate(Run *run)
 {
     if (run->gate_event)
         event_free(run->gate_event);
     run->gate_event = NULL;
     role_stop(&run->gate, 1000);
-}
-
-static void load_failed(Run *run, const char *sentence)
-{
-    run->report.output_kept = true;
-    if (run->report.status == RUN_OK)
-        run->report.status = RUN_IS_RUNNING;
-    set_status(run, RUN_NOT_LOADED, sentence);
-    fd_close(&run->results_fd); /* the gate tells the runner */
-    enter_ending(run);
-}
-
-static void take_loaded(Run *run, Slice payload)
-{
-    WireReader wire = WIRE_READER(payload.ptr, payload.len);
-    RunLoaded loaded;
-    char sentence[768];
-    if (run_loaded_get(&wire, &loaded))
-        return;
-    run->have_loaded = true;
-    run->report.rows = loaded.rows;
-    run->report.unchanged = loaded.unchanged;
-    run->report.dead = loaded.dead;
-    run->report.files = loaded.files;
-    run->report.output_kept = loaded.result != RUN_LOAD_OK;
-    snprintf(sentence, sizeof(sentence), "%.*s", (int)loaded.sentence.len, loaded.sentence.ptr);
-    if (loaded.result != RUN_LOAD_OK) {
-        if (run->report.status == RUN_OK)
-            run->report.status = RUN_IS_RUNNING;
-        set_status(run, RUN_NOT_LOADED, sentence);
-    } else if (run->collect) {
-        run->report.status = run->report.exit_status == 0 && run->report.advance ? RUN_OK : RUN_FAILED;
-    }
-}
-
-static void on_clerk(evutil_socket_t fd, short what, void *context)
-{
-    static unsigned char room[IPC_MAX_RECORD];
-    Run *run = context;
-    (void)fd, (void)what;
-    for (;;) {
-        IpcRecord record;
-        int r = ipc_recv(&run->clerk.peer, room, &record);
-        if (r == -EAGAIN)
-            return;
-        if (r || record.type == IPC_FAULT) {
-            char sentence[768];
-            if (r)
-                snprintf(sentence, sizeof(sentence),
-                         "The clerk ended before the results were loaded; they are kept and will be loaded "
-                         "again.");
-            else
-                snprintf(sentence, sizeof(sentence), "%.*s", (int)record.payload.len, record.payload.ptr);
-            stop_clerk(run);
-            if (run->have_loaded)
-                enter_ending(run);
-            else
-                load_failed(run, sentence);
-            advance(run);
-            return;
-        }
-        if (record.type == IPC_LOADED)
-            take_loaded(run, record.payload);
-        bool done = record.type == IPC_CLERK_DONE;
-        ipc_record_close(&record);
-        if (done) {
-            stop_clerk(run);
-            if (!run->have_loaded)
-                load_failed(run, "The clerk could not load the results.");
-            else
-                enter_ending(run);
-            advance(run);
-            return;
-        }
-    }
-}
-
-static int send_load(Run *run, Fault *fault)
-{
-    static unsigned char bytes[IPC_MAX_PAYLOAD];
-    const Config *config = run->supervisor->config;
-    const Retriever *retriever = run->retriever;
-    WireWriter wire = WIRE_WRITER(bytes);
-    char *source[CONFIG_MAX_SOURCES];
-    for (size_t i = 0; i < retriever->n_grant; i++)
-        source[i] = config->source[retriever->grant[i].source].name;
-    ClerkLoad load = {.run = run->id,
-                      .retriever = retriever->name,
-                      .file = (char *)"",
-                      .source = source,
-                      .n_source = retriever->n_grant,
-                      .since = run->report.since,
-                      .until = run->report.until,
-                      .observed = run->report.ended,
-                      .output_bytes = retriever->output_bytes,
-                      .output_files = retriever->output_files,
-                      .advance = run->report.advance};
-    clerk_load_put(&load, &wire);
-    return role_send_wire(&run->clerk, IPC_CLERK_LOAD, &wire, &run->results_fd, 1, fault);
-}
-
-static void begin_loading(Run *run)
-{
-    Supervisor *supervisor = run->supervisor;
-    Fault fault = {0};
-    run->phase = RUN_LOADING;
-    close_at_keeper(run);
-    int r = clerk_start(supervisor->config, supervisor->paths, &supervisor->keeper, &run->clerk, &fault);
-    if (!r)
-        r = send_load(run, &fault);
-    if (r) {
-        stop_clerk(run);
-        load_failed(run, fault.text);
-        return;
-    }
-    fd_close(&run->results_fd);
-    run->clerk_event = event_new(supervisor->base, run->clerk.peer.fd, EV_READ | EV_PERSIST, on_clerk, run);
-    event_add(run->clerk_event, NULL);
 }
 
 static void script_ended(Run *run, const RunEnd *end)
@@ -224,11 +119,11 @@ static void script_ended(Run *run, const RunEnd *end)
             status = RUN_FAILED;
             snprintf(sentence, sizeof(sentence), "The script ended with status %d.", end->exit_status);
         }
-        set_status(run, status, sentence);
+        run_set_status(run, status, sentence);
     }
     run->report.output_kept = true; /* until the clerk says otherwise */
     write_report(run);
-    begin_loading(run);
+    run_load(run);
 }
 
 static void on_gate(evutil_socket_t fd, short what, void *context)
@@ -246,7 +141,7 @@ static void on_gate(evutil_socket_t fd, short what, void *context)
         if (run->phase == RUN_RUNNING && !run_end_get(&wire, &end) &&
             (end.exit_status >= 0 || end.signal || end.timed_out || end.outputs || end.collected_only)) {
             script_ended(run, &end);
-            advance(run);
+            run_advance(run);
         }
         /* else: the runner went away without a report; its exit status says why */
         return;
@@ -256,40 +151,52 @@ static void on_gate(evutil_socket_t fd, short what, void *context)
         snprintf(sentence, sizeof(sentence), "%.*s", (int)record.payload.len, record.payload.ptr);
     } else {
         char text[96];
+        bool reaped = run->gate.pid == 0;
         int status = role_stop(&run->gate, 1000);
-        snprintf(sentence, sizeof(sentence), "The run's gate %s.",
-                 status < 0 ? "is gone" : role_end_text(status, text));
+        snprintf(sentence, sizeof(sentence), "The run's gate %s before the run's end.",
+                 role_end_text(reaped ? run->gate_end : status, text));
     }
     if (run->phase < RUN_ENDING) {
         log_error("%s: %s", run->retriever->name, sentence);
-        set_status(run, RUN_NOT_STARTED, sentence);
+        run_set_status(run, RUN_FAILED, sentence);
     }
     event_del(run->gate_event);
     if (run->runner > 0)
         kill(run->runner, SIGTERM);
     if (run->phase == RUN_RUNNING) {
-        close_at_keeper(run);
-        enter_ending(run);
+        run->report.output_kept = true; /* what the script had left by now is collected by a later run */
+        run_close_at_keeper(run);
+        run_enter_ending(run);
     }
-    advance(run);
+    run_advance(run);
 }
 
 static void start_script(Run *run)
 {
     Fault fault = {0};
-    int r = gate_start(run, &fault);
+    int r = run->told_to_end ? fault_set(&fault, -ECANCELED, "%s", TOLD_TO_END) : gate_start(run, &fault);
     if (!r)
         r = runner_start(run, &run->runner, &fault);
     if (r) {
-        set_status(run, RUN_NOT_STARTED, fault.text);
+        run_set_status(run, RUN_NOT_STARTED, fault.text);
         run->report.output_kept = run->collect;
-        close_at_keeper(run);
-        enter_ending(run);
+        run_close_at_keeper(run);
+        run_enter_ending(run);
         return;
     }
     run->gate_event = event_new(run->supervisor->base, run->gate.peer.fd, EV_READ | EV_PERSIST, on_gate, run);
     event_add(run->gate_event, NULL);
-    run->phase = RUN_RUNNING;
+    uint64_t limit = run->collect ? 0 : run->retriever->time_limit + run->retriever->grace;
+    run_enter(run, RUN_RUNNING, limit / CLOCK_SECOND + RUNNING_SLACK_S);
+}
+
+/* Kept by `purser prune` while it is in use. */
+static void touch_environment(const Run *run)
+{
+    char marker[160];
+    snprintf(marker, sizeof(marker), "%s.ready", run->environment.name);
+    if (utimensat(run->supervisor->state->envs_fd, marker, NULL, AT_SYMLINK_NOFOLLOW) < 0)
+        log_warning("%s: envs/%s: %s.", run->id, marker, strerror(errno));
 }
 
 static void prepare(Run *run)
@@ -308,12 +215,16 @@ static void prepare(Run *run)
         r = environment_find(run->supervisor->state, retriever, config->site.package_index, python,
                              &run->environment, &fault);
     if (!r && *retriever->requirements && !run->environment.ready) {
-        if (!(r = runner_prepare(run, &run->prepare, &fault)))
+        if (!(r = runner_prepare(run, &run->prepare, &fault))) {
+            run_enter(run, RUN_PREPARING, PREPARING_TIME_S);
             return;
+        }
     }
+    if (!r && *retriever->requirements)
+        touch_environment(run);
     if (r) {
-        set_status(run, RUN_NOT_PREPARED, fault.text);
-        enter_ending(run);
+        run_set_status(run, RUN_NOT_PREPARED, fault.text);
+        run_enter_ending(run);
         return;
     }
     start_script(run);
@@ -330,15 +241,17 @@ static void prepared(Run *run, int wait_status)
             start_script(run);
             return;
         }
-        set_status(run, RUN_NOT_PREPARED, fault.text);
+        run_set_status(run, RUN_NOT_PREPARED, fault.text);
+    } else if (run->told_to_end) {
+        run_set_status(run, RUN_NOT_PREPARED, TOLD_TO_END);
     } else {
         char sentence[512];
         snprintf(sentence, sizeof(sentence),
                  "The environment could not be built from requirements.txt; what pip said is in %.300s/log.",
                  run->folder.path);
-        set_status(run, RUN_NOT_PREPARED, sentence);
+        run_set_status(run, RUN_NOT_PREPARED, sentence);
     }
-    enter_ending(run);
+    run_enter_ending(run);
 }
 
 /* The runner's own exit statuses, for when it ended without a report. */
@@ -351,12 +264,12 @@ static void runner_ended(Run *run, int wait_status)
         return;
     snprintf(sentence, sizeof(sentence), "The runner %s before it could report.",
              role_end_text(wait_status, text));
-    set_status(run, RUN_NOT_STARTED, sentence);
+    run_set_status(run, WIFSIGNALED(wait_status) ? RUN_FAILED : RUN_NOT_STARTED, sentence);
     run->report.ended = clock_wall();
     /* What lies in out/ is collected by a runner that the script cannot have touched. */
     run->report.output_kept = true;
-    close_at_keeper(run);
-    enter_ending(run);
+    run_close_at_keeper(run);
+    run_enter_ending(run);
 }
 
 static void finish(Run *run)
@@ -366,7 +279,7 @@ static void finish(Run *run)
     stop_gate(run);
     if (!run->report.ended)
         run->report.ended = clock_wall();
-    set_status(run, RUN_OK, "");
+    run_set_status(run, RUN_OK, "");
     write_report(run);
     if (run->folder.fd >= 0)
         run_folder_clean(&run->folder, run->report.output_kept);
@@ -374,7 +287,7 @@ static void finish(Run *run)
 }
 
 /* Whatever has just happened: is the run over? */
-static void advance(Run *run)
+void run_advance(Run *run)
 {
     if (run->phase != RUN_ENDING)
         return;
@@ -415,10 +328,12 @@ static void open_folder(Run *run)
     if (!r)
         r = run_folder_open(state, run->id, &run->user, run->collect, &run->folder, &fault);
     if (r) {
-        set_status(run, RUN_NOT_STARTED, fault.text);
-        enter_ending(run);
+        run_set_status(run, RUN_NOT_STARTED, fault.text);
+        run_enter_ending(run);
         return;
     }
+    /* What a purser that was killed has left of this retriever's processes must write no more. */
+    user_kill_all(&run->user);
     write_report(run);
     if (run->collect)
         start_script(run);
@@ -432,7 +347,7 @@ static void start_on_loop(evutil_socket_t fd, short what, void *context)
     Run *run = context;
     (void)fd, (void)what;
     open_folder(run);
-    advance(run);
+    run_advance(run);
 }
 
 void run_start(Run *run)
@@ -486,12 +401,12 @@ void run_child_ended(Run *run, pid_t pid, int wait_status)
         runner_ended(run, wait_status);
     } else if (pid == run->clerk.pid) {
         run->clerk.pid = 0;
-        if (run->clerk_event)
-            on_clerk(-1, 0, run); /* its last records, then its end */
+        run_load_records(run); /* its last ones, then its end */
     } else if (pid == run->gate.pid) {
         run->gate.pid = 0;
+        run->gate_end = wait_status;
     }
-    advance(run);
+    run_advance(run);
 }
 
 void run_keeper_record(Run *run, const IpcRecord *record)
@@ -511,7 +426,7 @@ void run_keeper_record(Run *run, const IpcRecord *record)
             MEM_PUSH(report->refusal, report->n_refusal, refusal);
     } else if (record->type == IPC_KEEPER_RUN_CLOSED) {
         run->keeper_open = false;
-        advance(run);
+        run_advance(run);
     }
 }
 
@@ -519,20 +434,28 @@ void run_keeper_gone(Run *run)
 {
     run->keeper_open = false;
     if (run->phase == RUN_RUNNING) {
-        set_status(run, RUN_NOT_STARTED, "The keeper is gone, so no call could be made any more.");
+        run_set_status(run, RUN_FAILED, "The keeper is gone, so no call could be made any more.");
         if (run->runner > 0)
             kill(run->runner, SIGTERM);
     }
-    advance(run);
+    run_advance(run);
+}
+
+void run_stop_loading(Run *run)
+{
+    if (run->phase == RUN_LOADING)
+        run_load_failed(run, "purser was told to end while it was loading; the results are kept.");
+    run_advance(run);
 }
 
 void run_terminate(Run *run)
 {
     if (run->phase == RUN_WAITING) {
-        set_status(run, RUN_NOT_STARTED, "purser was told to end before this run could begin.");
+        run_set_status(run, RUN_NOT_STARTED, TOLD_TO_END);
         finish(run);
         return;
     }
+    run->told_to_end = true;
     if (run->prepare > 0)
         kill(run->prepare, SIGTERM);
     if (run->runner > 0)
@@ -544,7 +467,7 @@ Run *run_free(Run *run)
     if (!run)
         return NULL;
     stop_gate(run);
-    stop_clerk(run);
+    run_load_stop(run);
     event_free(run->timer);
     run_folder_close(&run->folder);
     fd_close(&run->ns_fd);

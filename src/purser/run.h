@@ -3,7 +3,8 @@
  *
  *   WAITING    another run of this retriever has not ended yet
  *   PREPARING  purser-exec --prepare builds the environment         (skipped when it is there, or for a
- * command) RUNNING    gate and purser-exec are up; ends when the runner has reported how the script ended
+ * command)
+ *   RUNNING    gate and purser-exec are up; ends when the runner has reported how the script ended
  *   LOADING    the leases are revoked; a clerk loads what the runner passes
  *   ENDING     the runner ends, the keeper reports what was called
  *   DONE       run.json is written, the folder cleaned
@@ -32,7 +33,8 @@ typedef struct Run {
     int ns_fd, results_fd; /* network namespace; the clerk's end of the results channel */
     Role gate, clerk;
     struct event *gate_event, *clerk_event, *timer;
-    bool keeper_open, have_loaded;
+    int gate_end; /* wait status, once its pid is 0 */
+    bool keeper_open, have_loaded, told_to_end;
 } Run;
 
 /* A run that waits for run_start(). Never fails: what goes wrong is in the report. window_since: where this
@@ -48,6 +50,7 @@ void run_child_ended(Run *run, pid_t pid, int wait_status); /* the pid was reape
 void run_keeper_record(Run *run,
                        const IpcRecord *record); /* RUN_SOURCE, RUN_REFUSAL, RUN_CLOSED of this run */
 void run_keeper_gone(Run *run);
-void run_terminate(Run *run); /* SIGTERM to its runner: the script gets its grace. One that waits ends */
+void run_stop_loading(Run *run); /* its outputs are kept for a later run */
+void run_terminate(Run *run);    /* SIGTERM to its runner: the script gets its grace. One that waits ends */
 
 Run *run_free(Run *run);

@@ -23,7 +23,7 @@ static void tell_keeper_gone(Supervisor *supervisor)
     int status = role_stop(&supervisor->keeper.role, 1000);
     log_error("The keeper %s; what is running ends now.",
               status < 0 ? "is gone" : role_end_text(status, text));
-    supervisor->draining = true;
+    supervisor->draining = supervisor->keeper_gone = true;
     for (size_t i = supervisor->n_run; i-- > 0;)
         run_keeper_gone(supervisor->run[i]);
 }
@@ -97,8 +97,7 @@ static void on_child(int signal_number, short what, void *context)
     Supervisor *supervisor = context;
     (void)signal_number, (void)what;
     for (size_t i = supervisor->n_run; i-- > 0;) {
-        Run *run =
-            supervisor->run[i]; /* stays allocated until the loop's next turn, even when it has ended */
+        Run *run = supervisor->run[i]; /* stays allocated for the rest of this turn, even when it has ended */
         while (run->phase != RUN_DONE && reap_one(run))
             ;
     }
@@ -115,20 +114,21 @@ static void on_end(int signal_number, short what, void *context)
 {
     Supervisor *supervisor = context;
     (void)what;
-    if (supervisor->draining) {
-        log_info("Ending what is running.");
-        terminate_all(supervisor);
-        return;
-    }
+    supervisor->told_to_end += supervisor->told_to_end == 0 && signal_number == SIGINT ? 2 : 1;
     supervisor->draining = true;
-    if (signal_number == SIGINT)
-        terminate_all(supervisor);
-    if (supervisor->n_run)
-        log_info("%s; a second signal ends the scripts.",
-                 signal_number == SIGINT ? "Ending what is running"
-                                         : "No new runs; waiting for those that are running");
-    else
+    if (supervisor->n_run == 0) {
         event_base_loopbreak(supervisor->base);
+    } else if (supervisor->told_to_end == 1) {
+        log_info("No new runs; waiting for those that are running; a second signal ends the scripts.");
+    } else if (supervisor->told_to_end == 2) {
+        log_info("Ending the scripts; what they left is loaded. Another signal ends that too.");
+        terminate_all(supervisor);
+    } else {
+        log_info("Ending everything; what is not loaded yet is kept.");
+        terminate_all(supervisor);
+        for (size_t i = supervisor->n_run; i-- > 0;)
+            run_stop_loading(supervisor->run[i]);
+    }
 }
 
 static void watch_signal(Supervisor *supervisor, int number, event_callback_fn callback,
@@ -167,8 +167,18 @@ int supervisor_open(Supervisor *supervisor, const Config *config, const Paths *p
     return -1;
 }
 
+static void free_ended(Supervisor *supervisor)
+{
+    for (size_t i = 0; i < supervisor->n_ended; i++)
+        run_free(supervisor->ended[i]);
+    supervisor->n_ended = 0;
+}
+
 void supervisor_close(Supervisor *supervisor)
 {
+    for (size_t i = 0; i < supervisor->n_run; i++)
+        run_free(supervisor->run[i]);
+    free_ended(supervisor);
     struct event *const event[] = {supervisor->keeper_event, supervisor->child_event, supervisor->term_event,
                                    supervisor->int_event};
     for (size_t i = 0; i < COUNT_OF(event); i++)
@@ -178,6 +188,7 @@ void supervisor_close(Supervisor *supervisor)
     if (supervisor->base)
         event_base_free(supervisor->base);
     mem_free(supervisor->run);
+    mem_free(supervisor->ended);
     *supervisor = (Supervisor){0};
 }
 
@@ -228,6 +239,27 @@ int supervisor_windows(Supervisor *supervisor, int64_t *ret_window_since, Fault 
     return r;
 }
 
+bool supervisor_has_tokens(const Supervisor *supervisor, const Retriever *retriever)
+{
+    bool all = true;
+    for (size_t i = 0; i < retriever->n_grant; i++) {
+        uint32_t source = retriever->grant[i].source;
+        if (supervisor->keeper.found[source])
+            continue;
+        log_error("%s: %s", retriever->name, supervisor->keeper.sentence[source]);
+        all = false;
+    }
+    return all;
+}
+
+bool supervisor_is_busy(const Supervisor *supervisor, const Retriever *retriever)
+{
+    for (size_t i = 0; i < supervisor->n_run; i++)
+        if (supervisor->run[i]->retriever == retriever)
+            return true;
+    return false;
+}
+
 /* Starts each run that waits and has no older run of its retriever before it. */
 static void start_waiting(Supervisor *supervisor)
 {
@@ -256,7 +288,7 @@ void supervisor_collect_left_over(Supervisor *supervisor, const bool *used_retri
 {
     RunReport *list = NULL;
     size_t n = 0;
-    if (run_report_list(supervisor->state->runs_fd, NULL, 1000, &list, &n))
+    if (run_report_list(supervisor->state->runs_fd, NULL, SIZE_MAX, &list, &n))
         return;
     for (size_t i = n; i-- > 0;) { /* the oldest first */
         int32_t index = config_find_retriever(supervisor->config, list[i].retriever);
@@ -272,21 +304,16 @@ void supervisor_collect_left_over(Supervisor *supervisor, const bool *used_retri
 
 int supervisor_loop(Supervisor *supervisor, bool until_drained)
 {
-    while (supervisor->n_run || (until_drained && !supervisor->draining))
+    while (supervisor->n_run || (until_drained && !supervisor->draining)) {
         if (event_base_loop(supervisor->base, EVLOOP_ONCE) < 0)
             return -EIO;
+        free_ended(supervisor);
+    }
     return 0;
-}
-
-static void free_run(evutil_socket_t fd, short what, void *context)
-{
-    (void)fd, (void)what;
-    run_free(context);
 }
 
 void supervisor_run_done(Supervisor *supervisor, Run *run)
 {
-    struct timeval now = {0};
     size_t at = 0;
     while (at < supervisor->n_run && supervisor->run[at] != run)
         at++;
@@ -294,8 +321,7 @@ void supervisor_run_done(Supervisor *supervisor, Run *run)
         return;
     memmove(&supervisor->run[at], &supervisor->run[at + 1], (supervisor->n_run - at - 1) * sizeof(Run *));
     supervisor->n_run--;
+    MEM_PUSH(supervisor->ended, supervisor->n_ended, run);
     supervisor->on_run_ended(supervisor, &run->report);
     start_waiting(supervisor);
-    /* Its own functions are still on the stack. */
-    event_base_once(supervisor->base, -1, EV_TIMEOUT, free_run, run, &now);
 }

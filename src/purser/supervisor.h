@@ -23,9 +23,13 @@ struct Supervisor {
     struct event *keeper_event, *child_event, *term_event, *int_event;
     Run **run;
     size_t n_run;
+    Run **ended; /* freed once nothing of theirs is on the stack */
+    size_t n_ended;
     unsigned next_socket; /* number of the next run's socket folder */
     bool isolated;        /* runs have a network namespace of their own */
     bool draining;        /* SIGTERM: no new runs, those that run get their time */
+    unsigned told_to_end; /* 1: drain, 2: scripts get SIGTERM, 3: loading ends too */
+    bool keeper_gone;
     RunEnded *on_run_ended;
     void *context;
 };
@@ -39,6 +43,12 @@ void supervisor_close(Supervisor *supervisor);
 /* Brings the schema up to date and asks how far each retriever has come (window_since: one per retriever of
  * the configuration, 0: never). The sink's outage is not fatal: what this machine remembers is used. */
 int supervisor_windows(Supervisor *supervisor, int64_t *ret_window_since, Fault *fault) MUST_USE;
+
+/* Whether each source of a retriever has its token, after saying which has not: its script could only fail.
+ */
+bool supervisor_has_tokens(const Supervisor *supervisor, const Retriever *retriever);
+/* A run of it, or of what one had left, is under way or waits. */
+bool supervisor_is_busy(const Supervisor *supervisor, const Retriever *retriever);
 
 /* Starts a run as soon as no other of its retriever is under way (they share a user id); it is in
  * supervisor->run until it ends. */

@@ -1,0 +1,16 @@
+/* What the parts of a run's state machine (run.c, run-load.c) know of each other. */
+#pragma once
+
+#include "purser/run.h"
+
+/* The first thing that goes wrong is what the report says. */
+void run_set_status(Run *run, RunStatus status, const char *sentence);
+void run_enter(Run *run, RunPhase phase, uint64_t seconds); /* ended from here when it lasts longer */
+void run_enter_ending(Run *run);
+void run_advance(Run *run); /* whatever has just happened: is the run over? */
+void run_close_at_keeper(Run *run);
+
+void run_load(Run *run);                              /* LOADING begins */
+void run_load_records(Run *run);                      /* takes what the clerk has said */
+void run_load_failed(Run *run, const char *sentence); /* to ENDING, the outputs kept */
+void run_load_stop(Run *run);                         /* lets go of the clerk */
