@@ -21,6 +21,18 @@ static void close_channel(Results *results)
     }
 }
 
+/* A clerk that is gone will not say it: the runner must not wait for its word. */
+static void tell_lost(Gate *gate)
+{
+    Results *results = &gate->results;
+    if (results->peer.fd >= 0 || !results->ended || results->said)
+        return;
+    results->said = true;
+    RunLoaded loaded = {.result = RUN_LOAD_FAILED,
+                        .sentence = slice_of("the results could not be loaded; they are kept")};
+    runner_loaded(gate, &loaded);
+}
+
 static int send_one(Results *results, uint16_t type, Slice payload, int fd)
 {
     return ipc_send(&results->peer, type, payload, &fd, fd >= 0 ? 1 : 0);
@@ -43,6 +55,7 @@ static void writable(evutil_socket_t unused, short what, void *arg)
         }
         if (r) {
             close_channel(results);
+            tell_lost(gate);
             return;
         }
         fd_close(&waiting->fd);
@@ -62,6 +75,8 @@ void results_send(Gate *gate, uint16_t type, Slice payload, int fd)
 {
     CLEANUP_FD int owned = fd;
     Results *results = &gate->results;
+    results->ended |= type == IPC_RUN_END;
+    tell_lost(gate);
     if (results->peer.fd < 0 || results_full(gate) || payload.len > RESULTS_PAYLOAD)
         return;
     int r = results->n ? -EAGAIN : send_one(results, type, payload, owned);
@@ -75,6 +90,7 @@ void results_send(Gate *gate, uint16_t type, Slice payload, int fd)
             writable(-1, 0, gate);
     } else if (r) {
         close_channel(results);
+        tell_lost(gate);
     }
 }
 
@@ -86,12 +102,16 @@ void results_pass_on(Gate *gate)
     while (results->peer.fd >= 0 && !(r = ipc_recv(&results->peer, gate->record, &record))) {
         RunLoaded loaded;
         WireReader wire = WIRE_READER(record.payload.ptr, record.payload.len);
-        if (record.type == IPC_LOADED && !run_loaded_get(&wire, &loaded))
+        if (record.type == IPC_LOADED && !run_loaded_get(&wire, &loaded)) {
+            results->said = loaded.result != RUN_LOAD_AGAIN;
             runner_loaded(gate, &loaded);
+        }
         ipc_record_close(&record);
     }
-    if (r != -EAGAIN && results->peer.fd >= 0)
+    if (r != -EAGAIN && results->peer.fd >= 0) {
         close_channel(results);
+        tell_lost(gate);
+    }
 }
 
 static void readable(evutil_socket_t unused, short what, void *arg)

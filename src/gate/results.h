@@ -25,13 +25,14 @@ typedef struct Results {
     struct event *read_event, *write_event, *retry_event;
     WaitingResult *waiting; /* a ring */
     size_t first, n;
+    bool ended, said; /* the runner's RUN_END has come; the runner was told what became of its results */
 } Results;
 
 void results_open(struct Gate *gate);
 bool results_full(const struct Gate *gate);
 
 /* Takes the descriptor over (-1: none). Never fails for the caller: without a clerk's end what comes is
- * dropped, and the runner never hears that it was loaded. */
+ * dropped, and at its RUN_END the runner hears that nothing was loaded. */
 void results_send(struct Gate *gate, uint16_t type, Slice payload, int fd);
 
 /* Passes on what the clerk has said already: before the gate ends. */
