@@ -123,8 +123,24 @@ int state_lock(State *state, Fault *fault)
     return 0;
 }
 
+/* Of a purser that was killed: the lock is ours, so it is nobody's any more. */
+static void remove_last_runtime(const State *state)
+{
+    CLEANUP_BUF Buf text = BUF_INIT(sizeof(state->runtime));
+    char path[sizeof(state->runtime)];
+    CLEANUP_FD int fd = openat(state->fd, "runtime", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || io_read_all(fd, &text) || !text.len || text.len >= sizeof(path))
+        return;
+    snprintf(path, sizeof(path), "%.*s", (int)text.len, text.data);
+    if (strstr(path, "/purser-") && !strstr(path, "..")) {
+        int ignored = tree_remove(AT_FDCWD, path);
+        (void)ignored;
+    }
+}
+
 int state_runtime(State *state, Fault *fault)
 {
+    remove_last_runtime(state);
     const char *base = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
     if (!base || strlen(base) > 40 || access(base, W_OK) < 0)
         base = "/tmp";
@@ -136,7 +152,8 @@ int state_runtime(State *state, Fault *fault)
     }
     if (chmod(state->runtime, geteuid() == 0 ? 0711 : 0700) < 0)
         return fault_set(fault, -errno, "%s: %s.", state->runtime, strerror(errno));
-    return 0;
+    int r = state_write(state->fd, "runtime", slice_of(state->runtime), 0600);
+    return r ? fault_set(fault, r, "Cannot write %s/runtime: %s.", state->path, strerror(-r)) : 0;
 }
 
 void state_close(State *state)
@@ -144,6 +161,7 @@ void state_close(State *state)
     if (state->runtime[0]) {
         int ignored = tree_remove(AT_FDCWD, state->runtime);
         (void)ignored;
+        unlinkat(state->fd, "runtime", 0);
     }
     mem_free(state->path);
     fd_close(&state->fd);
