@@ -104,6 +104,31 @@ static int allow_program(const Landlock *landlock, const char *program)
     return r == -ENOENT ? 0 : r;
 }
 
+/* The environment that an interpreter lies in (BIN/../pyvenv.cfg), whose own path leads out of it. */
+static int allow_environment(const Landlock *landlock, const char *program)
+{
+    char folder[PATH_MAX], mark[PATH_MAX + 16];
+    if (program[0] != '/' || snprintf(folder, sizeof(folder), "%s", program) >= (int)sizeof(folder))
+        return 0;
+    const char *prefix = dirname(dirname(folder));
+    snprintf(mark, sizeof(mark), "%s/pyvenv.cfg", prefix);
+    return access(mark, R_OK) == 0 ? landlock_allow_path(landlock, prefix, LANDLOCK_READ | LANDLOCK_EXECUTE)
+                                   : 0;
+}
+
+/* The files that its command names: [python3, /home/me/collect.py]. No folders: purser's own may lie in one.
+ */
+static int allow_words(const Landlock *landlock, const char *const *argv)
+{
+    int r = allow_environment(landlock, argv[0]);
+    for (size_t i = 1; !r && argv[i]; i++) {
+        struct stat status;
+        if (argv[i][0] == '/' && stat(argv[i], &status) == 0 && S_ISREG(status.st_mode))
+            r = landlock_allow_path(landlock, argv[i], LANDLOCK_READ | LANDLOCK_EXECUTE);
+    }
+    return r;
+}
+
 static int allow_files(const Landlock *landlock, const ScriptSpec *spec)
 {
     const char *const shared = "/dev/shm";
@@ -117,6 +142,8 @@ static int allow_files(const Landlock *landlock, const ScriptSpec *spec)
     if (!r)
         r = allow_each(landlock, spec->write, spec->n_write,
                        LANDLOCK_READ | LANDLOCK_WRITE | LANDLOCK_EXECUTE);
+    if (!r)
+        r = allow_words(landlock, spec->argv);
     return r ? r : allow_program(landlock, spec->argv[0]);
 }
 

@@ -14,7 +14,7 @@ typedef struct ScriptSpec {
     uint64_t memory, processes, file_bytes; /* 0: no limit */
     uint16_t port;                          /* the only TCP port to connect to; 0: no limit */
     uint32_t umask;                         /* 077: for nobody else */
-    bool limit_files;                       /* to the system, read, and write */
+    bool limit_files;                       /* to the system, the files that argv names, read, and write */
     bool walls_optional;
     const char *const *read; /* and executed */
     size_t n_read;

@@ -18,6 +18,8 @@ import pytest
 from lab import Answer
 from promise import new_token
 
+PERSON = 65534
+
 PROVIDERS = {  # host, name of the policy, what of it is denied
     "github": ("api.github.com", "github-actions-read"),
     "buildkite": ("api.buildkite.com", "buildkite-read"),
@@ -389,3 +391,26 @@ def test_git_over_https(lab):
     assert ("path-not-allowed", "/secret/info/refs") in refused
     assert not any("/secret" in request.target for request in upstream.requests)
     assert not any(request.target == "/project/git-receive-pack" for request in upstream.requests)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user: as root only")
+def test_started_by_a_person_the_clients_of_an_own_environment_work(lab, api, clients):
+    """Landlock's list is then all that a program may read: the files that its command names, and the environment that its
+    interpreter lies in, are on it; what lies beside them is not."""
+    upstream = api("github", "workflow_runs", RUNS)
+    for path in [lab.folder, *lab.folder.rglob("*")]:
+        os.chown(path, PERSON, PERSON, follow_symlinks=False)
+    lab.within = ["setpriv", "--reuid", str(PERSON), "--regid", str(PERSON), "--clear-groups"]
+    script = PYGITHUB + """
+for path in (__file__ + "-neighbour", PURSER_YAML):
+    try:
+        open(path)
+        raise SystemExit(f"{path} could be read")
+    except PermissionError:
+        pass
+""".replace("PURSER_YAML", repr(str(lab.folder / "purser.yaml")))
+    (lab.folder / "programs").mkdir(exist_ok=True)
+    (lab.folder / "programs/client-neighbour").write_text("not named by the command")
+    done = run(lab, [clients], script)
+    assert_served(done, upstream, lab.token)
+    assert_refused(done)
