@@ -19,7 +19,7 @@
 #include <time.h>
 
 #define PREPARING_TIME_S 1500 /* the runner itself gives up after 20 minutes */
-#define RUNNING_SLACK_S  30   /* beyond limits.time and grace, which a runner keeps to unless it is stopped */
+#define RUNNING_SLACK_S  15   /* beyond limits.time and grace, which a runner keeps to unless it is stopped */
 #define TOLD_TO_END      "purser was told to end before this run could begin."
 #define ENDING_TIME_S    20 /* for a runner whose results are loaded, and for the keeper's report */
 
