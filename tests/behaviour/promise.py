@@ -1,4 +1,4 @@
-"""What the promise tests share: a source with a token that nobody else has, scripts that use inside.py, and what they said."""
+"""What the promise tests share: a source with a token that nobody else has, scripts that use inside.py, what they said."""
 
 import base64
 import json
@@ -12,7 +12,6 @@ import pytest
 from lab import Answer
 
 HOST = "api.test"
-TOKEN_ENV = ["API_TOKEN"]
 
 
 def new_token(length=48):

@@ -3,8 +3,6 @@ sent is gone before, and no session comes back. Through the real proxy."""
 from lab import Answer
 from promise import api, header_text, run
 
-OWN = "psl-is-not-here"
-
 
 def test_the_upstream_sees_one_credential_and_it_is_the_real_one(lab):
     upstream, token = api(lab, lambda request: Answer(200, b"ok"))

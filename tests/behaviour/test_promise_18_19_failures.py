@@ -13,7 +13,7 @@ import pytest
 from lab import Answer, Lab
 from promise import api, below, new_token, role, run, said, wait_until, with_inside
 
-BOUND = 30  # seconds in which a purser that has lost a role must have ended
+BOUND = 15  # seconds in which a purser that has lost a role must have ended
 ROWS = 3000
 WRITES = f"""
     from inside import *
