@@ -71,14 +71,17 @@ static void finish(Stream *stream)
     stream_answered(stream);
 }
 
-/* Scrubs a piece; the budget is of what the upstream sent. */
-static int clean(Stream *stream, Slice body, bool last, Slice *ret_out, Refused *refused)
+/* Scrubs a piece, and with the first one (`head` not NULL) the head; the budget is of what the upstream sent.
+ */
+static int clean(Stream *stream, const Slice *head, Slice body, bool last, Slice *ret_out, Refused *refused)
 {
     stream->grant->count.received += body.len;
     if (!decide_budget(budget_spend_received(&stream->grant->budget, body.len), 0, refused))
         return -EDQUOT;
     stream->keeper->opened = true;
-    int r = scrub_piece(stream->scrub, (char *)body.ptr, body.len, last, ret_out, &stream->hits);
+    int r =
+        head ? scrub_first(stream->scrub, stream->upstream->forms, *head, body, last, ret_out, &stream->hits)
+             : scrub_piece(stream->scrub, (char *)body.ptr, body.len, last, ret_out, &stream->hits);
     if (r)
         refused_set(refused, REFUSAL_INTERNAL, "purser could not search the answer for credentials");
     return r;
@@ -163,9 +166,6 @@ static bool begin(Stream *stream, HttpHead *head, Slice raw, char *bytes, size_t
         stream_refuse(stream, &refused);
         return false;
     }
-    stream->keeper->opened = true;
-    stream->hits += scrub_whole(stream->upstream->forms, (char *)raw.ptr, raw.len);
-    uint64_t length = announced_length(head);
     stream->framing = head->framing;
     stream->left = head->framing == HTTP_LENGTH ? head->content_length : 0;
     stream->keep_alive = head->keep_alive;
@@ -176,11 +176,11 @@ static bool begin(Stream *stream, HttpHead *head, Slice raw, char *bytes, size_t
         request_lost(stream, REFUSAL_UPSTREAM_INVALID, "sent a body that is not what HTTP/1.1 has");
         return false;
     }
-    scrub_begin(stream->scrub, stream->upstream->forms);
-    if (clean(stream, body, r == 1, &out, &refused) != 0) {
+    if (clean(stream, &raw, body, r == 1, &out, &refused) != 0) {
         stream_refuse(stream, &refused);
         return false;
     }
+    uint64_t length = announced_length(head);
     head_filter_answer(head);
     bool apart = out.len > FIRST_PIECE, end = r == 1;
     if (!send_head(stream, head, length, apart ? (Slice){"", 0} : out, end && !apart) ||
@@ -267,7 +267,7 @@ static bool read_body(Stream *stream)
         return false;
     }
     stream->deadline = clock_mono() + STREAM_ANSWER_US;
-    if (clean(stream, body, last, &out, &refused) != 0) {
+    if (clean(stream, NULL, body, last, &out, &refused) != 0) {
         stream_abort(stream, &refused);
         return false;
     }

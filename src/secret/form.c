@@ -272,10 +272,12 @@ static void mark_base64(Scan *scan, unsigned place, unsigned form, unsigned valu
 static void mark_raw(Scan *scan)
 {
     static const unsigned place[] = {FIRST, SECOND, THIRD};
-    for (size_t i = 0; i < COUNT_OF(place); i++)
-        for (unsigned c = 0; c < 256; c++)
-            if (i >= scan->len || c == scan->token[i])
-                scan->begin[c] |= (unsigned)FORM_RAW << place[i];
+    for (size_t i = 0; i < COUNT_OF(place); i++) {
+        if (i < scan->len)
+            scan->begin[scan->token[i]] |= (unsigned)FORM_RAW << place[i];
+        for (unsigned c = 0; i >= scan->len && c < 256; c++)
+            scan->begin[c] |= (unsigned)FORM_RAW << place[i];
+    }
 }
 
 /* What is marked too much costs time, what is missing would let a form through. */

@@ -166,18 +166,10 @@ static void settle(Scrub *scrub, size_t need)
     scrub->held_at = 0;
 }
 
-int scrub_piece(Scrub *scrub, char *bytes, size_t len, bool last, Slice *ret_out, unsigned *ret_hits)
+static Slice search_piece(Scrub *scrub, const Scan *scan, Slice piece, bool last, unsigned *ret_hits)
 {
-    Scan *scan;
-    if (!scrub->forms)
-        return -EINVAL; /* given up: nothing goes through unsearched */
-    if (scrub->held + len == 0) {
-        *ret_out = (Slice){"", 0};
-        return 0;
-    }
-    int r = scan_open(scrub->forms, &scan);
-    if (r)
-        return r;
+    char *bytes = (char *)piece.ptr;
+    size_t len = piece.len;
     bool in_place = scrub->held == 0;
     char *data = bytes;
     size_t total = scrub->held + len;
@@ -190,7 +182,6 @@ int scrub_piece(Scrub *scrub, char *bytes, size_t len, bool last, Slice *ret_out
         data = scrub->room;
     }
     size_t at = scan_text(scan, (unsigned char *)data, total, last, &scrub->cover, ret_hits);
-    secret_release(scan, scan_size(scrub->forms));
     scrub->held = total - at;
     scrub->held_at = in_place ? 0 : at;
     if (in_place && scrub->held) {
@@ -201,7 +192,38 @@ int scrub_piece(Scrub *scrub, char *bytes, size_t len, bool last, Slice *ret_out
         memcpy(scrub->room, data + at, held);
         explicit_bzero(data + at, held);
     }
-    *ret_out = (Slice){data, at};
+    return (Slice){data, at};
+}
+
+int scrub_piece(Scrub *scrub, char *bytes, size_t len, bool last, Slice *ret_out, unsigned *ret_hits)
+{
+    Scan *scan;
+    if (!scrub->forms)
+        return -EINVAL; /* given up: nothing goes through unsearched */
+    if (scrub->held + len == 0) {
+        *ret_out = (Slice){"", 0};
+        return 0;
+    }
+    int r = scan_open(scrub->forms, &scan);
+    if (r)
+        return r;
+    *ret_out = search_piece(scrub, scan, (Slice){bytes, len}, last, ret_hits);
+    secret_release(scan, scan_size(scrub->forms));
+    return 0;
+}
+
+int scrub_first(Scrub *scrub, const ScrubForms *forms, Slice head, Slice piece, bool last, Slice *ret_out,
+                unsigned *ret_hits)
+{
+    Scan *scan;
+    size_t cover = 0;
+    scrub_begin(scrub, forms);
+    int r = scan_open(forms, &scan);
+    if (r)
+        return r;
+    scan_text(scan, (unsigned char *)head.ptr, head.len, true, &cover, ret_hits);
+    *ret_out = piece.len ? search_piece(scrub, scan, piece, last, ret_hits) : (Slice){"", 0};
+    secret_release(scan, scan_size(forms));
     return 0;
 }
 

@@ -34,6 +34,11 @@ void scrub_begin(Scrub *scrub,
 int scrub_piece(Scrub *scrub, char *bytes, size_t len, bool last, Slice *ret_out,
                 unsigned *ret_hits) MUST_USE;
 
+/* scrub_begin(), then an answer's `head` as scrub_whole() has it, and its body's first piece (maybe empty) as
+ * scrub_piece() has it: the token is opened once for both. */
+int scrub_first(Scrub *scrub, const ScrubForms *forms, Slice head, Slice piece, bool last, Slice *ret_out,
+                unsigned *ret_hits) MUST_USE;
+
 /* A whole value at once, in place (a header); returns the number of hits. If it cannot be searched, all of it
  * is overwritten. */
 unsigned scrub_whole(const ScrubForms *forms, char *bytes, size_t len);

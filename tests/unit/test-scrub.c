@@ -280,6 +280,35 @@ static void test_hits_that_overlap_leave_nothing_between(void **state)
     scrub_forms_free(forms);
 }
 
+static void test_a_head_and_its_first_piece_are_two_texts(void **state)
+{
+    (void)state;
+    char head[] = "Link: secretxy, secret", piece[] = "xy; secretxy.";
+    ScrubForms *forms;
+    Slice out;
+    unsigned hits = 0;
+    assert_int_equal(scrub_forms_new(SLICE_LITERAL("secretxy"), &forms), 0);
+    Scrub *scrub = scrub_new();
+    Slice whole = {head, sizeof(head) - 1};
+    assert_int_equal(scrub_first(scrub, forms, whole, (Slice){piece, sizeof(piece) - 1}, false, &out, &hits),
+                     0);
+    assert_string_equal(head, "Link: ********, secret");
+    assert_int_equal(out.len, sizeof(piece) - 1);
+    assert_memory_equal(out.ptr, "xy; ********.", out.len);
+    assert_int_equal(hits, 2);
+    char half[] = "..secre";
+    assert_int_equal(
+        scrub_first(scrub, forms, (Slice){"", 0}, (Slice){half, sizeof(half) - 1}, false, &out, &hits), 0);
+    assert_int_equal(out.len, 2);
+    char rest[] = "txy.";
+    assert_int_equal(scrub_piece(scrub, rest, sizeof(rest) - 1, true, &out, &hits), 0);
+    assert_int_equal(out.len, 9);
+    assert_memory_equal(out.ptr, "********.", out.len);
+    assert_int_equal(hits, 3);
+    scrub_free(scrub);
+    scrub_forms_free(forms);
+}
+
 static void test_short_tokens_are_found_raw(void **state)
 {
     (void)state;
@@ -394,6 +423,7 @@ int main(void)
         cmocka_unit_test(test_what_encoders_really_write_is_found),
         cmocka_unit_test(test_other_text_passes_unchanged_and_is_not_held_back),
         cmocka_unit_test(test_hits_that_overlap_leave_nothing_between),
+        cmocka_unit_test(test_a_head_and_its_first_piece_are_two_texts),
         cmocka_unit_test(test_short_tokens_are_found_raw),
         cmocka_unit_test(test_the_longest_token_is_found_and_held_back_within_its_bound),
         cmocka_unit_test(test_a_stream_given_up_leaves_nothing_for_the_next),
