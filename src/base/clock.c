@@ -30,22 +30,44 @@ void clock_set_for_test(int64_t wall_us, int64_t mono_us)
     test_mono = mono_us;
 }
 
+static char *put_digits(char *at, unsigned value, int n, char after)
+{
+    for (int i = n - 1; i >= 0; i--, value /= 10)
+        at[i] = (char)('0' + value % 10);
+    at[n] = after;
+    return at + n + 1;
+}
+
+/* By hand and not by strftime(): the audit has a time in every line, and this is a tenth of what that costs.
+ */
 char *clock_format(char out[static CLOCK_TEXT], int64_t wall_us)
 {
-    time_t seconds = (time_t)(wall_us / CLOCK_SECOND);
+    const int64_t first = -62167219200, last = 253402300799; /* of the years 0 and 9999 */
+    int64_t seconds = wall_us / CLOCK_SECOND;
     int micros = (int)(wall_us % CLOCK_SECOND);
     if (micros < 0)
         micros += CLOCK_SECOND, seconds--;
-    struct tm utc;
-    if (!gmtime_r(&seconds, &utc) || utc.tm_year > 9999 - 1900 || utc.tm_year < -1900) {
+    if (seconds < first || seconds > last) {
         snprintf(out, CLOCK_TEXT, "(out of range)");
         return out;
     }
-    size_t n = strftime(out, CLOCK_TEXT, "%Y-%m-%dT%H:%M:%S", &utc);
+    /* Years that begin in March, so that the leap day is the last one; in eras of 400 years from 1 March
+     * -400. */
+    unsigned since = (unsigned)((seconds - first) % 86400);
+    unsigned day = (unsigned)((seconds - first) / 86400) + 146037; /* 400 years less 60 days */
+    unsigned era = day / 146097, of_era = day % 146097;
+    unsigned year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    unsigned of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    unsigned month = (5 * of_year + 2) / 153, year = era * 400 + year_of_era;
+    char *at = put_digits(out, year + (month >= 10) - 400, 4, '-');
+    at = put_digits(at, month < 10 ? month + 3 : month - 9, 2, '-');
+    at = put_digits(at, of_year - (153 * month + 2) / 5 + 1, 2, 'T');
+    at = put_digits(at, since / 3600, 2, ':');
+    at = put_digits(at, since / 60 % 60, 2, ':');
+    at = put_digits(at, since % 60, 2, micros ? '.' : 'Z');
     if (micros)
-        snprintf(out + n, CLOCK_TEXT - n, ".%06dZ", micros);
-    else
-        snprintf(out + n, CLOCK_TEXT - n, "Z");
+        at = put_digits(at, (unsigned)micros, 6, 'Z');
+    *at = '\0';
     return out;
 }
 

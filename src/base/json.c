@@ -17,12 +17,12 @@ static void put(JsonWriter *json, const char *bytes, size_t len)
 static void put_quoted(JsonWriter *json, Slice text)
 {
     static const char hex[] = "0123456789abcdef";
+    static const bool plain[256] = {[' ' ... '!'] = 1, ['#' ... '['] = 1, [']' ... '~'] = 1};
     put(json, "\"", 1);
     for (size_t at = 0; at < text.len;) {
         /* The longest stretch that needs no care goes in one piece. */
         size_t run = at;
-        while (run < text.len && (unsigned char)text.ptr[run] >= 0x20 &&
-               (unsigned char)text.ptr[run] < 0x7F && text.ptr[run] != '"' && text.ptr[run] != '\\')
+        while (run < text.len && plain[(unsigned char)text.ptr[run]])
             run++;
         put(json, text.ptr + at, run - at);
         if (run == text.len)
@@ -118,8 +118,7 @@ void json_text(JsonWriter *json, const char *key, const char *value)
 void json_u64(JsonWriter *json, const char *key, uint64_t value)
 {
     char text[24];
-    snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
-    put_plain(json, key, text);
+    put_plain(json, key, text_u64(text, value));
 }
 
 void json_i64(JsonWriter *json, const char *key, int64_t value)

@@ -16,11 +16,6 @@ bool slice_equal_nocase(Slice a, Slice b)
     return true;
 }
 
-bool slice_is_nocase(Slice a, const char *text)
-{
-    return slice_equal_nocase(a, slice_of(text));
-}
-
 bool slice_starts(Slice a, const char *prefix)
 {
     size_t n = strlen(prefix);

@@ -31,7 +31,14 @@ static inline bool slice_is(Slice a, const char *text)
 }
 
 bool slice_equal_nocase(Slice a, Slice b); /* ASCII only, no locale */
-bool slice_is_nocase(Slice a, const char *text);
+
+/* Lengths first, where the compiler knows one of them: header names are asked for by the dozen a request. */
+static inline bool slice_is_nocase(Slice a, const char *text)
+{
+    Slice b = slice_of(text);
+    return a.len == b.len && slice_equal_nocase(a, b);
+}
+
 bool slice_starts(Slice a, const char *prefix);
 bool slice_starts_nocase(Slice a, const char *prefix);
 bool slice_ends(Slice a, const char *suffix);

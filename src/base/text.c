@@ -237,6 +237,16 @@ size_t text_escape(char *out, size_t size, const char *raw, size_t len)
     return total;
 }
 
+char *text_u64(char out[static 24], uint64_t value)
+{
+    char *at = out + 23;
+    *at = '\0';
+    do
+        *--at = (char)('0' + value % 10);
+    while (value /= 10);
+    return at;
+}
+
 void text_hex(char *out, const void *bytes, size_t len)
 {
     static const char hex[] = "0123456789abcdef";

@@ -37,6 +37,9 @@ size_t text_escape(char *out, size_t size, const char *raw, size_t len);
  * suffix. Cut to size. */
 void text_variable(char *out, size_t size, const char *name, const char *suffix);
 
+/* Decimal, terminated. Returns where it begins, in out. */
+char *text_u64(char out[static 24], uint64_t value);
+
 /* Hexadecimal, lower case; out has 2 * len + 1 bytes. */
 void text_hex(char *out, const void *bytes, size_t len);
 

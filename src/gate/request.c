@@ -6,7 +6,6 @@
 #include "http/target.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 #define HEAD_TIME     (15 * (int64_t)CLOCK_SECOND)
 #define TLS_HANDSHAKE 0x16        /* first byte of a ClientHello's record: no head begins so */
@@ -63,6 +62,19 @@ static bool check_host(Client *client)
     return false;
 }
 
+/* "http://HOST/SOURCE", as the client has it. */
+static void note_prefix(Client *client, const char *source)
+{
+    Slice name = slice_of(source), start = SLICE_LITERAL("http://");
+    if (head.host.len == 0 || start.len + head.host.len + 1 + name.len >= sizeof(client->prefix))
+        return;
+    char *at = mempcpy(client->prefix, start.ptr, start.len);
+    at = mempcpy(at, head.host.ptr, head.host.len);
+    *at++ = '/';
+    at = mempcpy(at, name.ptr, name.len);
+    *at = '\0';
+}
+
 /* Base-URL mode: the first segment names the source; the rest goes behind its base. */
 static RunSourceInfo *named_source(Client *client, Slice *raw)
 {
@@ -80,11 +92,7 @@ static RunSourceInfo *named_source(Client *client, Slice *raw)
         return NULL;
     }
     *raw = (Slice){path.ptr + n, path.len - n};
-    size_t shown = head.host.len < 253 ? head.host.len : 0;
-    snprintf(client->prefix, sizeof(client->prefix), "http://%.*s/%s", (int)shown, shown ? head.host.ptr : "",
-             source->record.source.name);
-    if (!shown)
-        client->prefix[0] = '\0';
+    note_prefix(client, source->record.source.name);
     return source;
 }
 
@@ -178,14 +186,14 @@ static size_t forward(Client *client, RunSourceInfo *source, Slice raw, Slice af
     if (client->host) {
         source = host_list_source(&client->gate->hosts, client->host, target_path(&target), lease);
     } else {
-        const char *base = source->record.source.api.base;
-        int n = snprintf(whole_target, sizeof(whole_target), "%s%.*s", base, (int)target.len, target.text);
-        if (n < 0 || (size_t)n >= sizeof(whole_target)) {
+        Slice base = slice_of(source->record.source.api.base);
+        if (base.len + target.len >= sizeof(whole_target)) {
             refuse_head(client, 414, "target-too-long", "the request's target is too long");
             return 0;
         }
-        request.target = (Slice){whole_target, (size_t)n};
-        request.path_len += (uint32_t)strlen(base);
+        memcpy(mempcpy(whole_target, base.ptr, base.len), target.text, target.len);
+        request.target = (Slice){whole_target, base.len + target.len};
+        request.path_len += (uint32_t)base.len;
     }
     client->source = source;
     request.source = source->record.index;

@@ -1,6 +1,7 @@
 /* The keeper's records of one answer, written to the client: the head in front of the body's first piece, in
  * place, so that both go out in one write. See client.h.
  */
+#include "base/text.h"
 #include "gate/client.h"
 #include "gate/refuse.h"
 
@@ -32,20 +33,18 @@ static void put_text(HeadWriter *out, const char *text)
 static void put_number(HeadWriter *out, const char *before, uint64_t number, const char *after)
 {
     char digits[24];
-    snprintf(digits, sizeof(digits), "%llu", (unsigned long long)number);
     put_text(out, before);
-    put_text(out, digits);
+    put_text(out, text_u64(digits, number));
     put_text(out, after);
 }
 
 /* What the gate writes by itself, or what would change the message's framing. */
 static bool is_ours(Slice name)
 {
-    static const char *const ours[] = {"Content-Length", "Transfer-Encoding", "Connection",
-                                       "Keep-Alive",     "Upgrade",           "Trailer"};
-    for (size_t i = 0; i < COUNT_OF(ours); i++)
-        if (slice_is_nocase(name, ours[i]))
-            return true;
+    if (slice_is_nocase(name, "Content-Length") || slice_is_nocase(name, "Transfer-Encoding") ||
+        slice_is_nocase(name, "Connection") || slice_is_nocase(name, "Keep-Alive") ||
+        slice_is_nocase(name, "Upgrade") || slice_is_nocase(name, "Trailer"))
+        return true;
     return http_is_dropped_response_header(name);
 }
 

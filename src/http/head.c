@@ -6,14 +6,14 @@
 #include <stdbool.h>
 
 /* RFC 9110, 5.6.2: token characters. */
-static const bool is_token_char[256] = {
+const bool http_is_token_char[256] = {
     ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1,         ['&'] = 1,         ['\''] = 1,
     ['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,         ['^'] = 1,         ['_'] = 1,
     ['`'] = 1, ['|'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
 };
 
 /* RFC 9110, 5.5: what a field value may hold: visible ASCII, space, tab, obs-text. */
-static const bool is_value_char[256] = {['\t'] = 1, [' ' ... '~'] = 1, [128 ... 255] = 1};
+const bool http_is_value_char[256] = {['\t'] = 1, [' ' ... '~'] = 1, [128 ... 255] = 1};
 
 static bool all_of(Slice text, const bool table[256])
 {
@@ -130,12 +130,12 @@ static int parse_header(Slice line, HttpHeader *ret_header)
     if (line.ptr[0] == ' ' || line.ptr[0] == '\t')
         return HTTP_E_FOLD;
     size_t n = 0; /* of the name: the colon is not a token character, nor is a space before it */
-    while (n < line.len && is_token_char[(unsigned char)line.ptr[n]])
+    while (n < line.len && http_is_token_char[(unsigned char)line.ptr[n]])
         n++;
     if (n == 0 || n == line.len || line.ptr[n] != ':')
         return refused(line, HTTP_E_HEADER);
     Slice value = {line.ptr + n + 1, line.len - n - 1};
-    if (!all_of(value, is_value_char))
+    if (!all_of(value, http_is_value_char))
         return refused(line, HTTP_E_HEADER);
     *ret_header = (HttpHeader){{line.ptr, n}, slice_trim(value)};
     return 0;
@@ -200,7 +200,7 @@ static int parse_request_line(Slice line, HttpHead *head)
 {
     Slice rest, version;
     if (!slice_cut(line, ' ', &head->method_text, &rest) || head->method_text.len == 0 ||
-        head->method_text.len > 32 || !all_of(head->method_text, is_token_char))
+        head->method_text.len > 32 || !all_of(head->method_text, http_is_token_char))
         return HTTP_E_START_LINE;
     if (!slice_cut(rest, ' ', &head->target, &version) || head->target.len == 0)
         return HTTP_E_START_LINE;
@@ -260,7 +260,7 @@ static int parse_status_line(Slice line, HttpHead *head)
     if (r)
         return r;
     slice_cut(rest, ' ', &status, &head->reason);
-    if (status.len != 3 || !all_of(head->reason, is_value_char))
+    if (status.len != 3 || !all_of(head->reason, http_is_value_char))
         return HTTP_E_START_LINE;
     for (size_t i = 0; i < 3; i++) {
         if (status.ptr[i] < '0' || status.ptr[i] > '9')

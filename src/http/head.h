@@ -90,6 +90,9 @@ int http_parse_response(Slice bytes, uint32_t method, HttpHead *ret_head, size_t
 const char *http_error_text(int error);
 int http_error_status(int error);
 
+/* RFC 9110, 5.6.2 and 5.5: what a name, and what a value may be made of. */
+extern const bool http_is_token_char[256], http_is_value_char[256];
+
 /* The first header of that name (ASCII case-insensitive), or NULL. */
 const HttpHeader *http_find(const HttpHead *head, const char *name);
 

@@ -7,22 +7,17 @@
 
 static bool is_token(Slice name)
 {
-    static const char marks[] = "!#$%&'*+-.^_`|~";
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.ptr[i], lower = (char)(c | 0x20);
-        if (!((lower >= 'a' && lower <= 'z') || (c >= '0' && c <= '9') || (c && strchr(marks, c))))
+    for (size_t i = 0; i < name.len; i++)
+        if (!http_is_token_char[(unsigned char)name.ptr[i]])
             return false;
-    }
     return name.len > 0;
 }
 
 static bool is_value(Slice value)
 {
-    for (size_t i = 0; i < value.len; i++) {
-        unsigned char c = (unsigned char)value.ptr[i];
-        if ((c < ' ' && c != '\t') || c == 0x7F)
+    for (size_t i = 0; i < value.len; i++)
+        if (!http_is_value_char[(unsigned char)value.ptr[i]])
             return false;
-    }
     return true;
 }
 
@@ -40,7 +35,9 @@ static int put_host(const Source *source, Buf *out)
 {
     const Origin *api = &source->api;
     bool v6 = strchr(api->host, ':') != NULL;
-    int r = buf_printf(out, v6 ? "Host: [%s]" : "Host: %s", api->host);
+    int r = buf_append_text(out, v6 ? "Host: [" : "Host: ");
+    r = r ? r : buf_append_text(out, api->host);
+    r = r || !v6 ? r : buf_append(out, "]", 1);
     if (r == 0 && api->port != (api->tls ? 443 : 80))
         r = buf_printf(out, ":%u", api->port);
     return r ? r : buf_append(out, "\r\n", 2);
