@@ -20,11 +20,15 @@ UserId clerk_user(const Config *config)
     return user;
 }
 
-int clerk_start(const Config *config, const Paths *paths, KeeperLink *keeper, Role *ret_clerk, Fault *fault)
+int clerk_fork(const Config *config, const Paths *paths, Role *ret_clerk, Fault *fault)
+{
+    return role_start(paths->libexec, IPC_CLERK, clerk_user(config), ret_clerk, fault);
+}
+
+int clerk_tell(const Config *config, KeeperLink *keeper, Role *clerk, Fault *fault)
 {
     static unsigned char bytes[IPC_MAX_PAYLOAD];
     WireWriter wire = WIRE_WRITER(bytes);
-    Role clerk = ROLE_NONE;
     const Sink *sink = &config->sink;
     ClerkSetup setup = {.kind = (uint8_t)sink->kind,
                         .migrate = sink->migrate,
@@ -33,28 +37,33 @@ int clerk_start(const Config *config, const Paths *paths, KeeperLink *keeper, Ro
                         .path = sink->path,
                         .dsn = sink->dsn,
                         .owner_role = sink->owner_role};
-    int pair[2] = {-1, -1};
-    if (setup.has_credential && !keeper)
-        return fault_set(fault, -EINVAL, "The sink's credential needs the keeper.");
-    int r = role_start(paths->libexec, IPC_CLERK, clerk_user(config), &clerk, fault);
-    if (r)
-        return r;
+    int pair[2] = {-1, -1}, r = 0;
     if (setup.has_credential && (r = ipc_pair(false, pair)))
         fault_set(fault, r, "Cannot make a socket pair: %s.", strerror(-r));
     if (!r && setup.has_credential)
         r = keeper_send_credential(keeper, &sink->credential, pair[0], fault);
     clerk_setup_put(&setup, &wire);
     if (!r)
-        r = role_send_wire(&clerk, IPC_CLERK_SETUP, &wire, &pair[1], setup.has_credential ? 1 : 0, fault);
+        r = role_send_wire(clerk, IPC_CLERK_SETUP, &wire, &pair[1], setup.has_credential ? 1 : 0, fault);
     fd_close(&pair[0]);
     fd_close(&pair[1]);
-    if (r) {
-        role_stop(&clerk, 0);
-        return r;
-    }
-    clerk.peer.stage = IPC_OPEN;
-    *ret_clerk = clerk;
-    return 0;
+    if (r)
+        role_stop(clerk, 0);
+    else
+        clerk->peer.stage = IPC_OPEN;
+    return r;
+}
+
+int clerk_start(const Config *config, const Paths *paths, KeeperLink *keeper, Role *ret_clerk, Fault *fault)
+{
+    Role clerk = ROLE_NONE;
+    if (config->sink.credential.kind != STORE_NONE && !keeper)
+        return fault_set(fault, -EINVAL, "The sink's credential needs the keeper.");
+    int r = clerk_fork(config, paths, &clerk, fault);
+    r = r ? r : clerk_tell(config, keeper, &clerk, fault);
+    if (!r)
+        *ret_clerk = clerk;
+    return r;
 }
 
 int clerk_command(Role *clerk, uint16_t type, const WireWriter *payload, const int *fd, size_t n_fd,

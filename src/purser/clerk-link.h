@@ -8,6 +8,11 @@
 int clerk_start(const Config *config, const Paths *paths, KeeperLink *keeper, Role *ret_clerk,
                 Fault *fault) MUST_USE;
 
+/* The same in two steps, so that a clerk is linked and loaded while its starter is busy with others: the
+ * process, then what its sink is. */
+int clerk_fork(const Config *config, const Paths *paths, Role *ret_clerk, Fault *fault) MUST_USE;
+int clerk_tell(const Config *config, KeeperLink *keeper, Role *clerk, Fault *fault) MUST_USE;
+
 /* Called for each record before a command's end. */
 typedef void ClerkRecord(const IpcRecord *record, void *context);
 

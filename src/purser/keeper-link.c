@@ -2,6 +2,7 @@
 #include "purser/keeper-link.h"
 
 #include "base/mem.h"
+#include "purser/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +40,7 @@ static int ask_passphrase(const Paths *paths, const char *keyring, int *ret_fd, 
     snprintf(program, sizeof(program), "%s/purser-token", paths->libexec);
     if (pipe2(pipe_fd, O_CLOEXEC) < 0)
         return fault_set(fault, -errno, "Cannot make a pipe: %s.", strerror(errno));
-    pid_t pid = fork();
+    pid_t pid = process_fork();
     if (pid == 0) {
         dup2(pipe_fd[1], 3);
         execl(program, "purser-token", "ask-passphrase", "--path", keyring, (char *)NULL);

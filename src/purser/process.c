@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -50,4 +51,20 @@ void process_each(void (*each)(const ProcessState *process, void *context), void
             each(&process, context);
     }
     closedir(proc);
+}
+
+pid_t process_fork(void)
+{
+    static const int handled[] = {SIGTERM, SIGINT, SIGCHLD};
+    sigset_t all, before;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &before);
+    pid_t pid = fork();
+    if (pid == 0) {
+        for (size_t i = 0; i < COUNT_OF(handled); i++)
+            signal(handled[i], SIG_DFL);
+        sigemptyset(&before);
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return pid;
 }

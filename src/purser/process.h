@@ -1,4 +1,4 @@
-/* What /proc says of the processes that are there now. */
+/* Starting processes, and what /proc says of those that are there now. */
 #pragma once
 
 #include <sys/types.h>
@@ -11,3 +11,7 @@ typedef struct ProcessState {
 
 /* Calls for each; one that ends meanwhile may be left out. */
 void process_each(void (*each)(const ProcessState *process, void *context), void *context);
+
+/* fork() for a process with an event loop: the child has no handler of its parent's, which would write what
+ * the child is sent into the parent's loop, and no signal blocked. */
+pid_t process_fork(void);

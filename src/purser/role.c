@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/io.h"
+#include "purser/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,11 +29,10 @@ static const char *role_name(IpcRole which)
 
 static NORETURN void become_role(int exe, const char *name, int control, const UserId *user)
 {
-    static const char *const environment[] = {"LANG=C.UTF-8", "PATH=/usr/bin:/bin", "TZ=UTC", NULL};
+    /* GnuTLS comes with libcurl's RTMP, which nothing here uses: set up it takes 2 ms and 2 MB. */
+    static const char *const environment[] = {"LANG=C.UTF-8", "PATH=/usr/bin:/bin", "TZ=UTC",
+                                              "GNUTLS_NO_IMPLICIT_INIT=1", NULL};
     char *const argv[] = {(char *)name, NULL};
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     /* Both move above everything first, so that neither is overwritten by the other's place. */
     control = fcntl(control, F_DUPFD_CLOEXEC, 64);
@@ -66,7 +66,7 @@ int role_start(const char *libexec, IpcRole which, UserId user, Role *ret_role, 
     }
     if (r)
         return fault_set(fault, r, "Cannot make a socket pair: %s.", strerror(-r));
-    pid_t pid = fork();
+    pid_t pid = process_fork();
     if (pid == 0)
         become_role(exe, name, pair[1], &user);
     r = pid < 0 ? -errno : 0;

@@ -161,8 +161,7 @@ static void on_gate(evutil_socket_t fd, short what, void *context)
         run_set_status(run, RUN_FAILED, sentence);
     }
     event_del(run->gate_event);
-    if (run->runner > 0)
-        kill(run->runner, SIGTERM);
+    kill_runner(run); /* can report to nobody, and would only wait */
     if (run->phase == RUN_RUNNING) {
         run->report.output_kept = true; /* what the script had left by now is collected by a later run */
         run_close_at_keeper(run);

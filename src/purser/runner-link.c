@@ -2,6 +2,7 @@
 #include "purser/runner-link.h"
 
 #include "base/mem.h"
+#include "purser/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,9 +52,6 @@ static NORETURN void become_runner(const Launch *launch, char **argv)
 {
     char *environment[COUNT_OF(passed_to_prepare) + 1] = {NULL};
     size_t n = 0;
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
     for (size_t i = 0; launch->pass_environment && i < COUNT_OF(passed_to_prepare); i++) {
         const char *value = getenv(passed_to_prepare[i]);
         if (value)
@@ -91,7 +89,7 @@ static int launch(const Run *run, Launch *how, Words *words, pid_t *ret_pid, Fau
     how->log = run->folder.log_fd;
     MEM_PUSH(words->word, words->n, NULL);
     fflush(NULL);
-    pid_t pid = fork();
+    pid_t pid = process_fork();
     if (pid == 0)
         become_runner(how, words->word);
     if (pid < 0)

@@ -145,6 +145,7 @@ int supervisor_open(Supervisor *supervisor, const Config *config, const Paths *p
     supervisor->config = config;
     supervisor->paths = paths;
     supervisor->state = state;
+    supervisor->first_clerk = ROLE_NONE;
     supervisor->isolated = geteuid() == 0;
     /* What a script leaves behind becomes our child, so that its end can be seen and made. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -153,7 +154,11 @@ int supervisor_open(Supervisor *supervisor, const Config *config, const Paths *p
         log_error("%s", fault.text);
         return EXIT_FAILED;
     }
+    Fault later; /* said by supervisor_windows(), which then tries again */
+    if (clerk_fork(config, paths, &supervisor->first_clerk, &later))
+        supervisor->first_clerk = ROLE_NONE;
     if (keeper_start(config, paths, state, used, &supervisor->keeper, &fault)) {
+        role_stop(&supervisor->first_clerk, 0);
         log_error("%s", fault.text);
         return EXIT_TOKEN;
     }
@@ -184,6 +189,7 @@ void supervisor_close(Supervisor *supervisor)
     for (size_t i = 0; i < COUNT_OF(event); i++)
         if (event[i])
             event_free(event[i]);
+    role_stop(&supervisor->first_clerk, 1000);
     keeper_stop(&supervisor->keeper);
     if (supervisor->base)
         event_base_free(supervisor->base);
@@ -220,8 +226,10 @@ static void take_window(const IpcRecord *record, void *context)
 int supervisor_windows(Supervisor *supervisor, int64_t *ret_window_since, Fault *fault)
 {
     const Config *config = supervisor->config;
-    Role clerk = ROLE_NONE;
-    int r = clerk_start(config, supervisor->paths, &supervisor->keeper, &clerk, fault);
+    Role clerk = supervisor->first_clerk;
+    supervisor->first_clerk = ROLE_NONE;
+    int r = clerk.pid > 0 ? clerk_tell(config, &supervisor->keeper, &clerk, fault)
+                          : clerk_start(config, supervisor->paths, &supervisor->keeper, &clerk, fault);
     if (!r && config->sink.migrate)
         r = clerk_command(&clerk, IPC_CLERK_MIGRATE, NULL, NULL, 0, 60000, NULL, NULL, fault);
     else if (!r)

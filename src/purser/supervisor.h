@@ -20,6 +20,7 @@ struct Supervisor {
     State *state;
     struct event_base *base;
     KeeperLink keeper;
+    Role first_clerk; /* started beside the keeper, for supervisor_windows() */
     struct event *keeper_event, *child_event, *term_event, *int_event;
     Run **run;
     size_t n_run;

@@ -123,7 +123,7 @@ void user_kill_all(const UserId *user)
 {
     if (!user->own)
         return;
-    pid_t pid = fork();
+    pid_t pid = process_fork();
     if (pid == 0)
         kill_all_as(user);
     int status;
