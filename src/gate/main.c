@@ -14,6 +14,7 @@
 #include "sandbox/sandbox.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/crypto.h>
@@ -155,6 +156,7 @@ int main(void)
         return EXIT_FAILURE;
     }
     gate.supervisor.stage = IPC_OPEN;
+    malloc_trim(0); /* what making the run's CA took */
     event_base_dispatch(gate.base);
     sodium_memzero(gate.proxy_key, sizeof(gate.proxy_key));
     return gate.exit_status;

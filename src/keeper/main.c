@@ -14,6 +14,7 @@
 #include "sandbox/sandbox.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sodium.h>
 
@@ -158,6 +159,7 @@ static int start(Keeper *keeper, Fault *fault)
     event_add(keeper->control, NULL);
     event_add(keeper->tick, &second);
     end_turn(keeper);
+    malloc_trim(0); /* what reading the configuration and the keyring took */
     return 0;
 }
 
@@ -177,6 +179,7 @@ int main(void)
 {
     log_open("purser-keeper", LOG_INFO);
     signal(SIGPIPE, SIG_IGN);
+    mallopt(M_ARENA_MAX, 1); /* libcurl's resolver thread needs no heap of its own */
     Fault fault = {.text = ""};
     int r = sandbox_harden(&fault);
     r = r ? r : prepare(&self, &fault);
