@@ -42,7 +42,7 @@ static void count_rows(Session *session, Rows *rows, Fault *fault)
         fault_set(fault, r,
                   "Rows are not counted: the database's credential is in use by the purser that is running.");
     else if (!r)
-        r = clerk_command(&sink.clerk, IPC_CLERK_COUNT, NULL, NULL, 0, 30000, take_rows, rows, fault);
+        (void)!clerk_command(&sink.clerk, IPC_CLERK_COUNT, NULL, NULL, 0, 30000, take_rows, rows, fault);
     sink_close(&sink);
 }
 

@@ -33,18 +33,17 @@ void run_load_failed(Run *run, const char *sentence)
 static void set_status_of_collected(Run *run)
 {
     RunReport *report = &run->report;
-    char sentence[160];
+    char how[64] = "The run had been cut short", sentence[192];
     if (report->exit_status == 0 && report->advance) {
         run_set_status(run, RUN_OK, "");
         return;
     }
     if (report->signal)
-        snprintf(sentence, sizeof(sentence), "The script had been killed by signal %d", report->signal);
+        snprintf(how, sizeof(how), "The script had been killed by signal %d", report->signal);
     else if (report->exit_status > 0)
-        snprintf(sentence, sizeof(sentence), "The script had ended with status %d", report->exit_status);
-    else
-        snprintf(sentence, sizeof(sentence), "The run had been cut short");
-    strcat(sentence, "; what it left is loaded now, and the next run covers its window again.");
+        snprintf(how, sizeof(how), "The script had ended with status %d", report->exit_status);
+    snprintf(sentence, sizeof(sentence),
+             "%s; what it left is loaded now, and the next run covers its window again.", how);
     run_set_status(run, RUN_FAILED, sentence);
 }
 

@@ -60,8 +60,8 @@ static int base64_value(unsigned char c)
 static ssize_t match_raw(const Scan *scan, const unsigned char *text, size_t len)
 {
     size_t n = len < scan->len ? len : scan->len;
-    if (memcmp(text, scan->token, n) !=
-        0) /* not secret from whoever sends it: SECURITY.md says what timing shows */
+    /* not secret from whoever sends it; SECURITY.md says what timing shows */
+    if (memcmp(text, scan->token, n) != 0)
         return NO;
     return n == scan->len ? (ssize_t)n : PARTIAL;
 }

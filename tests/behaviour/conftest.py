@@ -1,6 +1,8 @@
 """What every behaviour test has: the installed tree, a laboratory to run purser in, and nothing left behind."""
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,22 @@ OF_THIS_MACHINE = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_
                    "NODE_EXTRA_CA_CERTS", "AWS_CA_BUNDLE", "GITHUB_TOKEN", "BUILDKITE_TOKEN")
 
 
+def passable(folder):
+    """Whether every user may pass through it: the tests start programs as users of their own."""
+    return all(path.stat().st_mode & 0o001 for path in (folder, *folder.parents))
+
+
 def pytest_configure(config):
     config.addinivalue_line("markers", "plain: only on the build without sanitizers: these keep freed bytes, and need "
                                        "system calls and memory of their own")
+    named = Path(os.environ.get("PURSER_PREFIX", "/nonexistent")).resolve()
+    assert (named / "bin/purser").exists(), \
+        "PURSER_PREFIX must name an installed tree; tests/run makes one in build/stage/usr/local"
+    if not passable(named):  # a checkout behind a closed door: the tests work with a copy before it
+        copy = tempfile.TemporaryDirectory(prefix="purser-stage-", dir="/var/tmp")
+        config.add_cleanup(copy.cleanup)
+        os.chmod(copy.name, 0o755)
+        os.environ["PURSER_PREFIX"] = str(shutil.copytree(named, Path(copy.name) / "local"))
 
 
 @pytest.fixture(autouse=True)
@@ -30,10 +45,7 @@ def nothing_of_this_machine(monkeypatch):
 @pytest.fixture(scope="session")
 def prefix():
     """The installed tree: bin/, libexec/purser/, share/purser/."""
-    named = os.environ.get("PURSER_PREFIX")
-    assert named and (Path(named) / "bin/purser").exists(), \
-        "PURSER_PREFIX must name an installed tree; tests/run makes one in build/stage/usr/local"
-    return Path(named)
+    return Path(os.environ["PURSER_PREFIX"])
 
 
 @pytest.fixture(scope="session")
