@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "http/target.h"
 
 uint32_t policy_method(Slice text)
 {
@@ -46,6 +47,18 @@ static const char *bytes_problem(Slice path)
     return NULL;
 }
 
+static const char *form_problem(Slice path)
+{
+    Target target;
+    if (target_normalise(path, &target, NULL))
+        return "is one that purser refuses in every request";
+    if (!slice_equal(target_path(&target), path))
+        return "is not in the form that requests have after purser normalised them (what need not be "
+               "percent-encoded is "
+               "not, the rest is in upper case), so it would never match";
+    return NULL;
+}
+
 const char *policy_path_problem(Slice path)
 {
     if (path.len == 0 || path.ptr[0] != '/')
@@ -62,7 +75,7 @@ const char *policy_path_problem(Slice path)
         if (!more)
             break;
     }
-    return problem;
+    return problem ? problem : form_problem(path);
 }
 
 const char *policy_rule_problem(const PolicyRule *rule)
