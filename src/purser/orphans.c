@@ -46,6 +46,6 @@ void orphans_end(OrphansKnown *known, void *context)
         if (round)
             usleep(2000);
         hunt.found = false;
-        process_each(kill_orphan, &hunt);
+        process_each(PROCESS_ANY_UID, kill_orphan, &hunt);
     }
 }

@@ -22,12 +22,14 @@ static bool parse(const char *text, ProcessState *process)
     return true;
 }
 
-static bool look(int proc_fd, const char *name, ProcessState *process)
+static bool look(int proc_fd, const char *name, uid_t uid, ProcessState *process)
 {
     uint64_t pid;
     struct stat status;
     char path[32], text[512];
     if (text_parse_u64(slice_of(name), INT32_MAX, &pid) || fstatat(proc_fd, name, &status, 0) < 0)
+        return false;
+    if (uid != PROCESS_ANY_UID && status.st_uid != uid) /* "stat" takes the kernel twenty times as long */
         return false;
     snprintf(path, sizeof(path), "%d/stat", (int)pid);
     CLEANUP_FD int fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
@@ -40,14 +42,14 @@ static bool look(int proc_fd, const char *name, ProcessState *process)
     return parse(text, process);
 }
 
-void process_each(void (*each)(const ProcessState *process, void *context), void *context)
+void process_each(uid_t uid, void (*each)(const ProcessState *process, void *context), void *context)
 {
     DIR *proc = opendir("/proc");
     if (!proc)
         return;
     for (struct dirent *entry; (entry = readdir(proc));) {
         ProcessState process;
-        if (look(dirfd(proc), entry->d_name, &process))
+        if (look(dirfd(proc), entry->d_name, uid, &process))
             each(&process, context);
     }
     closedir(proc);

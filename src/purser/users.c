@@ -111,7 +111,7 @@ static NORETURN void kill_all_as(const UserId *user)
         /* As that user kill(-1) reaches all its processes but this one, at once: no race with a fork. */
         if (kill(-1, SIGKILL) < 0)
             break;
-        process_each(note_alive, &alive);
+        process_each(alive.uid, note_alive, &alive);
         if (!alive.any)
             break;
         usleep(2000);
