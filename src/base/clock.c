@@ -38,8 +38,7 @@ static char *put_digits(char *at, unsigned value, int n, char after)
     return at + n + 1;
 }
 
-/* By hand and not by strftime(): the audit has a time in every line, and this is a tenth of what that costs.
- */
+/* By hand and not by strftime(): the audit has a time in every line. */
 char *clock_format(char out[static CLOCK_TEXT], int64_t wall_us)
 {
     const int64_t first = -62167219200, last = 253402300799; /* of the years 0 and 9999 */

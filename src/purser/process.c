@@ -29,7 +29,7 @@ static bool look(int proc_fd, const char *name, uid_t uid, ProcessState *process
     char path[32], text[512];
     if (text_parse_u64(slice_of(name), INT32_MAX, &pid) || fstatat(proc_fd, name, &status, 0) < 0)
         return false;
-    if (uid != PROCESS_ANY_UID && status.st_uid != uid) /* "stat" takes the kernel twenty times as long */
+    if (uid != PROCESS_ANY_UID && status.st_uid != uid) /* before the kernel writes out its "stat" */
         return false;
     snprintf(path, sizeof(path), "%d/stat", (int)pid);
     CLEANUP_FD int fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);

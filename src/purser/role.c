@@ -29,7 +29,7 @@ static const char *role_name(IpcRole which)
 
 static NORETURN void become_role(int exe, const char *name, int control, const UserId *user)
 {
-    /* GnuTLS comes with libcurl's RTMP, which nothing here uses: set up it takes 2 ms and 2 MB. */
+    /* GnuTLS comes with libcurl's RTMP, which nothing here uses: set up it takes 1 MB. */
     static const char *const environment[] = {"LANG=C.UTF-8", "PATH=/usr/bin:/bin", "TZ=UTC",
                                               "GNUTLS_NO_IMPLICIT_INIT=1", NULL};
     char *const argv[] = {(char *)name, NULL};
