@@ -253,9 +253,9 @@ def test_a_gate_that_refuses_means_122_and_no_script(run):
 
 
 def test_at_the_time_limit_term_then_kill_for_the_whole_tree(run):
-    run.start("import os, signal, time\nsignal.signal(15, lambda *_: print('asked'))\n"
+    run.start("import os, signal, time\nsignal.signal(15, lambda *_: os.write(1, b'asked\\n'))\n"
               "if os.fork() == 0:\n    os.setsid()\n    if os.fork(): os._exit(0)\n"
-              "    signal.signal(15, lambda *_: print('asked too'))\n"
+              "    signal.signal(15, lambda *_: os.write(1, b'asked too\\n'))\n"
               "while True: time.sleep(1)", time_limit=1, grace=1)
     began = time.monotonic()
     assert run.finish() == 124
