@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "purser/audit-files.h"
 #include "purser/report.h"
 #include "purser/sink.h"
 
@@ -104,6 +105,8 @@ static int run(const Invocation *invocation)
         printf("%s %u runs (retain.outputs)\n", dry ? "would remove" : "removed", prune_runs(&session, dry));
         printf("%s %u environments (retain.environments)\n", dry ? "would remove" : "removed",
                prune_environments(&session, dry));
+        printf("%s %u files of the audit (retain.audit)\n", dry ? "would remove" : "removed",
+               audit_files_prune(&session.state, session.config->retain.audit, dry));
         r = prune_sink(&session, dry, &fault);
     }
     if (r)
@@ -117,7 +120,8 @@ const Command command_prune = {
     .arguments = "",
     .summary = "Remove what `retain:` no longer keeps",
     .help =
-        "Rows and dead letters in the sink, runs' logs and outputs, prepared environments: each as long as\n"
+        "Rows and dead letters in the sink, runs' logs and outputs, environments, the audit: each as long "
+        "as\n"
         "`retain:` in purser.yaml says; what it does not name is kept for ever. Outputs that were not loaded "
         "yet\n"
         "always stay.\n\n"

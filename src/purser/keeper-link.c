@@ -2,6 +2,7 @@
 #include "purser/keeper-link.h"
 
 #include "base/mem.h"
+#include "purser/audit-files.h"
 #include "purser/process.h"
 
 #include <errno.h>
@@ -115,12 +116,9 @@ static int send_setup(const Config *config, const Paths *paths, State *state, co
                          .proxy = config->site.proxy,
                          .no_proxy = config->site.no_proxy,
                          .n_no_proxy = config->site.n_no_proxy};
-    audit =
-        openat(state->fd, "audit/audit.ndjson", O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (audit < 0)
-        return fault_set(fault, -errno, "Cannot open the audit %s/audit/audit.ndjson: %s.", state->path,
-                         strerror(errno));
-    int r = open_public_roots(config, &roots, fault);
+    int r = audit_files_open(state, config->retain.audit, &audit, fault);
+    if (!r)
+        r = open_public_roots(config, &roots, fault);
     if (r)
         return r;
     if (needs_keyring(config, used) &&

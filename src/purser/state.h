@@ -4,7 +4,7 @@
  *   STATE/lock            one supervisor at a time
  *   STATE/users           which user id a retriever has (root only)
  *   STATE/keyring*        sealed tokens and their key
- *   STATE/audit/          audit.ndjson
+ *   STATE/audit/          audit.ndjson, and the files before it (audit-files.h)
  *   STATE/sink/           purser.db, the default sink (the clerk's user)
  *   STATE/envs/NAME-HASH  prepared environments, and NAME-HASH.ready
  *   STATE/runs/ID/        run.json, log, script/ (a copy), work/ (its HOME), out/ ($OUTPUTDIR)
