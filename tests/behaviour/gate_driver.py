@@ -33,25 +33,11 @@ class Source:
     token_env: tuple = ("GITHUB_TOKEN",)
 
 
-class _Reader:
-    def __init__(self, data):
-        self.data, self.at = data, 0
-
-    def number(self, size):
-        self.at += size
-        return int.from_bytes(self.data[self.at - size:self.at], "little")
-
-    def text(self):
-        size = self.number(4)
-        self.at += size
-        return self.data[self.at - size:self.at]
-
-
 class Request:
     """A StreamRequest as the keeper sees it; `body` grows until `end`."""
 
     def __init__(self, payload):
-        reader = _Reader(payload)
+        reader = ipc.Reader(payload)
         self.source, self.method_bit = reader.number(4), reader.number(4)
         self.method, self.target = reader.text().decode(), reader.text().decode()
         self.path = self.target[:reader.number(4)]

@@ -79,3 +79,19 @@ def receive(sock):
     version, type_, length = HEADER.unpack_from(data)
     assert version == VERSION and length == len(data) - HEADER.size
     return Type(type_), data[HEADER.size:]
+
+
+class Reader:
+    """Reads a payload field by field."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def number(self, size):
+        self.at += size
+        return int.from_bytes(self.data[self.at - size:self.at], "little")
+
+    def text(self):
+        size = self.number(4)
+        self.at += size
+        return self.data[self.at - size:self.at]

@@ -105,22 +105,8 @@ class Stream:
         self.sock.close()
 
 
-class _Reader:
-    def __init__(self, data):
-        self.data, self.at = data, 0
-
-    def number(self, size):
-        self.at += size
-        return int.from_bytes(self.data[self.at - size:self.at], "little")
-
-    def text(self):
-        size = self.number(4)
-        self.at += size
-        return self.data[self.at - size:self.at]
-
-
 def _take_head(answer, payload):
-    reader = _Reader(payload)
+    reader = ipc.Reader(payload)
     answer.status = reader.number(2)
     answer.sentence = reader.text().decode("latin-1")
     reader.number(8)
