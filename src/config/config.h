@@ -21,6 +21,7 @@
 #define CONFIG_MAX_SOURCES    256
 #define CONFIG_MAX_RETRIEVERS 256
 #define CONFIG_MAX_LIST       64 /* entries of any shorter list: egress, tokenEnv, env, hosts, ... */
+#define CONFIG_MAX_HOSTS      32 /* of one source */
 
 /* Where an API lives: https://host:port/base. Loopback http is for tests and needs allowPrivateAddresses. */
 typedef struct Origin {
@@ -58,6 +59,21 @@ typedef struct Cidr {
     uint8_t bits;        /* of the 128 */
 } Cidr;
 
+/* What a host of a source is for. */
+typedef enum HostUse {
+    HOST_API,      /* the REST API */
+    HOST_GRAPHQL,  /* the GraphQL endpoint, where it lies on a host of its own: nothing but the endpoint */
+    HOST_RULE,     /* named by the `host` of a policy's rule: reached with the same token */
+    HOST_ARTIFACT, /* where the API redirects to for files: GET alone, never with a token */
+} HostUse;
+
+/* A host beside that of the REST API. Of HOST_ARTIFACT the name may be a pattern, "*.blob.example": one label
+ * in the place of the star. */
+typedef struct SourceHost {
+    HostUse use;
+    Origin origin;
+} SourceHost;
+
 /* A provider is one data file, policy/provider/NAME.yaml: what purser knows of one kind of API. */
 typedef struct Provider {
     char *name;
@@ -70,15 +86,20 @@ typedef struct Provider {
     char *
         *base_env; /* variables in which its clients look for the base URL, for base-URL mode; may be none */
     size_t n_base_env;
-    char *policy; /* name of its read-only metrics policy */
-    char *probe;  /* path of a cheap read-only call that tells whether a token works; "" if none */
+    char *policy;         /* name of its read-only metrics policy */
+    char **artifact_host; /* where its API redirects to for files: hosts, or "*.suffix" */
+    size_t n_artifact_host;
+    char *probe; /* path of a cheap read-only call that tells whether a token works; "" if none */
 } Provider;
 
 typedef struct Source {
     char *name;
     char *provider; /* "" when it has none and says `auth:` itself */
     Origin api;
-    char *graphql_url; /* "" or absolute, the port left out where it is the scheme's own */
+    SourceHost *other; /* its hosts beside api's; a request names a host by source_origin()'s index */
+    size_t n_other;
+    char *graphql_path;    /* of the GraphQL endpoint, from the root of its host; "" for none */
+    uint32_t graphql_host; /* on which host that is */
     Auth auth;
     TokenRef token;
     char **token_env;
@@ -93,6 +114,26 @@ typedef struct Source {
     char *probe;
     unsigned line; /* in purser.yaml, for messages */
 } Source;
+
+/* The host of a source by index: 0 is api, then `other` in its order. The index must be one of
+ * source_hosts(). */
+static inline size_t source_hosts(const Source *source)
+{
+    return 1 + source->n_other;
+}
+
+static inline const Origin *source_origin(const Source *source, uint32_t host)
+{
+    return host == 0 ? &source->api : &source->other[host - 1].origin;
+}
+
+static inline HostUse source_use(const Source *source, uint32_t host)
+{
+    return host == 0 ? HOST_API : source->other[host - 1].use;
+}
+
+/* Whether `name` is the host, or one that its pattern means. Both in lower case. */
+bool host_matches(const char *pattern, Slice name);
 
 typedef struct EnvEntry {
     char *name;

@@ -8,7 +8,10 @@ static void source_free(Source *source)
     mem_free(source->name);
     mem_free(source->provider);
     origin_done(&source->api);
-    mem_free(source->graphql_url);
+    for (size_t i = 0; i < source->n_other; i++)
+        origin_done(&source->other[i].origin);
+    mem_free(source->other);
+    mem_free(source->graphql_path);
     mem_free(source->auth.user);
     mem_free(source->auth.header);
     mem_free(source->token.name);

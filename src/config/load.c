@@ -63,6 +63,10 @@ static int read_parts(Loader *loader, Top *top)
     if (!r)
         r = parse_retrievers(loader, top->retrievers);
     if (!r)
+        r = parse_rule_hosts(loader);
+    if (!r)
+        r = check_egress(loader, top->retrievers);
+    if (!r)
         r = parse_sink(loader, top->sink);
     if (!r)
         r = parse_site(loader, top->site);

@@ -202,21 +202,6 @@ static int split_host(Slice text, HostPort *ret_host)
     return 0;
 }
 
-/* A source's host goes through the policy or not at all. */
-static const Source *source_at(const Config *config, const char *host)
-{
-    for (size_t i = 0; i < config->n_source; i++) {
-        const Source *source = &config->source[i];
-        const char *graphql = strstr(source->graphql_url, "://");
-        size_t len = strlen(host);
-        if (strcmp(source->api.host, host) == 0)
-            return source;
-        if (graphql && strncmp(graphql + 3, host, len) == 0 && strchr(":/", graphql[3 + len]))
-            return source;
-    }
-    return NULL;
-}
-
 int parse_egress(Loader *loader, const YamlNode *list, Retriever *retriever)
 {
     if (!list)
@@ -231,13 +216,6 @@ int parse_egress(Loader *loader, const YamlNode *list, Retriever *retriever)
                 "'egress' lists hosts, as in files.example or files.example:8443 (lower case, no https://, "
                 "no wildcards)");
         MEM_PUSH(retriever->egress, retriever->n_egress, host);
-        const Source *source = source_at(loader->config, host.host);
-        if (source)
-            return yaml_fault(
-                loader->doc, item, loader->fault,
-                "%s is the host of the source %s (line %u); it is reached with a lease and under a policy, "
-                "never as egress. Add %s to 'sources'",
-                host.host, source->name, source->line, source->name);
     }
     return r;
 }

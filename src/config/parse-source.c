@@ -11,17 +11,17 @@
 
 typedef struct SourceForm {
     char *name, *provider, *api_url, *connect_to, *ca_file, *policy;
-    char **token_env;
-    size_t n_token_env;
+    char **token_env, **artifact_host;
+    size_t n_token_env, n_artifact_host;
     const YamlNode *token, *auth, *allow_private;
 } SourceForm;
 
 static Source source_new(void)
 {
     Source source = {0};
-    char **const text[] = {&source.name,        &source.provider,   &source.api.host,    &source.api.base,
-                           &source.graphql_url, &source.auth.user,  &source.auth.header, &source.token.name,
-                           &source.token.key,   &source.connect_to, &source.ca_file,     &source.policy,
+    char **const text[] = {&source.name,         &source.provider,   &source.api.host,    &source.api.base,
+                           &source.graphql_path, &source.auth.user,  &source.auth.header, &source.token.name,
+                           &source.token.key,    &source.connect_to, &source.ca_file,     &source.policy,
                            &source.probe};
     for (size_t i = 0; i < COUNT_OF(text); i++)
         *text[i] = mem_strdup("");
@@ -36,22 +36,7 @@ static char **copy_texts(char *const *list, size_t n)
     return copy;
 }
 
-/* "graphql" beside "https://ghe.example/api/v3" is "https://ghe.example/api/graphql": RFC 3986, section 5.3.
- */
-static char *graphql_url(const char *reference, const Origin *api)
-{
-    if (!*reference || strstr(reference, "://"))
-        return mem_strdup(reference);
-    const char *slash = strrchr(api->base, '/');
-    size_t keep = *reference == '/' || !slash ? 0 : (size_t)(slash - api->base);
-    bool v6 = strchr(api->host, ':');
-    CLEANUP_MEM char *port =
-        api->port == (api->tls ? 443 : 80) ? mem_strdup("") : mem_printf(":%u", (unsigned)api->port);
-    return mem_printf("http%s://%s%s%s%s%.*s%s%s", api->tls ? "s" : "", v6 ? "[" : "", api->host,
-                      v6 ? "]" : "", port, (int)keep, api->base, *reference == '/' ? "" : "/", reference);
-}
-
-static void take_provider(Source *source, Provider *provider)
+static void take_provider(Source *source, const Provider *provider)
 {
     put_text(&source->provider, provider->name);
     put_text(&source->policy, provider->policy);
@@ -71,8 +56,7 @@ static void take_provider(Source *source, Provider *provider)
     }
 }
 
-static int read_api(Loader *loader, const YamlNode *node, const SourceForm *form, const char *graphql,
-                    Source *source)
+static int read_api(Loader *loader, const YamlNode *node, const SourceForm *form, Source *source)
 {
     if (form->api_url) {
         Fault why = {""};
@@ -92,9 +76,28 @@ static int read_api(Loader *loader, const YamlNode *node, const SourceForm *form
             loader->doc, yaml_get(node, "apiUrl"), loader->fault,
             "plain http to this machine is for tests: say 'allowPrivateAddresses: [%s]' beside it",
             source->api.host);
-    mem_free(source->graphql_url);
-    source->graphql_url = graphql_url(graphql, &source->api);
     return 0;
+}
+
+/* Once the API's own place is known. */
+static int read_hosts(Loader *loader, const YamlNode *node, const SourceForm *form, const Provider *provider,
+                      Source *source)
+{
+    Fault why = {""};
+    int r = place_graphql(source, provider ? provider->graphql_url : "", &why);
+    if (!r && provider)
+        r = place_artifacts(source, provider->artifact_host, provider->n_artifact_host, &why);
+    if (r)
+        return yaml_fault(loader->doc, node, loader->fault, "%s", why.text);
+    const YamlNode *list = yaml_get(node, "artifactHosts");
+    for (size_t i = 0; i < form->n_artifact_host; i++)
+        if (!is_artifact_host(form->artifact_host[i]))
+            return yaml_fault(
+                loader->doc, list->child[i], loader->fault,
+                "'artifactHosts' lists hosts, as in files.example or '*.files.example' (lower case, no "
+                "https://, no port)");
+    r = place_artifacts(source, form->artifact_host, form->n_artifact_host, &why);
+    return r ? yaml_fault(loader->doc, list, loader->fault, "%s", why.text) : 0;
 }
 
 /* Link-local networks and the addresses at which clouds answer with credentials: never, whatever a file says.
@@ -176,7 +179,7 @@ static int read_token_env(Loader *loader, const YamlNode *node, SourceForm *form
 }
 
 static int load_provider(Loader *loader, const YamlNode *node, const SourceForm *form, Source *source,
-                         char **ret_graphql)
+                         Provider **ret_provider)
 {
     Provider *provider = NULL;
     Fault why = {""};
@@ -186,8 +189,7 @@ static int load_provider(Loader *loader, const YamlNode *node, const SourceForm 
     if (r)
         return fault_set(loader->fault, r, "%s", why.text);
     take_provider(source, provider);
-    *ret_graphql = mem_strdup(provider->graphql_url);
-    provider_free(provider);
+    *ret_provider = provider;
     return 0;
 }
 
@@ -227,7 +229,7 @@ static void infer_provider(Loader *loader, const YamlNode *node, SourceForm *for
 
 static int fill_source(Loader *loader, const YamlNode *node, SourceForm *form, Source *source)
 {
-    CLEANUP_MEM char *graphql = mem_strdup("");
+    CLEANUP_PROVIDER Provider *provider = NULL;
     int32_t other = config_find_source(loader->config, form->name);
     if (other >= 0)
         return yaml_fault(loader->doc, yaml_get(node, "name"), loader->fault,
@@ -237,14 +239,14 @@ static int fill_source(Loader *loader, const YamlNode *node, SourceForm *form, S
     source->line = node->line;
     int r = 0;
     infer_provider(loader, node, form);
-    if (form->provider) {
-        mem_free(STEAL(graphql));
-        r = load_provider(loader, node, form, source, &graphql);
-    }
+    if (form->provider)
+        r = load_provider(loader, node, form, source, &provider);
     if (!r)
         r = read_allow_private(loader, form->allow_private, source);
     if (!r)
-        r = read_api(loader, node, form, graphql, source);
+        r = read_api(loader, node, form, source);
+    if (!r)
+        r = read_hosts(loader, node, form, provider, source);
     if (!r)
         r = read_auth(loader, node, form, source);
     if (!r)
@@ -272,6 +274,8 @@ static int parse_source(Loader *loader, const YamlNode *node)
         YAML_FIELD(SourceForm, "policy", YAML_AS_NAME, policy),
         YAML_FIELD(SourceForm, "tokenEnv", YAML_AS_TEXTS, token_env,
                    .count = offsetof(SourceForm, n_token_env), .most = 16),
+        YAML_FIELD(SourceForm, "artifactHosts", YAML_AS_TEXTS, artifact_host,
+                   .count = offsetof(SourceForm, n_artifact_host), .most = 16),
         YAML_FIELD(SourceForm, "connectTo", YAML_AS_TEXT, connect_to, .most = 300),
         YAML_FIELD(SourceForm, "caFile", YAML_AS_TEXT, ca_file),
         YAML_FIELD(SourceForm, "allowPrivateAddresses", YAML_AS_NODE, allow_private),
@@ -285,6 +289,7 @@ static int parse_source(Loader *loader, const YamlNode *node)
     for (size_t i = 0; i < COUNT_OF(text); i++)
         mem_free(text[i]);
     mem_free_strings(form.token_env, form.n_token_env);
+    mem_free_strings(form.artifact_host, form.n_artifact_host);
     MEM_PUSH(loader->config->source, loader->config->n_source,
              source); /* whole or not, the Config frees it */
     return r;

@@ -26,6 +26,13 @@ int check_env_name(Loader *loader, const YamlNode *node, const char *name) MUST_
 /* parse-grant.c */
 int parse_grants(Loader *loader, const YamlNode *retriever_node, const YamlNode *sources,
                  const YamlNode *policy, Retriever *retriever) MUST_USE;
+/* parse-hosts.c: `reference` as a provider has it, once the API's own place is known */
+int place_graphql(Source *source, const char *reference, Fault *fault) MUST_USE;
+bool is_artifact_host(const char *text); /* a host name, or "*.suffix" */
+int place_artifacts(Source *source, char *const *host, size_t n, Fault *fault) MUST_USE;
+int parse_rule_hosts(Loader *loader) MUST_USE; /* after the retrievers: their policies' rules name hosts */
+int check_egress(Loader *loader, const YamlNode *retrievers) MUST_USE; /* after all hosts are known */
+/* parse-grant.c */
 int parse_egress(Loader *loader, const YamlNode *list, Retriever *retriever) MUST_USE;
 /* parse-token.c: `token:` of a source, `credentialFrom:` of the sink */
 int parse_token(Loader *loader, const YamlNode *node, const char *key, const char *owner,

@@ -30,6 +30,7 @@ Provider *provider_free(Provider *provider)
     mem_free(provider->auth.header);
     mem_free_strings(provider->token_env, provider->n_token_env);
     mem_free_strings(provider->base_env, provider->n_base_env);
+    mem_free_strings(provider->artifact_host, provider->n_artifact_host);
     mem_free(provider->policy);
     mem_free(provider->probe);
     mem_free(provider);
@@ -65,6 +66,8 @@ static int read_form(const YamlDoc *doc, ProviderForm *form, Fault *fault)
                    .count = offsetof(ProviderForm, provider.n_token_env), .required = true),
         YAML_FIELD(ProviderForm, "baseEnv", YAML_AS_TEXTS, provider.base_env,
                    .count = offsetof(ProviderForm, provider.n_base_env)),
+        YAML_FIELD(ProviderForm, "artifactHosts", YAML_AS_TEXTS, provider.artifact_host,
+                   .count = offsetof(ProviderForm, provider.n_artifact_host), .most = 16),
         YAML_FIELD(ProviderForm, "policy", YAML_AS_NAME, provider.policy),
         YAML_FIELD(ProviderForm, "probe", YAML_AS_TEXT, provider.probe),
     };
@@ -78,6 +81,10 @@ static int read_form(const YamlDoc *doc, ProviderForm *form, Fault *fault)
         if (r)
             r = yaml_fault(doc, yaml_get(doc->root, "apiUrl"), fault, "%s", why.text);
     }
+    for (size_t i = 0; !r && i < form->provider.n_artifact_host; i++)
+        if (!is_artifact_host(form->provider.artifact_host[i]))
+            r = yaml_fault(doc, yaml_get(doc->root, "artifactHosts"), fault,
+                           "'artifactHosts' lists hosts, as in files.example or '*.files.example'");
     if (!r && form->provider.probe[0] && form->provider.probe[0] != '/')
         r = yaml_fault(doc, yaml_get(doc->root, "probe"), fault, "'probe' is a path and begins with '/'");
     return r;

@@ -10,3 +10,5 @@ int provider_load(const char *policy_dir, const char *name, Provider **ret_provi
 char *provider_of_api(const char *policy_dir, const Origin *api);
 
 Provider *provider_free(Provider *provider); /* takes NULL, returns NULL */
+DEFINE_CLEANUP(Provider *, provider_free)
+#define CLEANUP_PROVIDER CLEANUP(provider_free_p)

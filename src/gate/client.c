@@ -99,23 +99,23 @@ static void record_handshake(Client *client)
     int reason = ERR_GET_REASON(error);
     const char *name =
         client->conn.ssl ? SSL_get_servername(client->conn.ssl, TLSEXT_NAMETYPE_host_name) : NULL;
-    const Host *host = client->host;
+    const char *host = client->authority;
     Fault why;
-    if (name && !slice_equal_nocase(slice_of(name), slice_of(host->name))) {
-        fault_set(&why, 0, "TLS asked for %s in a CONNECT to %s; the two must be the same", name, host->name);
-        refuse_record(client, "CONNECT", host->name, (Slice){"", 0}, "host-mismatch", why.text);
+    if (name && !slice_equal_nocase(slice_of(name), slice_of(host))) {
+        fault_set(&why, 0, "TLS asked for %s in a CONNECT to %s; the two must be the same", name, host);
+        refuse_record(client, "CONNECT", host, (Slice){"", 0}, "host-mismatch", why.text);
     } else if (reason == SSL_R_TLSV1_ALERT_UNKNOWN_CA || reason == SSL_R_SSLV3_ALERT_BAD_CERTIFICATE ||
                reason == SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN) {
         fault_set(&why, 0,
                   "the client does not trust the run's certificate for %s: have it read SSL_CERT_FILE, "
                   "REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE or NODE_EXTRA_CA_CERTS, or use the base URL",
-                  host->name);
-        refuse_record(client, "CONNECT", host->name, (Slice){"", 0}, "tls-untrusted", why.text);
+                  host);
+        refuse_record(client, "CONNECT", host, (Slice){"", 0}, "tls-untrusted", why.text);
     } else if (error) {
         const char *text = ERR_reason_error_string(error);
         fault_set(&why, 0, "TLS with the client failed (%s); TLS 1.2 or 1.3 and HTTP/1.1 are spoken here",
                   text ? text : "unknown reason");
-        refuse_record(client, "CONNECT", host->name, (Slice){"", 0}, "tls-failed", why.text);
+        refuse_record(client, "CONNECT", host, (Slice){"", 0}, "tls-failed", why.text);
     }
 }
 
@@ -123,7 +123,7 @@ static bool step_handshake(Client *client)
 {
     int r = conn_flush(&client->conn);
     if (!r && !client->conn.ssl)
-        r = conn_start_tls(&client->conn, client->host->tls_context);
+        r = conn_start_tls(&client->conn, client->host->tls_context, client->authority);
     if (!r)
         r = conn_handshake(&client->conn);
     if (r == -EAGAIN)
@@ -151,7 +151,7 @@ static void late_head(Client *client)
     }
     const Refusal refusal = {408, "head-timeout", "the request's head did not come whole within 15 seconds",
                              .close = true};
-    refuse_recorded(client, NULL, client->host ? client->host->name : "", &refusal);
+    refuse_recorded(client, NULL, client->authority, &refusal);
 }
 
 /* Who is late: the client with its body or with reading, or the keeper (whose own limits come first). */
@@ -162,7 +162,7 @@ static void late_exchange(Client *client)
     } else if (!client->exchange.up_done) {
         const Refusal refusal = {408, "body-timeout",
                                  "nothing more of the request's body came for 60 seconds", .close = true};
-        refuse_recorded(client, NULL, client->host ? client->host->name : "", &refusal);
+        refuse_recorded(client, NULL, client->authority, &refusal);
     } else {
         client_extend(client);
     }

@@ -51,9 +51,10 @@ typedef struct Client {
     int64_t deadline; /* mono us */
     bool unix_socket;
     Conn conn;
-    size_t scanned;   /* of conn.in: bytes in which no line ended */
-    const Host *host; /* inside TLS: the CONNECT's; else NULL */
-    IpcPeer stream;   /* to the keeper; fd -1 until the first request */
+    size_t scanned;      /* of conn.in: bytes in which no line ended */
+    const Host *host;    /* inside TLS: the CONNECT's; else NULL */
+    char authority[254]; /* ... and its name: the one that host's pattern means; else "" */
+    IpcPeer stream;      /* to the keeper; fd -1 until the first request */
     bool stream_readable;
     struct event stream_read, stream_write;
     Exchange exchange;

@@ -104,7 +104,7 @@ static BIO_METHOD *bio_method(void)
     return method;
 }
 
-int conn_start_tls(Conn *conn, SSL_CTX *ctx)
+int conn_start_tls(Conn *conn, SSL_CTX *ctx, const char *name)
 {
     BIO *bio = BIO_new(bio_method());
     SSL *ssl = SSL_new(ctx);
@@ -117,6 +117,7 @@ int conn_start_tls(Conn *conn, SSL_CTX *ctx)
     BIO_set_init(bio, 1);
     SSL_set_bio(ssl, bio, bio);
     SSL_set_accept_state(ssl);
+    SSL_set_app_data(ssl, (void *)name);
     Buf early = conn->in;
     conn->in = conn->raw;
     conn->raw = early;

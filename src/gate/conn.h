@@ -37,8 +37,9 @@ typedef void ConnWake(evutil_socket_t fd, short what, void *arg);
 void conn_open(Conn *conn, struct event_base *base, int fd, bool tcp, ConnWake *wake, void *arg);
 void conn_woken(Conn *conn, short what);
 
-/* Goes on as a TLS server; what lies in `in` is its first bytes. */
-int conn_start_tls(Conn *conn, SSL_CTX *ctx) MUST_USE;
+/* Goes on as a TLS server; what lies in `in` is its first bytes. `name`: of the server, as SNI must have it.
+ */
+int conn_start_tls(Conn *conn, SSL_CTX *ctx, const char *name) MUST_USE;
 int conn_handshake(
     Conn *conn) MUST_USE; /* 0: done; -EAGAIN; -EPROTO: the reason is in OpenSSL's error queue */
 

@@ -57,7 +57,11 @@ static int give_source(Gate *gate, size_t i, RunEnvGive *give)
             r = give(gate, source->token_env[j], lease);
     text_variable(name, sizeof(name), source->name, "_API_URL");
     snprintf(value, sizeof(value), "http://127.0.0.1:%u/%s", gate->setup.port, source->name);
-    return r || is_taken(gate, i, name) ? r : give(gate, name, slice_of(value));
+    if (!r && !is_taken(gate, i, name))
+        r = give(gate, name, slice_of(value));
+    text_variable(name, sizeof(name), source->name, "_GRAPHQL_URL");
+    snprintf(value, sizeof(value), "http://127.0.0.1:%u/%s~graphql", gate->setup.port, source->name);
+    return r || !source->graphql_path[0] || is_taken(gate, i, name) ? r : give(gate, name, slice_of(value));
 }
 
 static int give_own(Gate *gate, const EnvEntry *entry, RunEnvGive *give)

@@ -58,7 +58,7 @@ static void broken_body(Client *client)
         return;
     }
     const Refusal refusal = {400, "bad-request", "the request's chunks are broken", .close = true};
-    refuse_recorded(client, NULL, client->host ? client->host->name : "", &refusal);
+    refuse_recorded(client, NULL, client->authority, &refusal);
 }
 
 /* One piece of the body from what was read. 0: sent; -EAGAIN: the keeper is busy, the piece waits in

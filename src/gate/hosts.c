@@ -11,15 +11,28 @@ static bool is_address(const char *name)
     return inet_pton(AF_INET, name, address) == 1 || inet_pton(AF_INET6, name, address) == 1;
 }
 
+static bool may_reach(const RunSourceInfo *source, uint32_t host)
+{
+    return source->record.hosts >> host & 1;
+}
+
+static void add_host(HostList *list, const Origin *origin)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (list->host[i].port == origin->port && strcmp(list->host[i].name, origin->host) == 0)
+            return;
+    Host host = {.name = origin->host, .port = origin->port, .tls = origin->tls};
+    host.address = is_address(origin->host);
+    MEM_PUSH(list->host, list->n, host);
+}
+
 void host_list_init(HostList *list, RunSourceInfo *source, size_t n_source)
 {
-    *list = (HostList){.host = MEM_NEW_ARRAY(Host, n_source), .source = source, .n_source = n_source};
-    for (size_t i = 0; i < n_source; i++) {
-        const Origin *api = &source[i].record.source.api;
-        if (!host_list_find(list, api->host, api->port))
-            list->host[list->n++] = (Host){
-                .name = api->host, .port = api->port, .tls = api->tls, .address = is_address(api->host)};
-    }
+    *list = (HostList){.source = source, .n_source = n_source};
+    for (size_t i = 0; i < n_source; i++)
+        for (uint32_t k = 0; k < source_hosts(&source[i].record.source); k++)
+            if (may_reach(&source[i], k))
+                add_host(list, source_origin(&source[i].record.source, k));
 }
 
 void host_list_done(HostList *list)
@@ -30,10 +43,17 @@ void host_list_done(HostList *list)
 
 const Host *host_list_find(const HostList *list, const char *name, uint16_t port)
 {
-    for (size_t i = 0; i < list->n; i++)
-        if (list->host[i].port == port && strcmp(list->host[i].name, name) == 0)
-            return &list->host[i];
-    return NULL;
+    const Host *pattern = NULL;
+    for (size_t i = 0; i < list->n; i++) {
+        const Host *host = &list->host[i];
+        if (host->port != port)
+            continue;
+        if (strcmp(host->name, name) == 0) /* a host of its own goes before a pattern that means it too */
+            return host;
+        if (!pattern && host_matches(host->name, slice_of(name)))
+            pattern = host;
+    }
+    return pattern;
 }
 
 static bool is_under(Slice path, Slice base)
@@ -48,44 +68,51 @@ static bool holds_lease(const RunSourceInfo *source, Slice credential)
     return source->lease_id[0] && slice_starts(credential, source->lease_id);
 }
 
-RunSourceInfo *host_list_source(const HostList *list, const Host *host, Slice path, Slice credential)
+Place host_list_place(const HostList *list, const Host *host, Slice path, Slice credential)
 {
-    RunSourceInfo *best = NULL;
+    Place best = {0};
     size_t longest = 0;
     for (size_t i = 0; i < list->n_source; i++) {
         RunSourceInfo *source = &list->source[i];
-        const Origin *api = &source->record.source.api;
-        if (api->port != host->port || strcmp(api->host, host->name) != 0)
-            continue;
-        if (holds_lease(source, credential))
-            return source;
-        Slice base = slice_of(api->base);
-        if (!best || (is_under(path, base) && base.len > longest)) {
-            best = source;
-            longest = is_under(path, base) ? base.len : 0;
+        for (uint32_t k = 0; k < source_hosts(&source->record.source); k++) {
+            const Origin *origin = source_origin(&source->record.source, k);
+            if (!may_reach(source, k) || origin->port != host->port || strcmp(origin->host, host->name) != 0)
+                continue;
+            if (holds_lease(source, credential))
+                return (Place){.source = source, .host = k};
+            Slice base = slice_of(origin->base);
+            if (!best.source || (is_under(path, base) && base.len > longest)) {
+                best = (Place){.source = source, .host = k};
+                longest = is_under(path, base) ? base.len : 0;
+            }
         }
     }
     return best;
 }
 
-RunSourceInfo *host_list_named(const HostList *list, Slice name)
+static int32_t host_of_source(const RunSourceInfo *source, Slice word)
 {
-    for (size_t i = 0; i < list->n_source; i++)
-        if (slice_is(name, list->source[i].record.source.name))
-            return &list->source[i];
-    return NULL;
+    const Source *record = &source->record.source;
+    if (slice_is(word, "graphql"))
+        return record->graphql_path[0] ? (int32_t)record->graphql_host : -1;
+    for (uint32_t k = 0; k < source_hosts(record); k++)
+        if (may_reach(source, k) && slice_is(word, source_origin(record, k)->host))
+            return (int32_t)k;
+    return -1;
 }
 
-const RunSourceInfo *host_list_graphql(const HostList *list, const char *name)
+Place host_list_named(const HostList *list, Slice segment)
 {
+    Slice name, word;
+    bool other = slice_cut(segment, '~', &name, &word);
     for (size_t i = 0; i < list->n_source; i++) {
-        Slice url = slice_of(list->source[i].record.source.graphql_url), want = slice_of(name);
-        if (!slice_starts(url, "https://"))
+        RunSourceInfo *source = &list->source[i];
+        if (!slice_is(name, source->record.source.name))
             continue;
-        url = (Slice){url.ptr + 8, url.len - 8};
-        if (url.len >= want.len && slice_equal_nocase((Slice){url.ptr, want.len}, want) &&
-            (url.len == want.len || url.ptr[want.len] == '/' || url.ptr[want.len] == ':'))
-            return &list->source[i];
+        int32_t host = other ? host_of_source(source, word) : 0;
+        if (host < 0)
+            break;
+        return (Place){source, (uint32_t)host, other && slice_is(word, "graphql")};
     }
-    return NULL;
+    return (Place){0};
 }

@@ -14,7 +14,7 @@ typedef struct RunSourceInfo {
 } RunSourceInfo;
 
 typedef struct Host {
-    const char *name; /* lower case, no brackets; the source's */
+    const char *name; /* lower case, no brackets; the source's. "*.suffix": one certificate for all of them */
     uint16_t port;
     bool tls;
     bool address;                   /* an IP literal */
@@ -28,20 +28,24 @@ typedef struct HostList {
     size_t n_source;
 } HostList;
 
-/* Each (host, port) once. The sources must outlive the list. */
+/* Each (host, port) once, of those that the run may reach. The sources must outlive the list. */
 void host_list_init(HostList *list, RunSourceInfo *source, size_t n_source);
 void host_list_done(HostList *list);
 
 /* NULL: no source's. `name` lower case, without brackets. */
 const Host *host_list_find(const HostList *list, const char *name, uint16_t port);
 
-/* The source that a request to `host` belongs to: the one whose lease was presented, else the one whose base
- * is the longest that `path` lies under. The keeper checks it against the lease. */
-RunSourceInfo *host_list_source(const HostList *list, const Host *host, Slice path, Slice credential);
+/* A source, and which of its hosts (source_origin()). */
+typedef struct Place {
+    RunSourceInfo *source; /* NULL: none */
+    uint32_t host;
+    bool graphql; /* base-URL mode: the endpoint itself is meant */
+} Place;
 
-/* The source of that name, or NULL. */
-RunSourceInfo *host_list_named(const HostList *list, Slice name);
+/* Where a request to `host` goes: to the source whose lease was presented, else to the one whose base is the
+ * longest that `path` lies under. The keeper checks it against the lease. */
+Place host_list_place(const HostList *list, const Host *host, Slice path, Slice credential);
 
-/* The source whose GraphQL endpoint lies on this host, though its REST API does not; NULL if there is none.
- */
-const RunSourceInfo *host_list_graphql(const HostList *list, const char *name);
+/* Base-URL mode's first segment: "NAME" for the source's API, "NAME~graphql" for its GraphQL endpoint,
+ * "NAME~HOST" for another host of its. */
+Place host_list_named(const HostList *list, Slice segment);

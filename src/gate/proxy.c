@@ -73,13 +73,6 @@ static void refuse_host(Client *client, const HttpHead *head, const char *host, 
     bool literal = strchr(host, ':');
     snprintf(place, sizeof(place), port == 443 ? "%s%s%s" : "%s%s%s:%u", literal ? "[" : "", host,
              literal ? "]" : "", port);
-    const RunSourceInfo *graphql = host_list_graphql(&gate->hosts, host);
-    if (graphql) {
-        fault_set(&why, 0, "%s is the GraphQL host of source %s, and GraphQL is refused; use its REST API",
-                  place, graphql->record.source.name);
-        refuse_connect(client, head, host, 403, "graphql", why.text);
-        return;
-    }
     fault_set(
         &why, 0,
         "%s is no host of this run: add egress: [%s] to retriever %s in purser.yaml, or a source for it",
@@ -87,13 +80,14 @@ static void refuse_host(Client *client, const HttpHead *head, const char *host, 
     refuse_connect(client, head, host, 403, "host-denied", why.text);
 }
 
-static void start_tls(Client *client, const Host *host)
+static void start_tls(Client *client, const Host *host, const char *name)
 {
     if (conn_write(&client->conn, SLICE_LITERAL("HTTP/1.1 200 Connection established\r\n\r\n"))) {
         client_drop(client, true);
         return;
     }
     client->host = host;
+    snprintf(client->authority, sizeof(client->authority), "%s", name);
     client_become(client, CLIENT_HANDSHAKE);
 }
 
@@ -148,7 +142,7 @@ void proxy_connect(Client *client, const HttpHead *head)
         return;
     const Host *host = host_list_find(&client->gate->hosts, name, port);
     if (host && host->tls)
-        start_tls(client, host);
+        start_tls(client, host, name);
     else if (host)
         refuse_connect(client, head, name, 403, "plain-http",
                        "this source speaks plain http: use its base URL, <SOURCE>_API_URL");

@@ -20,15 +20,10 @@ static Target target;
 static char credential[HTTP_MAX_CREDENTIAL];
 static char whole_target[HTTP_MAX_TARGET + 1];
 
-static const char *host_name(const Client *client)
-{
-    return client->host ? client->host->name : "";
-}
-
 static void refuse_head(Client *client, int status, const char *code, const char *sentence)
 {
     const Refusal refusal = {.status = status, .code = code, .sentence = sentence};
-    refuse_recorded(client, &head, host_name(client), &refusal);
+    refuse_recorded(client, &head, client->authority, &refusal);
 }
 
 static void refuse_unreadable(Client *client, int error)
@@ -42,7 +37,7 @@ static void refuse_unreadable(Client *client, int error)
         refusal =
             (Refusal){400, "tls-on-plain-port",
                       "TLS came to the proxy's own port: the proxy's URL begins with http://", .close = true};
-    refuse_recorded(client, NULL, host_name(client), &refusal);
+    refuse_recorded(client, NULL, client->authority, &refusal);
 }
 
 /* Inside TLS: the Host is the CONNECT's (promise 6). */
@@ -54,10 +49,10 @@ static bool check_host(Client *client)
     if (head.host.len == 0 && head.minor == 0)
         return true;
     if (!target_parse_authority(head.host, 443, name, &port, &fault) && port == client->host->port &&
-        strcmp(name, client->host->name) == 0)
+        strcmp(name, client->authority) == 0)
         return true;
     fault_set(&fault, 0, "the request's Host is not %s:%u, which this connection was made to",
-              client->host->name, client->host->port);
+              client->authority, client->host->port);
     refuse_head(client, 421, "host-mismatch", fault.text);
     return false;
 }
@@ -76,24 +71,25 @@ static void note_prefix(Client *client, const char *source)
 }
 
 /* Base-URL mode: the first segment names the source; the rest goes behind its base. */
-static RunSourceInfo *named_source(Client *client, Slice *raw)
+static Place named_place(Client *client, Slice *raw)
 {
     Slice path = {raw->ptr + 1, raw->len - 1};
     size_t n = 0;
     while (n < path.len && path.ptr[n] != '/' && path.ptr[n] != '?')
         n++;
-    RunSourceInfo *source = host_list_named(&client->gate->hosts, (Slice){path.ptr, n});
-    if (!source) {
+    Place place = host_list_named(&client->gate->hosts, (Slice){path.ptr, n});
+    if (!place.source) {
         Fault fault;
         fault_set(&fault, 0, "the first part of the path must name a source of retriever %s: /%s/...",
                   client->gate->setup.retriever,
                   client->gate->n_source ? client->gate->source[0].record.source.name : "SOURCE");
         refuse_head(client, 404, "unknown-source", fault.text);
-        return NULL;
+        return place;
     }
     *raw = (Slice){path.ptr + n, path.len - n};
-    note_prefix(client, source->record.source.name);
-    return source;
+    if (place.host == 0)
+        note_prefix(client, place.source->record.source.name);
+    return place;
 }
 
 static bool normalise(Client *client, Slice raw)
@@ -172,31 +168,51 @@ static size_t send_request(Client *client, StreamRequest *request, Slice after)
     return after.len - input.len;
 }
 
-static size_t forward(Client *client, RunSourceInfo *source, Slice raw, Slice after)
+/* Base-URL mode: what stands before the rest of the target. Of a GraphQL endpoint that is all of it. */
+static bool put_base(Client *client, Place place, StreamRequest *request)
+{
+    const Source *source = &place.source->record.source;
+    Slice base = slice_of(place.graphql ? source->graphql_path : source_origin(source, place.host)->base);
+    Slice rest = {target.text, target.len};
+    size_t path = target.path_len;
+    if (place.graphql && path == 1)
+        rest = (Slice){rest.ptr + 1, rest.len - 1}, path = 0;
+    if (base.len + rest.len >= sizeof(whole_target)) {
+        refuse_head(client, 414, "target-too-long", "the request's target is too long");
+        return false;
+    }
+    memcpy(mempcpy(whole_target, base.ptr, base.len), rest.ptr, rest.len);
+    request->target = (Slice){whole_target, base.len + rest.len};
+    request->path_len = (uint32_t)(base.len + path);
+    return true;
+}
+
+/* A host that a pattern stands for is sent no token, so nothing is looked for, and its query is its own. */
+static bool takes_lease(const Client *client, Place place)
+{
+    return !client->host || source_use(&place.source->record.source, place.host) != HOST_ARTIFACT;
+}
+
+static size_t forward(Client *client, Place place, Slice raw, Slice after)
 {
     static HttpHeader kept[HTTP_MAX_HEADERS];
-    Slice lease;
+    Slice lease = {"", 0};
     if (!normalise(client, raw))
         return 0;
-    if (!source)
-        source = host_list_source(&client->gate->hosts, client->host, target_path(&target), (Slice){"", 0});
-    if (!find_credential(client, source, raw, &lease))
+    if (!place.source)
+        place = host_list_place(&client->gate->hosts, client->host, target_path(&target), lease);
+    if (takes_lease(client, place) && !find_credential(client, place.source, raw, &lease))
         return 0;
     StreamRequest request = {.path_len = (uint32_t)target.path_len, .target = {target.text, target.len}};
-    if (client->host) {
-        source = host_list_source(&client->gate->hosts, client->host, target_path(&target), lease);
-    } else {
-        Slice base = slice_of(source->record.source.api.base);
-        if (base.len + target.len >= sizeof(whole_target)) {
-            refuse_head(client, 414, "target-too-long", "the request's target is too long");
-            return 0;
-        }
-        memcpy(mempcpy(whole_target, base.ptr, base.len), target.text, target.len);
-        request.target = (Slice){whole_target, base.len + target.len};
-        request.path_len += (uint32_t)base.len;
-    }
+    if (client->host)
+        place = host_list_place(&client->gate->hosts, client->host, target_path(&target), lease);
+    else if (!put_base(client, place, &request))
+        return 0;
+    RunSourceInfo *source = place.source;
     client->source = source;
     request.source = source->record.index;
+    request.host = place.host;
+    request.host_name = slice_of(client->authority);
     request.method = head.method;
     request.method_text = head.method_text;
     request.credential = lease;
@@ -239,15 +255,15 @@ static size_t handle(Client *client, size_t used)
         return 0;
     }
     if (client->host)
-        return check_host(client) ? forward(client, NULL, raw, after) : 0;
+        return check_host(client) ? forward(client, (Place){0}, raw, after) : 0;
     if (raw.len && raw.ptr[0] != '/' && !proxy_absolute(client, &head, &raw))
         return 0;
     if (raw.len == 0 || raw.ptr[0] != '/') {
         refuse_head(client, 400, "bad-target", "the request's target is no path");
         return 0;
     }
-    RunSourceInfo *source = named_source(client, &raw);
-    return source ? forward(client, source, raw, after) : 0;
+    Place place = named_place(client, &raw);
+    return place.source ? forward(client, place, raw, after) : 0;
 }
 
 /* Whether a head may have ended: only then it is parsed, so that a byte at a time costs no more than all at
@@ -267,7 +283,7 @@ static void no_more(Client *client, int error)
         client_drop(client, error != -ENODATA);
     else {
         const Refusal refusal = {400, "bad-request", "the request's head ends in the middle", .close = true};
-        refuse_recorded(client, NULL, host_name(client), &refusal);
+        refuse_recorded(client, NULL, client->authority, &refusal);
     }
 }
 

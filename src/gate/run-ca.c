@@ -39,6 +39,8 @@ static bool add_extension(X509 *certificate, X509 *issuer, int nid, const char *
 static GENERAL_NAME *general_name(const char *name, bool address, bool mask)
 {
     unsigned char bytes[32];
+    if (mask && name[0] == '*') /* a constraint means what lies beneath as well */
+        name += 2;
     int len = (int)strlen(name);
     if (address) {
         len = inet_pton(AF_INET, name, bytes) == 1 ? 4 : inet_pton(AF_INET6, name, bytes) == 1 ? 16 : 0;
@@ -218,15 +220,16 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *l
 /* SNI, when there is one, is the host of the CONNECT (promise 6). */
 static int check_server_name(SSL *ssl, int *alert, void *arg)
 {
-    const Host *host = arg;
+    (void)arg;
+    const char *authority = SSL_get_app_data(ssl);
     const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-    if (!name || slice_equal_nocase(slice_of(name), slice_of(host->name)))
+    if (!name || slice_equal_nocase(slice_of(name), slice_of(authority)))
         return SSL_TLSEXT_ERR_OK;
     *alert = SSL_AD_UNRECOGNIZED_NAME;
     return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-static SSL_CTX *new_context(Host *host, X509 *leaf, EVP_PKEY *key)
+static SSL_CTX *new_context(X509 *leaf, EVP_PKEY *key)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
     if (!context || SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1 ||
@@ -242,15 +245,13 @@ static SSL_CTX *new_context(Host *host, X509 *leaf, EVP_PKEY *key)
     SSL_CTX_set_num_tickets(context, 1);
     SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
     SSL_CTX_set_tlsext_servername_callback(context, check_server_name);
-    SSL_CTX_set_tlsext_servername_arg(context, host);
     return context;
 }
 
 int run_ca_contexts(const RunCa *ca, HostList *hosts, Fault *fault)
 {
     for (size_t i = 0; i < hosts->n; i++)
-        if (ca->leaf[i] &&
-            !(hosts->host[i].tls_context = new_context(&hosts->host[i], ca->leaf[i], ca->leaf_key)))
+        if (ca->leaf[i] && !(hosts->host[i].tls_context = new_context(ca->leaf[i], ca->leaf_key)))
             return fault_set(fault, -ENOMEM, "TLS for %s cannot be set up", hosts->host[i].name);
     return 0;
 }

@@ -1,9 +1,9 @@
 /* The run's own certificate authority, made in memory when the gate starts.
  *
- * Critical name constraints: exactly the hosts of the run's sources (and, as X.509 has it, their subdomains);
- * the name type that no host has is closed whole. pathlen 0. Every leaf is made at once, after which the CA's
- * key is gone: nothing can sign another one. Leaves have no CN (git would look at it), a SAN, and one key for
- * all.
+ * Critical name constraints: exactly the hosts that the run may reach (and, as X.509 has it, their
+ * subdomains); the name type that no host has is closed whole. pathlen 0. Every leaf is made at once, after
+ * which the CA's key is gone: nothing can sign another one. Leaves have no CN (git would look at it), a SAN,
+ * and one key for all.
  */
 #pragma once
 
@@ -27,7 +27,8 @@ typedef struct RunCa {
 int run_ca_make(const HostList *hosts, const char *run, int64_t lifetime_us, RunCa *ret_ca,
                 EVP_PKEY **ret_ca_key, Fault *fault) MUST_USE;
 
-/* Gives each TLS host of the list its context: TLS 1.2 and later, ALPN http/1.1, tickets, SNI = the host. */
+/* Gives each TLS host of the list its context: TLS 1.2 and later, ALPN http/1.1, tickets. SNI is the name
+ * that the connection has as its app data (promise 6). */
 int run_ca_contexts(const RunCa *ca, HostList *hosts, Fault *fault) MUST_USE;
 
 int run_ca_pem(const RunCa *ca, Buf *ret_pem) MUST_USE;

@@ -25,10 +25,11 @@ void gate_setup_put(const GateSetup *setup, WireWriter *wire);
 int gate_setup_get(WireReader *wire, GateSetup *ret_setup) MUST_USE;
 void gate_setup_done(GateSetup *setup);
 
-/* A source that this run may use: its index in the configuration and what a gate needs of it: name, api,
- * graphql_url, auth.header, token_env, base_env. */
+/* A source that this run may use: its index in the configuration and what a gate needs of it: name, its
+ * hosts, graphql, auth.header, token_env, base_env. */
 typedef struct GateSource {
     uint32_t index;
+    uint32_t hosts; /* bit set of its hosts that this run may reach: bit 0 is api's */
     Source source;
 } GateSource;
 

@@ -108,17 +108,40 @@ static void put_source_common(const Source *source, WireWriter *wire)
 {
     wire_put_text(wire, source->name);
     put_origin(&source->api, wire);
-    wire_put_text(wire, source->graphql_url);
+    wire_put_u32(wire, (uint32_t)source->n_other);
+    for (size_t i = 0; i < source->n_other; i++) {
+        wire_put_u8(wire, source->other[i].use);
+        put_origin(&source->other[i].origin, wire);
+    }
+    wire_put_text(wire, source->graphql_path);
+    wire_put_u32(wire, source->graphql_host);
     wire_put_u8(wire, source->auth.scheme);
     wire_put_text(wire, source->auth.user);
     wire_put_text(wire, source->auth.header);
+}
+
+static void get_hosts(WireReader *wire, Source *source)
+{
+    source->n_other = wire_get_count(wire, CONFIG_MAX_HOSTS - 1);
+    source->other = MEM_NEW_ARRAY(SourceHost, source->n_other);
+    for (size_t i = 0; i < source->n_other; i++) {
+        uint8_t use = wire_get_u8(wire);
+        if (use == HOST_API || use > HOST_ARTIFACT)
+            wire->failed = true;
+        source->other[i].use = (HostUse)use;
+        get_origin(wire, &source->other[i].origin);
+    }
+    source->graphql_path = wire_dup_text(wire, IPC_MAX_TEXT);
+    source->graphql_host = wire_get_u32(wire);
+    if (source->graphql_host > source->n_other)
+        wire->failed = true;
 }
 
 static void get_source_common(WireReader *wire, Source *source)
 {
     source->name = wire_dup_text(wire, 63);
     get_origin(wire, &source->api);
-    source->graphql_url = wire_dup_text(wire, IPC_MAX_TEXT);
+    get_hosts(wire, source);
     uint8_t scheme = wire_get_u8(wire);
     if (scheme > AUTH_HEADER)
         wire->failed = true;
@@ -131,8 +154,13 @@ static void source_done(Source *source)
 {
     mem_free(source->api.host);
     mem_free(source->api.base);
+    for (size_t i = 0; i < source->n_other; i++) {
+        mem_free(source->other[i].origin.host);
+        mem_free(source->other[i].origin.base);
+    }
+    mem_free(source->other);
     mem_free(source->name);
-    mem_free(source->graphql_url);
+    mem_free(source->graphql_path);
     mem_free(source->auth.user);
     mem_free(source->auth.header);
     mem_free(source->connect_to);
@@ -200,6 +228,7 @@ void keeper_source_done(KeeperSource *source)
 void gate_source_put(const GateSource *source, WireWriter *wire)
 {
     wire_put_u32(wire, source->index);
+    wire_put_u32(wire, source->hosts);
     put_source_common(&source->source, wire);
     wire_put_strings(wire, source->source.token_env, source->source.n_token_env);
     wire_put_strings(wire, source->source.base_env, source->source.n_base_env);
@@ -208,6 +237,7 @@ void gate_source_put(const GateSource *source, WireWriter *wire)
 int gate_source_get(WireReader *wire, GateSource *ret_source)
 {
     GateSource source = {.index = wire_get_u32(wire)};
+    source.hosts = wire_get_u32(wire);
     get_source_common(wire, &source.source);
     wire_get_strings(wire, 255, &source.source.token_env, &source.source.n_token_env);
     wire_get_strings(wire, 255, &source.source.base_env, &source.source.n_base_env);

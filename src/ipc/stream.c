@@ -29,6 +29,8 @@ static size_t get_headers(WireReader *wire, HttpHeader *room)
 void stream_request_put(const StreamRequest *request, WireWriter *wire)
 {
     wire_put_u32(wire, request->source);
+    wire_put_u32(wire, request->host);
+    wire_put_slice(wire, request->host_name);
     wire_put_u32(wire, request->method);
     wire_put_slice(wire, request->method_text);
     wire_put_slice(wire, request->target);
@@ -44,7 +46,10 @@ void stream_request_put(const StreamRequest *request, WireWriter *wire)
 
 int stream_request_get(WireReader *wire, HttpHeader *room, StreamRequest *ret_request)
 {
-    StreamRequest request = {.source = wire_get_u32(wire), .method = wire_get_u32(wire)};
+    StreamRequest request = {.source = wire_get_u32(wire)};
+    request.host = wire_get_u32(wire);
+    request.host_name = wire_get_slice(wire, 253);
+    request.method = wire_get_u32(wire);
     request.method_text = wire_get_slice(wire, 64);
     request.target = wire_get_slice(wire, HTTP_MAX_TARGET);
     request.path_len = wire_get_u32(wire);

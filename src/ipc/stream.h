@@ -19,6 +19,8 @@
 
 typedef struct StreamRequest {
     uint32_t source; /* index; the gate's word for it, checked by the keeper against the lease */
+    uint32_t host;   /* of the source (source_origin()) */
+    Slice host_name; /* the one that a pattern means; empty where the origin's own name is none */
     uint32_t method; /* HttpMethod */
     Slice method_text;
     Slice

@@ -3,6 +3,7 @@
  */
 #include "base/clock.h"
 #include "keeper/head.h"
+#include "keeper/run.h"
 #include "keeper/stream.h"
 
 #include <errno.h>
@@ -143,7 +144,7 @@ static uint64_t announced_length(const HttpHead *head)
 
 static bool acceptable(const Stream *stream, const HttpHead *head, Refused *refused)
 {
-    const char *host = stream->upstream->source.api.host;
+    const char *host = stream->host;
     if (head->status == 101)
         return refused_set(refused, REFUSAL_UPSTREAM_INVALID,
                            "%s switched to another protocol, which nobody asked for", host);
@@ -156,6 +157,27 @@ static bool acceptable(const Stream *stream, const HttpHead *head, Refused *refu
     Budget left = stream->grant->budget;
     return head->framing != HTTP_LENGTH ||
            decide_budget(budget_spend_received(&left, head->content_length), 0, refused);
+}
+
+/* Where the API sends the run for a file, it may go: from the API alone, not from one file on to the next.
+ * What is noted is what the client gets: a Location in which the token was found has been overwritten by now.
+ */
+static void note_redirect(Stream *stream, const HttpHead *head)
+{
+    static Target target;
+    const HttpHeader *location = http_find(head, "Location");
+    const Source *source = &stream->upstream->source;
+    char host[254];
+    if (!location || stream->endpoint->use == HOST_ARTIFACT ||
+        !redirect_parse(location->value, host, &target))
+        return;
+    for (uint32_t i = 0; i < source_hosts(source); i++)
+        if (source_use(source, i) == HOST_ARTIFACT &&
+            host_matches(source_origin(source, i)->host, slice_of(host))) {
+            redirect_note(&stream->run->redirects, host, (Slice){target.text, target.len},
+                          (uint32_t)(stream->grant - stream->run->grant), clock_mono());
+            return;
+        }
 }
 
 /* The head is whole; `bytes` are those of the body that came with it. True: there is more to come. */
@@ -180,6 +202,8 @@ static bool begin(Stream *stream, HttpHead *head, Slice raw, char *bytes, size_t
         stream_refuse(stream, &refused);
         return false;
     }
+    if (head->status >= 300 && head->status < 400)
+        note_redirect(stream, head);
     uint64_t length = announced_length(head);
     head_filter_answer(head);
     bool apart = out.len > FIRST_PIECE, end = r == 1;

@@ -1,4 +1,4 @@
-/* One connection to an upstream, and each source's pool of idle ones. See conn.h. */
+/* One connection to an upstream, and each host's pool of idle ones. See conn.h. */
 #include "keeper/conn.h"
 
 #include "base/clock.h"
@@ -12,9 +12,9 @@
 
 static void set_state(Conn *conn, ConnState state)
 {
-    struct ConnList *list = &conn->upstream->conns;
-    conn->upstream->n_idle += (state == CONN_IDLE);
-    conn->upstream->n_idle -= (conn->state == CONN_IDLE);
+    struct ConnList *list = &conn->endpoint->conns;
+    conn->endpoint->n_idle += (state == CONN_IDLE);
+    conn->endpoint->n_idle -= (conn->state == CONN_IDLE);
     conn->state = state;
     TAILQ_REMOVE(list, conn, link);
     if (state == CONN_IDLE) /* idle ones first, the warmest at the front */
@@ -33,8 +33,9 @@ Conn *conn_free(Conn *conn)
         dial_cancel(conn->dial);
     SSL_free(conn->ssl);
     fd_close(&conn->fd);
-    conn->upstream->n_idle -= (conn->state == CONN_IDLE);
-    TAILQ_REMOVE(&conn->upstream->conns, conn, link);
+    conn->endpoint->n_idle -= (conn->state == CONN_IDLE);
+    TAILQ_REMOVE(&conn->endpoint->conns, conn, link);
+    mem_free(conn->host);
     mem_free(conn);
     return NULL;
 }
@@ -145,7 +146,7 @@ static void shake_hands(Conn *conn)
         return;
     }
     Refused refused;
-    tls_explain(conn->upstream, conn->ssl, &refused);
+    tls_explain(conn->host, conn->ssl, &refused);
     ERR_clear_error();
     fail_open(conn, &refused);
 }
@@ -190,15 +191,14 @@ static void on_dialled(void *context, int fd, const Refused *refused)
     conn->fd = fd;
     event_assign(&conn->readable, conn->keeper->base, fd, EV_READ | EV_PERSIST, on_readable, conn);
     event_assign(&conn->writable, conn->keeper->base, fd, EV_WRITE | EV_PERSIST, on_writable, conn);
-    if (!conn->upstream->source.api.tls) {
+    if (!conn->endpoint->origin->tls) {
         open_done(conn);
         return;
     }
-    conn->ssl = tls_client(conn->upstream, fd);
+    conn->ssl = tls_client(conn->endpoint, conn->host, fd);
     if (!conn->ssl) {
         Refused memory;
-        refused_set(&memory, REFUSAL_INTERNAL, "OpenSSL could not be set up for %s",
-                    conn->upstream->source.api.host);
+        refused_set(&memory, REFUSAL_INTERNAL, "OpenSSL could not be set up for %s", conn->host);
         fail_open(conn, &memory);
         return;
     }
@@ -206,29 +206,32 @@ static void on_dialled(void *context, int fd, const Refused *refused)
     shake_hands(conn);
 }
 
-static Conn *open_new(Keeper *keeper, Upstream *upstream, Stream *stream, Refused *refused)
+static Conn *open_new(Keeper *keeper, Endpoint *endpoint, const char *host, Stream *stream, Refused *refused)
 {
-    if (tls_prepare(keeper, upstream, refused) != 0)
+    if (endpoint->origin->tls && tls_prepare(keeper, endpoint->upstream, refused) != 0)
         return NULL;
     Conn *conn = MEM_NEW(Conn);
-    *conn = (Conn){.keeper = keeper, .upstream = upstream, .stream = stream, .state = CONN_DIALING, .fd = -1};
+    *conn = (Conn){.keeper = keeper, .endpoint = endpoint, .stream = stream, .state = CONN_DIALING, .fd = -1};
+    conn->host = mem_strdup(host);
+    conn->once = endpoint->use == HOST_ARTIFACT;
     conn->deadline = clock_mono() + CONN_OPEN_US;
-    TAILQ_INSERT_TAIL(&upstream->conns, conn, link);
-    const Source *source = &upstream->source;
-    DialTo to = {source->api.host, source->api.port, source->connect_to, source->allow_private,
+    TAILQ_INSERT_TAIL(&endpoint->conns, conn, link);
+    const Source *source = &endpoint->upstream->source;
+    DialTo to = {conn->host, endpoint->origin->port, source->connect_to, source->allow_private,
                  source->n_allow_private};
     conn->dial = dial_start(keeper, &to, on_dialled, conn);
     if (conn->dial)
         return conn;
-    refused_set(refused, REFUSAL_INTERNAL, "libcurl could not begin to dial %s", source->api.host);
+    refused_set(refused, REFUSAL_INTERNAL, "libcurl could not begin to dial %s", host);
     return conn_free(conn);
 }
 
-Conn *conn_take(Keeper *keeper, Upstream *upstream, Stream *stream, bool fresh, Refused *ret_refused)
+Conn *conn_take(Keeper *keeper, Endpoint *endpoint, const char *host, Stream *stream, bool fresh,
+                Refused *ret_refused)
 {
-    Conn *conn = TAILQ_FIRST(&upstream->conns);
+    Conn *conn = TAILQ_FIRST(&endpoint->conns);
     if (fresh || !conn || conn->state != CONN_IDLE)
-        return open_new(keeper, upstream, stream, ret_refused);
+        return open_new(keeper, endpoint, host, stream, ret_refused);
     set_state(conn, CONN_BUSY);
     conn->stream = stream;
     return conn;
@@ -238,7 +241,7 @@ void conn_give_back(Conn *conn)
 {
     conn->stream = NULL;
     conn->used = true;
-    if (conn_has_more(conn) || conn->writing || conn->upstream->n_idle >= CONN_MAX_IDLE) {
+    if (conn->once || conn_has_more(conn) || conn->writing || conn->endpoint->n_idle >= CONN_MAX_IDLE) {
         conn_free(conn);
         return;
     }
@@ -257,18 +260,23 @@ static void expire(Conn *conn)
     }
     Refused refused;
     refused_set(&refused, REFUSAL_UPSTREAM_TIMEOUT, "%s did not finish the TLS handshake in time",
-                conn->upstream->source.api.host);
+                conn->host);
     fail_open(conn, &refused);
+}
+
+static void tick_endpoint(Endpoint *endpoint, int64_t now)
+{
+    Conn *next;
+    for (Conn *conn = TAILQ_FIRST(&endpoint->conns); conn; conn = next) {
+        next = TAILQ_NEXT(conn, link);
+        if (conn->state != CONN_BUSY && now >= conn->deadline)
+            expire(conn);
+    }
 }
 
 void conn_tick(Keeper *keeper, int64_t now)
 {
-    for (size_t i = 0; i < keeper->n_upstream; i++) {
-        Conn *next;
-        for (Conn *conn = TAILQ_FIRST(&keeper->upstream[i].conns); conn; conn = next) {
-            next = TAILQ_NEXT(conn, link);
-            if (conn->state != CONN_BUSY && now >= conn->deadline)
-                expire(conn);
-        }
-    }
+    for (size_t i = 0; i < keeper->n_upstream; i++)
+        for (size_t k = 0; k < source_hosts(&keeper->upstream[i].source); k++)
+            tick_endpoint(&keeper->upstream[i].endpoint[k], now);
 }

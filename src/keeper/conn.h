@@ -1,5 +1,5 @@
-/* One connection to a source's upstream, from the dial to its end; a source keeps idle ones for the next
- * request. Events on the socket stay registered from request to request: a warm request changes no epoll set.
+/* One connection to a host of a source, from the dial to its end; idle ones are kept for the next request.
+ * Events on the socket stay registered from request to request: a warm request changes no epoll set.
  */
 #pragma once
 
@@ -8,18 +8,20 @@
 
 #define CONN_IDLE_US  (30L * CLOCK_SECOND)
 #define CONN_OPEN_US  (10L * CLOCK_SECOND) /* dial and handshake together */
-#define CONN_MAX_IDLE 64                   /* of one source */
+#define CONN_MAX_IDLE 64                   /* of one host */
 
 typedef enum ConnState { CONN_DIALING, CONN_HANDSHAKE, CONN_BUSY, CONN_IDLE } ConnState;
 
 struct Conn {
     Keeper *keeper;
-    Upstream *upstream;
+    Endpoint *endpoint;
+    char *host;     /* the name that is dialled and verified */
     Stream *stream; /* whose request it carries, or waits for it; NULL when idle */
     ConnState state;
     Dial *dial;
     int fd;
-    SSL *ssl; /* NULL: plain (loopback in tests) */
+    SSL *ssl;  /* NULL: plain (loopback in tests) */
+    bool once; /* not kept: a host that a pattern stands for */
     struct event readable, writable;
     bool reading, writing;
     bool used; /* carried a request before: may turn out dead */
@@ -28,9 +30,10 @@ struct Conn {
 };
 
 /* An idle connection, or a new one that is being opened (then stream_connected() or stream_unconnected()
- * follows, never before this returns). `fresh`: not a pooled one. NULL: no memory, or the source's TLS cannot
- * be set up. */
-Conn *conn_take(Keeper *keeper, Upstream *upstream, Stream *stream, bool fresh, Refused *ret_refused);
+ * follows, never before this returns). `host`: the endpoint's own name, or the one that its pattern means.
+ * `fresh`: not a pooled one. NULL: no memory, or the source's TLS cannot be set up. */
+Conn *conn_take(Keeper *keeper, Endpoint *endpoint, const char *host, Stream *stream, bool fresh,
+                Refused *ret_refused);
 
 /* Back into the pool, if nothing of it is left over. */
 void conn_give_back(Conn *conn);

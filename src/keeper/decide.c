@@ -6,6 +6,8 @@
 #include "http/target.h"
 #include "secret/secret.h"
 
+#include <stdio.h>
+
 #define MAX_METHODS 8 /* the request's own and what it says in overrides */
 
 static const char *const override_headers[] = {"X-HTTP-Method-Override", "X-HTTP-Method",
@@ -97,21 +99,6 @@ static bool gather_methods(const DecideRequest *decide, Slice query, uint32_t me
     return true;
 }
 
-/* The path that graphql_url has at this origin, or an empty slice. */
-static Slice graphql_path(const Source *source)
-{
-    Slice url = slice_of(source->graphql_url);
-    const char *scheme = url.len ? memmem(url.ptr, url.len, "://", 3) : NULL;
-    if (!scheme)
-        return url;
-    const char *host = scheme + 3, *path = memchr(host, '/', (size_t)(url.ptr + url.len - host));
-    size_t host_len = strlen(source->api.host);
-    if (!path || strncasecmp(host, source->api.host, host_len) != 0 ||
-        (host[host_len] != '/' && host[host_len] != ':'))
-        return (Slice){"", 0};
-    return (Slice){path, (size_t)(url.ptr + url.len - path)};
-}
-
 static Slice without_slash(Slice path)
 {
     if (path.len > 1 && path.ptr[path.len - 1] == '/')
@@ -119,56 +106,131 @@ static Slice without_slash(Slice path)
     return path;
 }
 
-static bool check_target(const DecideRequest *decide, const Source *source, Slice *ret_path, Slice *ret_query,
-                         Refused *refused)
+/* What was matched is what is sent: the gate's target is in the one form, or refused. */
+static bool check_form(const StreamRequest *request, Refused *refused)
 {
     static Target again; /* 8 kB: off the stack; the keeper has one thread of its own code */
-    const StreamRequest *request = decide->request;
     Fault fault;
     if (target_normalise(request->target, &again, &fault) != 0)
         return refused_set(refused, REFUSAL_BAD_REQUEST, "%s", fault.text);
     if (!slice_equal((Slice){again.text, again.len}, request->target) || again.path_len != request->path_len)
         return refused_set(refused, REFUSAL_BAD_REQUEST, "the request's target was not in its normal form");
-    Slice path = {request->target.ptr, request->path_len};
-    Slice query = {path.ptr + path.len, request->target.len - path.len};
-    if (query.len)
-        query.ptr++, query.len--;
-    Slice graphql = graphql_path(source);
-    if (graphql.len && slice_equal_nocase(without_slash(path), without_slash(graphql)))
-        return refused_set(refused, REFUSAL_GRAPHQL,
-                           "GraphQL is not yet decided by purser: use the REST API of source %s",
-                           source->name);
-    size_t base = strlen(source->api.base);
-    /* not secret */
-    if (base && (path.len < base || memcmp(path.ptr, source->api.base, base) != 0 ||
-                 (path.len > base && path.ptr[base] != '/')))
+    return true;
+}
+
+static Slice query_of(const StreamRequest *request)
+{
+    Slice query = {request->target.ptr + request->path_len, request->target.len - request->path_len};
+    return query.len ? (Slice){query.ptr + 1, query.len - 1} : query;
+}
+
+/* A host that the source has, by a name that is its own or that its pattern means. */
+static bool check_host(const StreamRequest *request, const Source *source, Refused *refused)
+{
+    if (request->host < source_hosts(source)) {
+        const char *own = source_origin(source, request->host)->host;
+        if (request->host_name.len ? host_matches(own, request->host_name) : own[0] != '*')
+            return true;
+    }
+    return refused_set(refused, REFUSAL_BAD_REQUEST, "the request is for no host of source %s", source->name);
+}
+
+static bool is_graphql(const StreamRequest *request, const Source *source)
+{
+    Slice path = {request->target.ptr, request->path_len}, graphql = slice_of(source->graphql_path);
+    return graphql.len && request->host == source->graphql_host &&
+           slice_equal_nocase(without_slash(path), without_slash(graphql));
+}
+
+/* What the rules are asked about: of the API's own host the path beneath its base. */
+static bool find_path(const StreamRequest *request, const Source *source, Slice *ret_path, Refused *refused)
+{
+    Slice path = {request->target.ptr, request->path_len}, base = slice_of(source->api.base);
+    int shown = (int)(path.len < 256 ? path.len : 256);
+    if (source_use(source, request->host) == HOST_GRAPHQL)
+        return refused_set(refused, REFUSAL_PATH_NOT_ALLOWED,
+                           "%s has nothing for source %s but its GraphQL endpoint, %s: not %.*s",
+                           source_origin(source, request->host)->host, source->name, source->graphql_path,
+                           shown, path.ptr);
+    if (source_use(source, request->host) != HOST_API || base.len == 0) {
+        *ret_path = path;
+        return true;
+    }
+    if (!slice_starts(path, source->api.base) || (path.len > base.len && path.ptr[base.len] != '/'))
         return refused_set(refused, REFUSAL_PATH_NOT_ALLOWED,
                            "source %s has its API beneath %s: %.*s is outside of it", source->name,
-                           source->api.base, (int)(path.len < 256 ? path.len : 256), path.ptr);
-    *ret_path = path.len > base ? (Slice){path.ptr + base, path.len - base} : SLICE_LITERAL("/");
-    *ret_query = query;
+                           source->api.base, shown, path.ptr);
+    *ret_path = path.len > base.len ? (Slice){path.ptr + base.len, path.len - base.len} : SLICE_LITERAL("/");
+    return true;
+}
+
+/* As the rules have it: the API's own host is not named. */
+static Slice host_of_rules(const StreamRequest *request, const Source *source)
+{
+    return source_use(source, request->host) == HOST_RULE
+               ? slice_of(source_origin(source, request->host)->host)
+               : SLICE_LITERAL("");
+}
+
+static bool check_rules(const DecideRequest *decide, const Grant *grant, Refused *refused)
+{
+    Slice path = {"", 0};
+    uint32_t method[MAX_METHODS];
+    size_t n = 0;
+    if (is_graphql(decide->request, grant->origin))
+        return refused_set(refused, REFUSAL_GRAPHQL,
+                           "GraphQL is not yet decided by purser: use the REST API of source %s",
+                           grant->origin->name);
+    if (!find_path(decide->request, grant->origin, &path, refused) ||
+        !gather_methods(decide, query_of(decide->request), method, &n, refused))
+        return false;
+    Slice host = host_of_rules(decide->request, grant->origin);
+    for (size_t i = 0; i < n; i++) {
+        PolicyVerdict verdict = policy_decide(grant->policy, method[i], host, path);
+        if (verdict.answer == POLICY_ALLOW)
+            continue;
+        refused->refusal = verdict.answer == POLICY_DENY ? REFUSAL_PATH_DENIED : REFUSAL_PATH_NOT_ALLOWED;
+        refused->retry_after = 0;
+        policy_explain(grant->policy, verdict, http_method_text(method[i]), host, path, &refused->fault);
+        return false;
+    }
     return true;
 }
 
 static bool check_policy(const DecideRequest *decide, const Grant *grant, Refused *refused)
 {
-    Slice path = {"", 0}, query = {"", 0};
-    uint32_t method[MAX_METHODS];
-    size_t n = 0;
-    if (!check_method(decide->request->method, decide->request->method_text, refused) ||
-        !check_target(decide, grant->origin, &path, &query, refused) ||
-        !gather_methods(decide, query, method, &n, refused))
+    const StreamRequest *request = decide->request;
+    return check_method(request->method, request->method_text, refused) &&
+           check_host(request, grant->origin, refused) && check_form(request, refused) &&
+           check_rules(decide, grant, refused);
+}
+
+/* A file that the API has just redirected this run to: no lease, since no token goes with it. Whose it is,
+ * and on which host of its source it lies, the redirect says. */
+static bool check_artifact(const DecideRequest *decide, Grant **ret_grant, uint32_t *ret_host,
+                           Refused *refused)
+{
+    const StreamRequest *request = decide->request;
+    char name[254];
+    snprintf(name, sizeof(name), "%.*s", (int)request->host_name.len, request->host_name.ptr);
+    if (!check_form(request, refused))
         return false;
-    for (size_t i = 0; i < n; i++) {
-        PolicyVerdict verdict = policy_decide(grant->policy, method[i], SLICE_LITERAL(""), path);
-        if (verdict.answer == POLICY_ALLOW)
-            continue;
-        refused->refusal = verdict.answer == POLICY_DENY ? REFUSAL_PATH_DENIED : REFUSAL_PATH_NOT_ALLOWED;
-        refused->retry_after = 0;
-        policy_explain(grant->policy, verdict, http_method_text(method[i]), path, &refused->fault);
-        return false;
-    }
-    return true;
+    int32_t index = redirect_find(decide->redirects, name, request->target, decide->now);
+    Grant *grant = index >= 0 && (size_t)index < decide->n_grant ? &decide->grant[index] : NULL;
+    *ret_grant = grant;
+    for (uint32_t i = 0; grant && i < source_hosts(grant->origin); i++)
+        if (source_use(grant->origin, i) == HOST_ARTIFACT &&
+            host_matches(source_origin(grant->origin, i)->host, request->host_name)) {
+            *ret_host = i;
+            return request->method == HTTP_GET && !request->has_body
+                       ? true
+                       : refused_set(refused, REFUSAL_METHOD, "files at %s are fetched by GET alone", name);
+        }
+    return refused_set(
+        refused, REFUSAL_NOT_REDIRECTED,
+        "%s is where the API redirects to for files: only the exact address that it has redirected this "
+        "run to within ten minutes may be fetched, without a token",
+        name);
 }
 
 bool decide_budget(int result, uint64_t retry_us, Refused *ret_refused)
@@ -195,10 +257,17 @@ bool decide_budget(int result, uint64_t retry_us, Refused *ret_refused)
     return refused_set(ret_refused, refusal, "%s; the policy's `lease:` sets it", budget_error_text(result));
 }
 
-bool decide_request(const DecideRequest *decide, Grant **ret_grant, Refused *ret_refused)
+bool decide_request(const DecideRequest *decide, Grant **ret_grant, uint32_t *ret_host, Refused *ret_refused)
 {
+    bool allowed;
     *ret_grant = NULL;
-    if (!check_lease(decide, ret_grant, ret_refused) || !check_policy(decide, *ret_grant, ret_refused))
+    *ret_host = decide->request->host;
+    if (decide->artifact)
+        allowed = check_artifact(decide, ret_grant, ret_host, ret_refused);
+    else
+        allowed =
+            check_lease(decide, ret_grant, ret_refused) && check_policy(decide, *ret_grant, ret_refused);
+    if (!allowed)
         return false;
     uint64_t retry_us = 0;
     int r = budget_spend_request(&(*ret_grant)->budget, decide->now, &retry_us);

@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "ipc/keeper.h"
 #include "ipc/stream.h"
+#include "keeper/redirect.h"
 #include "keeper/refusal.h"
 #include "lease/budget.h"
 #include "lease/lease.h"
@@ -27,14 +28,17 @@ typedef struct DecideRequest {
     const unsigned char *key; /* of the run */
     Grant *grant;             /* of the run */
     size_t n_grant;
+    const Redirects *redirects; /* of the run */
+    bool artifact;              /* the request is for a HOST_ARTIFACT of its source */
     const StreamRequest *request;
     const HttpHead *head; /* the request's headers, for http/head.h; only header and n_header are meant */
     int64_t now;          /* mono */
 } DecideRequest;
 
-/* True: allowed, and one request is spent of *ret_grant. False: *ret_refused says why; *ret_grant is the
- * grant that was meant, for counting, or NULL. */
-bool decide_request(const DecideRequest *decide, Grant **ret_grant, Refused *ret_refused);
+/* True: allowed, and one request is spent of *ret_grant, which goes to *ret_host of its source
+ * (source_origin()). False: *ret_refused says why; *ret_grant is the grant that was meant, for counting, or
+ * NULL. */
+bool decide_request(const DecideRequest *decide, Grant **ret_grant, uint32_t *ret_host, Refused *ret_refused);
 
 /* A budget that is used up while bodies stream. */
 bool decide_budget(int result, uint64_t retry_us, Refused *ret_refused);

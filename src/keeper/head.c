@@ -31,15 +31,14 @@ static bool may_pass(const Source *source, const HttpHead *head, Slice name)
            !(source->auth.header[0] && slice_is_nocase(name, source->auth.header));
 }
 
-static int put_host(const Source *source, Buf *out)
+static int put_host(const Origin *origin, const char *host, Buf *out)
 {
-    const Origin *api = &source->api;
-    bool v6 = strchr(api->host, ':') != NULL;
+    bool v6 = strchr(host, ':') != NULL;
     int r = buf_append_text(out, v6 ? "Host: [" : "Host: ");
-    r = r ? r : buf_append_text(out, api->host);
+    r = r ? r : buf_append_text(out, host);
     r = r || !v6 ? r : buf_append(out, "]", 1);
-    if (r == 0 && api->port != (api->tls ? 443 : 80))
-        r = buf_printf(out, ":%u", api->port);
+    if (r == 0 && origin->port != (origin->tls ? 443 : 80))
+        r = buf_printf(out, ":%u", origin->port);
     return r ? r : buf_append(out, "\r\n", 2);
 }
 
@@ -71,17 +70,17 @@ static int put_headers(const Source *source, const HttpHead *head, Buf *out)
     return r;
 }
 
-bool head_build(const Source *source, const StreamRequest *request, const HttpHead *head, Buf *out,
-                Refused *ret_refused)
+bool head_build(const Endpoint *endpoint, const char *host, const StreamRequest *request,
+                const HttpHead *head, Buf *out, Refused *ret_refused)
 {
     buf_reset(out);
     int r = buf_append_text(out, http_method_text(request->method));
     r = r ? r : buf_append(out, " ", 1);
     r = r ? r : buf_append_slice(out, request->target);
     r = r ? r : buf_append_text(out, " HTTP/1.1\r\n");
-    r = r ? r : put_host(source, out);
+    r = r ? r : put_host(endpoint->origin, host, out);
     r = r ? r : buf_append_text(out, "Accept-Encoding: identity\r\n");
-    r = r ? r : put_headers(source, head, out);
+    r = r ? r : put_headers(&endpoint->upstream->source, head, out);
     r = r ? r : put_framing(request, out);
     return r == 0 ||
            refused_set(ret_refused, REFUSAL_BAD_REQUEST, "the request has headers that cannot be sent on");
@@ -138,11 +137,16 @@ static int put_basic(const Upstream *upstream, Line *line)
     return r;
 }
 
-ssize_t head_put_credential(const Upstream *upstream, char *out, size_t room)
+ssize_t head_put_credential(const Endpoint *endpoint, char *out, size_t room)
 {
+    const Upstream *upstream = endpoint->upstream;
     const Auth *auth = &upstream->source.auth;
     Line line = {out, out + room, false};
-    int r;
+    int r = 0;
+    if (endpoint->use == HOST_ARTIFACT) {
+        put_text(&line, "\r\n");
+        return line.full ? -ENOBUFS : line.at - out;
+    }
     switch (auth->scheme) {
     case AUTH_BASIC:
         put_text(&line, "Authorization: Basic ");

@@ -9,12 +9,12 @@
 /* The request's head up to the credential, which goes last: request line, Host, Accept-Encoding: identity,
  * the client's headers that may pass, the framing. The gate has dropped what must not pass; it is dropped
  * here again. False: a header is not one (a gate does not send such). */
-bool head_build(const Source *source, const StreamRequest *request, const HttpHead *head, Buf *out,
-                Refused *ret_refused);
+bool head_build(const Endpoint *endpoint, const char *host, const StreamRequest *request,
+                const HttpHead *head, Buf *out, Refused *ret_refused);
 
-/* Opens the token and writes the credential's header line and the empty line into `out`, in the arena. The
- * length, or -ENOBUFS, -EBADMSG. The caller wipes. */
-ssize_t head_put_credential(const Upstream *upstream, char *out, size_t room);
+/* Opens the token and writes the credential's header line and the empty line into `out`, in the arena; to a
+ * host for files only the empty line. The length, or -ENOBUFS, -EBADMSG. The caller wipes. */
+ssize_t head_put_credential(const Endpoint *endpoint, char *out, size_t room);
 
 /* Keeps of an answer's headers what may pass, in place: not hop-by-hop, not Set-Cookie and the like, no
  * length (the gate frames anew). */

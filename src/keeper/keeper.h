@@ -33,8 +33,19 @@ TAILQ_HEAD(ConnList, Conn);
 TAILQ_HEAD(StreamList, Stream);
 TAILQ_HEAD(RunList, Run);
 
-/* A source's upstream: its token, its trust, its connections. Nothing of it is shared with another source,
- * even of the same host. */
+/* One host of a source: its connections and its TLS session. */
+typedef struct Endpoint {
+    struct Upstream *upstream;
+    HostUse use;
+    const Origin *origin;
+    char *closed; /* why the token may not go there; NULL: it may */
+    SSL_SESSION *session;
+    struct ConnList conns;
+    size_t n_idle;
+} Endpoint;
+
+/* A source's upstream: its token, its trust, its hosts. Nothing of it is shared with another source, even of
+ * the same host. */
 typedef struct Upstream {
     uint32_t index;
     bool used;
@@ -44,9 +55,7 @@ typedef struct Upstream {
     char *missing;
     int ca_fd, token_fd; /* -1: none */
     SSL_CTX *tls;        /* made when first dialled: parsing the roots takes 30 ms */
-    SSL_SESSION *session;
-    struct ConnList conns;
-    size_t n_idle;
+    Endpoint *endpoint;  /* one for each of source_hosts() */
 } Upstream;
 
 typedef struct Keeper {

@@ -22,7 +22,7 @@ void request_drop_conn(Stream *stream)
 void request_lost(Stream *stream, Refusal refusal, const char *why)
 {
     Refused refused;
-    refused_set(&refused, refusal, "%s %s", stream->upstream->source.api.host, why);
+    refused_set(&refused, refusal, "%s %s", stream->host, why);
     if (stream->state == STREAM_ANSWER) {
         stream_abort(stream, &refused);
         return;
@@ -34,7 +34,7 @@ void request_lost(Stream *stream, Refusal refusal, const char *why)
     stream->may_retry = false;
     stream->grant->count.retried++;
     request_drop_conn(stream);
-    stream->conn = conn_take(stream->keeper, stream->upstream, stream, true, &refused);
+    stream->conn = conn_take(stream->keeper, stream->endpoint, stream->host, stream, true, &refused);
     stream->state = STREAM_DIALING;
     stream->up_broken = stream->sent_whole = false;
     if (!stream->conn)
@@ -111,7 +111,7 @@ static bool write_head(Stream *stream)
     char *room = keeper->send_room;
     size_t len = stream->head.len;
     memcpy(room, stream->head.data, len);
-    ssize_t credential = head_put_credential(stream->upstream, room + len, KEEPER_SEND_ROOM - len);
+    ssize_t credential = head_put_credential(stream->endpoint, room + len, KEEPER_SEND_ROOM - len);
     keeper->opened = true;
     ssize_t n = credential;
     if (credential > 0) {
@@ -209,6 +209,17 @@ void request_body(Stream *stream, Slice piece, bool end)
         stream_readable(stream);
 }
 
+/* The name that the client asked for: of a pattern the one that it means. */
+static void name_host(Stream *stream, const StreamRequest *request)
+{
+    const Upstream *upstream = stream->upstream;
+    Slice name = request->host_name;
+    if (name.len == 0 && upstream && request->host < source_hosts(&upstream->source))
+        name = slice_of(source_origin(&upstream->source, request->host)->host);
+    memcpy(stream->host, name.ptr, name.len);
+    stream->host[name.len] = 0;
+}
+
 static void note_request(Stream *stream, const StreamRequest *request)
 {
     size_t len = request->path_len < sizeof(stream->path) ? request->path_len : sizeof(stream->path) - 1;
@@ -223,7 +234,9 @@ static void note_request(Stream *stream, const StreamRequest *request)
     stream->may_retry = idempotent && !request->has_body;
     Keeper *keeper = stream->keeper;
     stream->upstream = request->source < keeper->n_upstream ? &keeper->upstream[request->source] : NULL;
+    stream->endpoint = NULL;
     stream->grant = NULL;
+    name_host(stream, request);
     buf_reset(&stream->partial);
     buf_reset(&stream->out);
 }
@@ -236,7 +249,7 @@ static void audit_request(Stream *stream)
                         .source = stream->upstream->source.name,
                         .method = http_method_text(stream->method),
                         .target = slice_of(stream->path),
-                        .host = stream->upstream->source.api.host};
+                        .host = stream->host};
     audit_add(stream->keeper->audit, &event);
 }
 
@@ -256,21 +269,49 @@ static bool begin_body(Stream *stream, StreamRequest *request, Refused *refused)
 static bool check_token(const Stream *stream, Refused *refused)
 {
     const Upstream *upstream = stream->upstream;
-    return upstream->token || refused_set(refused, REFUSAL_TOKEN_MISSING, "%s", upstream->missing);
+    if (!upstream->token)
+        return refused_set(refused, REFUSAL_TOKEN_MISSING, "%s", upstream->missing);
+    return !stream->endpoint->closed ||
+           refused_set(refused, REFUSAL_HOST_CLOSED, "%s", stream->endpoint->closed);
+}
+
+static bool is_artifact(const Upstream *upstream, const StreamRequest *request)
+{
+    return request->host < source_hosts(&upstream->source) &&
+           upstream->endpoint[request->host].use == HOST_ARTIFACT;
+}
+
+static bool ask(Stream *stream, const StreamRequest *request, const HttpHead *head, Refused *refused)
+{
+    Run *run = stream->run;
+    uint32_t host;
+    if (!stream->upstream)
+        return refused_set(refused, REFUSAL_BAD_REQUEST, "the request is for no source");
+    DecideRequest question = {.key = run->key,
+                              .grant = run->grant,
+                              .n_grant = run->n_grant,
+                              .redirects = &run->redirects,
+                              .artifact = is_artifact(stream->upstream, request),
+                              .request = request,
+                              .head = head,
+                              .now = clock_mono()};
+    bool yes = decide_request(&question, &stream->grant, &host, refused);
+    if (yes) {
+        stream->upstream = &stream->keeper->upstream[stream->grant->source];
+        stream->endpoint = &stream->upstream->endpoint[host];
+    }
+    return yes;
 }
 
 static bool decide(Stream *stream, StreamRequest *request, const HttpHead *head, Refused *refused)
 {
-    DecideRequest question = {stream->run->key, stream->run->grant, stream->run->n_grant, request, head,
-                              clock_mono()};
-    bool yes = stream->upstream ? decide_request(&question, &stream->grant, refused)
-                                : refused_set(refused, REFUSAL_BAD_REQUEST, "the request is for no source");
+    bool yes = ask(stream, request, head, refused);
     sodium_memzero((char *)request->credential.ptr, request->credential.len); /* it may be a real token */
     if (!yes)
         return false;
     stream->grant->count.requests++;
     if (!check_token(stream, refused) ||
-        !head_build(&stream->upstream->source, request, head, &stream->head, refused))
+        !head_build(stream->endpoint, stream->host, request, head, &stream->head, refused))
         return false;
     override_begin(&stream->override, head);
     if (stream->override.active && request->has_body && !http_content_encoding_is_identity(head))
@@ -297,7 +338,7 @@ void request_begin(Stream *stream, Slice payload)
         return;
     }
     audit_request(stream);
-    stream->conn = conn_take(stream->keeper, stream->upstream, stream, false, &refused);
+    stream->conn = conn_take(stream->keeper, stream->endpoint, stream->host, stream, false, &refused);
     if (!stream->conn) {
         stream_refuse(stream, &refused);
         return;

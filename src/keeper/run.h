@@ -17,6 +17,7 @@ struct Run {
     unsigned char *key; /* LEASE_KEY bytes in the arena */
     Grant *grant;
     size_t n_grant;
+    Redirects redirects;
     IpcPeer gate; /* fd -1: the gate has gone */
     struct event gate_event;
     struct StreamList streams;

@@ -57,7 +57,7 @@ void setup_open_keyring(Keeper *keeper)
     fd_close(&keeper->key_fd);
 }
 
-#define MAX_PORTS (2 * CONFIG_MAX_SOURCES + IPC_MAX_PORTS + 1)
+#define MAX_PORTS ((CONFIG_MAX_HOSTS + 1) * CONFIG_MAX_SOURCES + IPC_MAX_PORTS + 1)
 
 static uint16_t port_at_end(const char *address)
 {
@@ -66,24 +66,37 @@ static uint16_t port_at_end(const char *address)
     return colon && text_parse_u64(slice_of(colon + 1), UINT16_MAX, &port) == 0 ? (uint16_t)port : 0;
 }
 
+typedef struct Ports {
+    uint16_t port[MAX_PORTS];
+    size_t n;
+} Ports;
+
+/* Each once; 0 is none. */
+static void add_port(Ports *ports, uint16_t port)
+{
+    for (size_t i = 0; i < ports->n; i++)
+        if (ports->port[i] == port)
+            return;
+    if (port && ports->n < MAX_PORTS)
+        ports->port[ports->n++] = port;
+}
+
 int setup_lock_in(Keeper *keeper, Fault *fault)
 {
-    uint16_t port[MAX_PORTS];
-    size_t n = 0;
+    Ports ports = {.n = 0};
     for (size_t i = 0; i < keeper->n_egress_port; i++)
-        port[n++] = keeper->egress_port[i];
+        add_port(&ports, keeper->egress_port[i]);
     for (size_t i = 0; i < keeper->n_upstream; i++) {
         const Source *source = &keeper->upstream[i].source;
-        port[n++] = source->api.port;
-        if (port_at_end(source->connect_to))
-            port[n++] = port_at_end(source->connect_to);
+        for (uint32_t k = 0; k < source_hosts(source); k++)
+            add_port(&ports, source_origin(source, k)->port);
+        add_port(&ports, port_at_end(source->connect_to));
     }
-    if (port_at_end(keeper->proxy))
-        port[n++] = port_at_end(keeper->proxy);
+    add_port(&ports, port_at_end(keeper->proxy));
     SandboxSpec spec = {.role = SANDBOX_KEEPER,
                         .optional = keeper->sandbox_optional,
-                        .connect_port = port,
-                        .n_connect_port = n};
+                        .connect_port = ports.port,
+                        .n_connect_port = ports.n};
     int r = sandbox_enter(&spec, fault);
     if (r != SANDBOX_E_PARTIAL)
         return r;
@@ -172,6 +185,27 @@ static int take_record(Keeper *keeper, IpcRecord *record, bool *ret_started, Fau
     }
 }
 
+static void make_endpoints(Upstream *upstream)
+{
+    const Source *source = &upstream->source;
+    upstream->endpoint = MEM_NEW_ARRAY(Endpoint, source_hosts(source));
+    for (uint32_t i = 0; i < source_hosts(source); i++) {
+        Endpoint *endpoint = &upstream->endpoint[i];
+        *endpoint = (Endpoint){
+            .upstream = upstream, .use = source_use(source, i), .origin = source_origin(source, i)};
+        TAILQ_INIT(&endpoint->conns);
+    }
+}
+
+static void endpoints_done(Upstream *upstream)
+{
+    for (size_t i = 0; i < source_hosts(&upstream->source); i++) {
+        while (!TAILQ_EMPTY(&upstream->endpoint[i].conns))
+            conn_free(TAILQ_FIRST(&upstream->endpoint[i].conns));
+        mem_free(upstream->endpoint[i].closed);
+    }
+}
+
 int setup_receive(Keeper *keeper, Fault *fault)
 {
     static unsigned char room[IPC_MAX_RECORD] __attribute__((aligned(16)));
@@ -192,7 +226,7 @@ int setup_receive(Keeper *keeper, Fault *fault)
     }
     /* The array has its last place: what points into it, stays. */
     for (size_t i = 0; i < keeper->n_upstream; i++)
-        TAILQ_INIT(&keeper->upstream[i].conns);
+        make_endpoints(&keeper->upstream[i]);
     return r;
 }
 
@@ -200,9 +234,9 @@ void setup_done(Keeper *keeper)
 {
     for (size_t i = 0; i < keeper->n_upstream; i++) {
         Upstream *upstream = &keeper->upstream[i];
-        while (!TAILQ_EMPTY(&upstream->conns))
-            conn_free(TAILQ_FIRST(&upstream->conns));
+        endpoints_done(upstream);
         tls_done(upstream);
+        mem_free(upstream->endpoint);
         secret_free(upstream->token);
         scrub_forms_free(upstream->forms);
         mem_free(upstream->missing);

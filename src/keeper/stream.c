@@ -115,8 +115,7 @@ static void note(Stream *stream, const Refused *refused)
     else if (stream->grant)
         stream->grant->count.refused++;
     RunRefusal report = {.count = 1};
-    report_fill(&report, kind->code, http_method_text(stream->method),
-                stream->upstream ? stream->upstream->source.api.host : "", slice_of(stream->path),
+    report_fill(&report, kind->code, http_method_text(stream->method), stream->host, slice_of(stream->path),
                 refused->fault.text);
     report_refusal(stream->run, &report);
     AuditEvent event = {

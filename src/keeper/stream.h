@@ -34,6 +34,8 @@ struct Stream {
     /* the request */
     Grant *grant;
     Upstream *upstream;
+    Endpoint *endpoint; /* NULL as long as nothing is decided */
+    char host[254];     /* the name that it is asked by */
     uint32_t method;
     bool body_open; /* the gate will send more of it */
     bool chunked;

@@ -60,18 +60,20 @@ static int find_store(Keeper *keeper, Upstream *upstream, X509_STORE **ret_store
     return 0;
 }
 
-/* A session is kept for the source's next connection; the newest one wins. */
+/* A session is kept for the host's next connection; the newest one wins. */
 static int keep_session(SSL *ssl, SSL_SESSION *session)
 {
-    Upstream *upstream = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-    SSL_SESSION_free(upstream->session);
-    upstream->session = session;
+    Endpoint *endpoint = SSL_get_app_data(ssl);
+    if (endpoint->use == HOST_ARTIFACT) /* many hosts behind one pattern */
+        return 0;
+    SSL_SESSION_free(endpoint->session);
+    endpoint->session = session;
     return 1;
 }
 
 int tls_prepare(Keeper *keeper, Upstream *upstream, Refused *ret_refused)
 {
-    if (upstream->tls || !upstream->source.api.tls)
+    if (upstream->tls)
         return 0;
     X509_STORE *store = NULL;
     int r = find_store(keeper, upstream, &store, ret_refused);
@@ -93,26 +95,25 @@ int tls_prepare(Keeper *keeper, Upstream *upstream, Refused *ret_refused)
     SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                               SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_read_ahead(tls, 1); /* a record's head and body in one system call */
-    SSL_CTX_set_app_data(tls, upstream);
     SSL_CTX_set_session_cache_mode(tls, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(tls, keep_session);
     upstream->tls = tls;
     return 0;
 }
 
-SSL *tls_client(Upstream *upstream, int fd)
+SSL *tls_client(Endpoint *endpoint, const char *host, int fd)
 {
-    const char *host = upstream->source.api.host;
     unsigned char literal[16];
     bool is_address = inet_pton(AF_INET, host, literal) == 1 || inet_pton(AF_INET6, host, literal) == 1;
-    SSL *ssl = SSL_new(upstream->tls);
+    SSL *ssl = SSL_new(endpoint->upstream->tls);
     if (!ssl)
         return NULL;
     SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     int ok = is_address ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host)
                         : SSL_set1_host(ssl, host) && SSL_set_tlsext_host_name(ssl, host);
-    if (ok && upstream->session && SSL_SESSION_is_resumable(upstream->session))
-        SSL_set_session(ssl, upstream->session);
+    SSL_set_app_data(ssl, endpoint);
+    if (ok && endpoint->session && SSL_SESSION_is_resumable(endpoint->session))
+        SSL_set_session(ssl, endpoint->session);
     if (!ok || SSL_set_fd(ssl, fd) != 1) {
         SSL_free(ssl);
         return NULL;
@@ -121,9 +122,8 @@ SSL *tls_client(Upstream *upstream, int fd)
     return ssl;
 }
 
-void tls_explain(const Upstream *upstream, SSL *ssl, Refused *ret_refused)
+void tls_explain(const char *host, SSL *ssl, Refused *ret_refused)
 {
-    const char *host = upstream->source.api.host;
     long verify = SSL_get_verify_result(ssl);
     switch (verify) {
     case X509_V_OK:
@@ -154,8 +154,7 @@ void tls_explain(const Upstream *upstream, SSL *ssl, Refused *ret_refused)
 
 void tls_done(Upstream *upstream)
 {
-    SSL_SESSION_free(upstream->session);
-    SSL_CTX_free(upstream->tls);
-    upstream->session = NULL;
-    upstream->tls = NULL;
+    for (size_t i = 0; i < source_hosts(&upstream->source); i++)
+        SSL_SESSION_free(STEAL(upstream->endpoint[i].session));
+    SSL_CTX_free(STEAL(upstream->tls));
 }

@@ -53,20 +53,31 @@ static void fetch(Keeper *keeper, const TokenRef *ref, Fetched *ret_fetched)
     keeper->opened = true;
 }
 
-/* Whoever edits apiUrl gains nothing: the token says where it may go. */
-static bool goes_to(const StoredToken *token, const Source *source, Fault *fault)
+/* Whoever edits apiUrl or a policy gains nothing: the token says where it may go. A host that it may not go
+ * to is closed alone. */
+static char *why_not(const StoredToken *token, const TokenRef *ref, const char *host)
 {
     for (size_t i = 0; i < token->n_host; i++)
-        if (slice_equal_nocase(slice_of(token->host[i]), slice_of(source->api.host)))
-            return true;
+        if (slice_equal_nocase(slice_of(token->host[i]), slice_of(host)))
+            return NULL;
     if (token->n_host == 0)
-        return true;
-    fault_set(fault, 0,
-              "the token %s may not go to %s: it is for %s%s; `purser token set %s --host %s` stores it for "
-              "that host",
-              source->token.name, source->api.host, token->host[0], token->n_host > 1 ? " and others" : "",
-              source->token.name, source->api.host);
-    return false;
+        return NULL;
+    return mem_printf(
+        "the token %s may not go to %s: it is for %s%s; `purser token set %s --host %s` stores it for "
+        "that host",
+        ref->name, host, token->host[0], token->n_host > 1 ? " and others" : "", ref->name, host);
+}
+
+static bool close_hosts(Upstream *upstream, const StoredToken *token, Fault *fault)
+{
+    for (uint32_t i = 0; i < source_hosts(&upstream->source); i++)
+        if (upstream->endpoint[i].use != HOST_ARTIFACT)
+            upstream->endpoint[i].closed =
+                why_not(token, &upstream->source.token, upstream->endpoint[i].origin->host);
+    const char *api = upstream->endpoint[0].closed;
+    if (api)
+        fault_set(fault, 0, "%s", api);
+    return !api;
 }
 
 /* What is searched for in answers; the token is open only meanwhile. */
@@ -84,7 +95,7 @@ static void fetch_source(Keeper *keeper, Upstream *upstream)
 {
     Fetched fetched;
     fetch(keeper, &upstream->source.token, &fetched);
-    if (fetched.result == 0 && goes_to(&fetched.token, &upstream->source, &fetched.fault)) {
+    if (fetched.result == 0 && close_hosts(upstream, &fetched.token, &fetched.fault)) {
         upstream->token = STEAL(fetched.token.token);
         if (make_forms(upstream) != 0) {
             upstream->token = secret_free(upstream->token);

@@ -39,7 +39,7 @@ static void explain_rule(const Policy *policy, PolicyVerdict verdict, const char
               denied ? "; no allow rule is stronger than that" : "");
 }
 
-void policy_explain(const Policy *policy, PolicyVerdict verdict, const char *method, Slice path,
+void policy_explain(const Policy *policy, PolicyVerdict verdict, const char *method, Slice host, Slice path,
                     Fault *ret_sentence)
 {
     Slice shown = {path.ptr, path.len < PATH_SHOWN ? path.len : PATH_SHOWN};
@@ -56,7 +56,8 @@ void policy_explain(const Policy *policy, PolicyVerdict verdict, const char *met
     else
         fault_set(ret_sentence, 0,
                   "%s %.*s%s is not named by policy %s; if it is meant to be allowed, add to its allow list: "
-                  "- {method: %s, path: %s}%s",
-                  method, (int)shown.len, shown.ptr, cut, policy->name, method, written,
+                  "- {method: %s, %s%.*s%spath: %s}%s",
+                  method, (int)shown.len, shown.ptr, cut, policy->name, method, host.len ? "host: " : "",
+                  (int)host.len, host.ptr, host.len ? ", " : "", written,
                   *cut ? " (the whole path, which is cut here)" : "");
 }

@@ -71,7 +71,7 @@ PolicyVerdict policy_decide(const Policy *policy, uint32_t method, Slice host, S
 
 /* The sentence for the script's author: what was refused, by which rule (file name and line), or which rule
  * would allow it: `... add to policy NAME: {method: GET, path: /repos/x/y}`. */
-void policy_explain(const Policy *policy, PolicyVerdict verdict, const char *method, Slice path,
+void policy_explain(const Policy *policy, PolicyVerdict verdict, const char *method, Slice host, Slice path,
                     Fault *ret_sentence);
 
 /* Bytes for the keeper. policy_get: -EBADMSG. */

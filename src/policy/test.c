@@ -6,7 +6,7 @@
 static int fault_test(const Policy *policy, const PolicyTest *test, PolicyVerdict verdict, Fault *fault)
 {
     Fault why = {""};
-    policy_explain(policy, verdict, test->method, slice_of(test->path), &why);
+    policy_explain(policy, verdict, test->method, SLICE_LITERAL(""), slice_of(test->path), &why);
     return fault_set(fault, -EINVAL, "%s:%u: the test 'request: %s %s, expect: %s' fails: %s",
                      policy->file[0] ? policy->file : policy->name, test->line, test->method, test->path,
                      test->expect_allow ? "allow" : "deny", why.text);

@@ -65,6 +65,24 @@ static bool goes_direct(const Site *site, const char *host)
     return false;
 }
 
+static void check_way_out(Check *check, const Source *source, uint32_t host)
+{
+    static const char *const use[] = {[HOST_API] = "",
+                                      [HOST_GRAPHQL] = " (GraphQL)",
+                                      [HOST_RULE] = " (a policy's)",
+                                      [HOST_ARTIFACT] = " (files, no token)"};
+    const Site *site = &check->session->config->site;
+    const Origin *origin = source_origin(source, host);
+    const char *what = use[source_use(source, host)];
+    CLEANUP_MEM char *way =
+        *source->connect_to
+            ? mem_printf("%s:%u%s, dialled at %s", origin->host, origin->port, what, source->connect_to)
+        : *site->proxy && !goes_direct(site, origin->host)
+            ? mem_printf("%s:%u%s through the proxy %s", origin->host, origin->port, what, site->proxy)
+            : mem_printf("%s:%u%s, directly", origin->host, origin->port, what);
+    found(check, "way out", source->name, EXIT_OK, way);
+}
+
 static void check_ways_out(Check *check)
 {
     const Config *config = check->session->config;
@@ -72,13 +90,8 @@ static void check_ways_out(Check *check)
         const Source *source = &config->source[i];
         if (!check->selection->source[i])
             continue;
-        CLEANUP_MEM char *way = *source->connect_to ? mem_printf("%s:%u, dialled at %s", source->api.host,
-                                                                 source->api.port, source->connect_to)
-                                : *config->site.proxy && !goes_direct(&config->site, source->api.host)
-                                    ? mem_printf("%s:%u through the proxy %s", source->api.host,
-                                                 source->api.port, config->site.proxy)
-                                    : mem_printf("%s:%u, directly", source->api.host, source->api.port);
-        found(check, "way out", source->name, EXIT_OK, way);
+        for (uint32_t host = 0; host < source_hosts(source); host++)
+            check_way_out(check, source, host);
     }
 }
 

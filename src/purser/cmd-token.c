@@ -38,8 +38,11 @@ static void add_hosts(const Config *config, int argc, char **argv, Words *words)
         for (int k = 1; k < argc; k++) {
             if (source->token.kind != STORE_KEYRING || strcmp(source->token.name, argv[k]) != 0)
                 continue;
-            add(words, "--host");
-            add(words, source->api.host);
+            for (uint32_t host = 0; host < source_hosts(source); host++)
+                if (source_use(source, host) != HOST_ARTIFACT) {
+                    add(words, "--host");
+                    add(words, source_origin(source, host)->host);
+                }
         }
     }
 }

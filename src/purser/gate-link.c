@@ -91,6 +91,20 @@ static int send_setup(Run *run, const Sockets *sockets, Fault *fault)
     return role_send_wire(&run->gate, IPC_GATE_SETUP, &wire, fd, COUNT_OF(fd), fault);
 }
 
+/* Not those that the rules of another retriever's policy name. */
+static uint32_t hosts_of_grant(const Source *source, const Policy *policy)
+{
+    uint32_t hosts = 0;
+    for (uint32_t i = 0; i < source_hosts(source); i++) {
+        bool named = source_use(source, i) != HOST_RULE;
+        for (size_t k = 0; k < policy->n_rule && !named; k++)
+            named =
+                !policy->rule[k].deny && strcmp(policy->rule[k].host, source_origin(source, i)->host) == 0;
+        hosts |= (uint32_t)named << i;
+    }
+    return hosts;
+}
+
 static int send_rules(Run *run, Fault *fault)
 {
     static unsigned char bytes[IPC_MAX_PAYLOAD];
@@ -100,7 +114,9 @@ static int send_rules(Run *run, Fault *fault)
     for (size_t i = 0; !r && !run->collect && i < retriever->n_grant; i++) {
         WireWriter wire = WIRE_WRITER(bytes);
         uint32_t index = retriever->grant[i].source;
-        gate_source_put(&(GateSource){.index = index, .source = config->source[index]}, &wire);
+        const Source *source = &config->source[index];
+        uint32_t hosts = hosts_of_grant(source, config->policy[retriever->grant[i].policy]);
+        gate_source_put(&(GateSource){index, hosts, *source}, &wire);
         r = role_send_wire(&run->gate, IPC_GATE_SOURCE, &wire, NULL, 0, fault);
     }
     for (size_t i = 0; !r && !run->collect && i < retriever->n_egress; i++) {

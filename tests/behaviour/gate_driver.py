@@ -28,7 +28,10 @@ class Source:
     name: str = "github"
     tls: bool = True
     base: str = ""
-    graphql: str = ""
+    others: tuple = ()    # hosts beside it: (use, host, port)
+    graphql: str = ""     # path of the endpoint
+    graphql_host: int = 0
+    reach: int = 0xffffffff
     header: str = ""
     token_env: tuple = ("GITHUB_TOKEN",)
 
@@ -38,7 +41,8 @@ class Request:
 
     def __init__(self, payload):
         reader = ipc.Reader(payload)
-        self.source, self.method_bit = reader.number(4), reader.number(4)
+        self.source, self.host, self.host_name = reader.number(4), reader.number(4), reader.text().decode()
+        self.method_bit = reader.number(4)
         self.method, self.target = reader.text().decode(), reader.text().decode()
         self.path = self.target[:reader.number(4)]
         self.expect, self.has_body, self.end = (bool(reader.number(1)) for _ in range(3))
@@ -151,8 +155,8 @@ class Gate:
         os.close(roots)
         for number, source in enumerate(self.sources):
             ipc.send(self.control, Type.GATE_SOURCE, pack(
-                ("u32", number), ("text", source.name), ("u8", source.tls), ("text", source.host), ("u16", source.port),
-                ("text", source.base), ("text", source.graphql), ("u8", 0), ("text", ""), ("text", source.header),
+                ("u32", number), ("u32", source.reach), ("text", source.name), ("u8", source.tls), ("text", source.host),
+                ("u16", source.port), ("text", source.base), *ipc.hosts(source), ("u8", 0), ("text", ""), ("text", source.header),
                 ("u32", len(source.token_env)), *[("text", name) for name in source.token_env], ("u32", 0)))
         for host, port in egress:
             ipc.send(self.control, Type.GATE_EGRESS, pack(("text", host), ("u16", port)))

@@ -56,6 +56,17 @@ def unpack(data, *kinds):
     return values
 
 
+GRAPHQL, RULE, ARTIFACT = 1, 2, 3  # HostUse
+
+
+def hosts(source):
+    """What stands of a source's other hosts in its record."""
+    return [("u32", len(source.others)),
+            *[part for use, host, port in source.others
+              for part in (("u8", use), ("u8", 1), ("text", host), ("u16", port), ("text", ""))],
+            ("text", source.graphql), ("u32", source.graphql_host)]
+
+
 def pair():
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 

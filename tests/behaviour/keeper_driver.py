@@ -26,7 +26,9 @@ class Source:
     name: str = "github"
     tls: bool = True
     base: str = ""
-    graphql: str = ""
+    others: tuple = ()    # hosts beside it: (use, host, port)
+    graphql: str = ""     # path of the endpoint
+    graphql_host: int = 0
     scheme: str = "bearer"
     user: str = ""
     header: str = ""
@@ -57,10 +59,10 @@ class Stream:
         sock.settimeout(90)
 
     def request(self, method="GET", target="/x", credential="", headers=(), body=None, length=None, end=True, source=0,
-                expect=False, path_len=None):
+                expect=False, path_len=None, host=0, host_name=""):
         has_body = body is not None
         path_len = len(target.split("?")[0]) if path_len is None else path_len
-        text = [("u32", source), ("u32", METHODS.get(method, 512)), ("text", method), ("text", target),
+        text = [("u32", source), ("u32", host), ("text", host_name), ("u32", METHODS.get(method, 512)), ("text", method), ("text", target),
                 ("u32", path_len), ("u8", expect), ("u8", has_body), ("u8", end),
                 ("u64", (len(body) if length is None else length) if has_body else 0), ("text", credential),
                 ("u32", len(headers))]
@@ -217,7 +219,7 @@ class Keeper:
             fds.append(os.open(name, os.O_RDONLY))
         ipc.send(self.control, Type.KEEPER_SOURCE, pack(
             ("text", source.name), ("u8", source.tls), ("text", source.host), ("u16", source.port), ("text", source.base),
-            ("text", source.graphql), ("u8", SCHEME[source.scheme]), ("text", source.user), ("text", source.header),
+            *ipc.hosts(source), ("u8", SCHEME[source.scheme]), ("text", source.user), ("text", source.header),
             ("u8", source.store), ("text", name), ("text", ""), ("text", source.connect_to), ("text", str(source.ca or "")),
             ("u32", len(source.allow)),
             *[part for address, bits in source.allow for part in (("text", address), ("u8", bits))],

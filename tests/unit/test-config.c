@@ -106,7 +106,8 @@ static void what_is_left_out_has_its_default(void **state)
     const Source *s = &config->source[0];
     const Retriever *r = &config->retriever[0];
     assert_string_equal(s->api.host, "api.github.com");
-    assert_string_equal(s->graphql_url, "https://api.github.com/graphql");
+    assert_string_equal(s->graphql_path, "/graphql");
+    assert_int_equal(s->graphql_host, 0);
     assert_string_equal(s->token_env[1], "GH_TOKEN");
     assert_int_equal(s->auth.scheme, AUTH_BEARER);
     assert_string_equal(s->connect_to, "");
@@ -148,7 +149,8 @@ static void every_key_of_the_design_is_read(void **state)
                           "4d}\nkeyring: {path: kr, passphrase: true}\nsandbox: {required: false}\n");
     const Source *s = config->source;
     const Retriever *r = config->retriever;
-    assert_string_equal(s[0].graphql_url, "https://ghe.example/api/graphql");
+    assert_string_equal(s[0].graphql_path, "/api/graphql");
+    assert_int_equal(s[0].graphql_host, 0);
     assert_int_equal(s[0].token.kind, STORE_VAULT);
     assert_int_equal(s[0].n_token_env, 3);
     assert_int_equal(s[0].n_allow_private, 2);

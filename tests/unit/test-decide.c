@@ -15,6 +15,7 @@ static const char policy_text[] = "policy: p\n"
                                   "allow:\n"
                                   "- {method: GET, path: /repos/*/*/actions/**}\n"
                                   "- {method: POST, path: /search}\n"
+                                  "- {method: GET, host: uploads.example, path: /files/**}\n"
                                   "deny:\n"
                                   "- {path: /repos/*/*/actions/secrets/**}\n";
 
@@ -28,6 +29,9 @@ typedef struct Case {
     StreamRequest request;
     Refused refused;
     Grant *used;
+    uint32_t used_host;
+    Redirects redirects;
+    bool artifact;
 } Case;
 
 static Case self;
@@ -39,10 +43,17 @@ static int set_up(void **state)
     clock_set_for_test(1600000000000000, 1000000);
     memset(&self, 0, sizeof(self));
     static char name[] = "github", other[] = "other", host[] = "ghe.example", base[] = "/api/v3", none[] = "";
-    static char graphql[] = "https://ghe.example/api/graphql";
+    static char graphql[] = "/api/graphql";
+    static SourceHost others[] = {
+        {HOST_GRAPHQL, {true, (char *)"graph.example", 443, none}},
+        {HOST_RULE, {true, (char *)"uploads.example", 443, none}},
+        {HOST_ARTIFACT, {true, (char *)"*.blob.example", 443, none}},
+    };
     self.source[0] = (Source){.name = name,
                               .api = {true, host, 443, base},
-                              .graphql_url = graphql,
+                              .other = others,
+                              .n_other = COUNT_OF(others),
+                              .graphql_path = graphql,
                               .auth = {.user = none, .header = none}};
     self.source[1] = self.source[0];
     self.source[1].name = other;
@@ -81,9 +92,16 @@ static bool ask(const char *method, const char *target)
     self.request.path_len = (uint32_t)(query ? (size_t)(query - target) : strlen(target));
     if (!self.request.credential.ptr)
         self.request.credential = slice_of(self.lease[0]);
-    DecideRequest decide = {self.key, self.grant, 2, &self.request, &self.head, clock_mono()};
+    DecideRequest decide = {.key = self.key,
+                            .grant = self.grant,
+                            .n_grant = 2,
+                            .redirects = &self.redirects,
+                            .artifact = self.artifact,
+                            .request = &self.request,
+                            .head = &self.head,
+                            .now = clock_mono()};
     self.refused = (Refused){0};
-    return decide_request(&decide, &self.used, &self.refused);
+    return decide_request(&decide, &self.used, &self.used_host, &self.refused);
 }
 
 static void assert_refused(Refusal refusal, const char *method, const char *target)
@@ -230,9 +248,61 @@ static void graphql_is_refused_wherever_it_is(void **state)
     assert_refused(REFUSAL_GRAPHQL, "POST", "/api/graphql");
     assert_refused(REFUSAL_GRAPHQL, "GET", "/api/graphql?query=x");
     assert_refused(REFUSAL_GRAPHQL, "POST", "/api/graphql/");
-    static char relative[] = "/graphql";
-    self.source[0].graphql_url = relative;
+    static char elsewhere[] = "/graphql";
+    self.source[0].graphql_path = elsewhere;
+    self.source[0].graphql_host = self.request.host = 1;
     assert_refused(REFUSAL_GRAPHQL, "POST", "/graphql");
+    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/repos/a/b/actions/runs");
+    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "POST", "/graphql/x");
+}
+
+static void a_rule_of_another_host_allows_nothing_at_the_apis_own(void **state)
+{
+    (void)state;
+    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/api/v3/files/x");
+    self.request.host = 2;
+    self.request.host_name = SLICE_LITERAL("uploads.example");
+    assert_true(ask("GET", "/files/x"));
+    assert_int_equal(self.used_host, 2);
+    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/repos/a/b/actions/runs");
+    assert_non_null(strstr(self.refused.fault.text, "host: uploads.example"));
+    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/api/v3/repos/a/b/actions/runs");
+}
+
+static void a_host_that_the_source_does_not_have_is_refused(void **state)
+{
+    (void)state;
+    self.request.host = 4;
+    assert_refused(REFUSAL_BAD_REQUEST, "GET", "/api/v3/repos/a/b/actions/runs");
+    self.request.host = 0;
+    self.request.host_name = SLICE_LITERAL("evil.example");
+    assert_refused(REFUSAL_BAD_REQUEST, "GET", "/api/v3/repos/a/b/actions/runs");
+}
+
+static void a_file_is_fetched_only_where_the_api_has_just_redirected_to(void **state)
+{
+    (void)state;
+    const char *host = "a1.blob.example", *target = "/logs/17?sig=abc";
+    self.request.credential = SLICE_LITERAL("");
+    self.request.host = 3;
+    self.request.host_name = slice_of(host);
+    self.artifact = true;
+    assert_refused(REFUSAL_NOT_REDIRECTED, "GET", target);
+    redirect_note(&self.redirects, host, slice_of(target), 1, clock_mono());
+    self.request.credential.ptr = "";
+    assert_true(ask("GET", target));
+    assert_ptr_equal(self.used, &self.grant[1]);
+    assert_int_equal(self.used_host, 3);
+    assert_refused(REFUSAL_METHOD, "POST", target);
+    assert_refused(REFUSAL_METHOD, "HEAD", target);
+    assert_refused(REFUSAL_NOT_REDIRECTED, "GET", "/logs/18?sig=abc");
+    assert_refused(REFUSAL_NOT_REDIRECTED, "GET", "/logs/17?sig=abcd");
+    assert_refused(REFUSAL_NOT_REDIRECTED, "GET", "/logs/17");
+    self.request.host_name = SLICE_LITERAL("a2.blob.example");
+    assert_refused(REFUSAL_NOT_REDIRECTED, "GET", target);
+    self.request.host_name = slice_of(host);
+    clock_set_for_test(1600000000000000, 1000000 + REDIRECT_US);
+    assert_refused(REFUSAL_NOT_REDIRECTED, "GET", target);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -254,6 +324,9 @@ int main(void)
         TEST(no_credential_goes_on_options_trace_connect),
         TEST(a_method_override_counts_as_method),
         TEST(graphql_is_refused_wherever_it_is),
+        TEST(a_rule_of_another_host_allows_nothing_at_the_apis_own),
+        TEST(a_host_that_the_source_does_not_have_is_refused),
+        TEST(a_file_is_fetched_only_where_the_api_has_just_redirected_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -134,6 +134,8 @@ static void a_request_survives_the_way_and_each_cut_of_it_is_refused(void **stat
     static HttpHeader in[HTTP_MAX_HEADERS], out[HTTP_MAX_HEADERS];
     in[0] = (HttpHeader){SLICE_LITERAL("Accept"), SLICE_LITERAL("application/json")};
     StreamRequest request = {.source = 3,
+                             .host = 2,
+                             .host_name = SLICE_LITERAL("a1.blob.example"),
                              .method = HTTP_POST,
                              .method_text = SLICE_LITERAL("POST"),
                              .target = SLICE_LITERAL("/a/b?c=d"),
@@ -152,6 +154,7 @@ static void a_request_survives_the_way_and_each_cut_of_it_is_refused(void **stat
     WireReader reader = WIRE_READER(bytes, writer.len);
     assert_int_equal(stream_request_get(&reader, out, &got), 0);
     assert_true(slice_is(got.target, "/a/b?c=d"));
+    assert_true(slice_is(got.host_name, "a1.blob.example"));
     assert_true(slice_is(got.header[0].value, "application/json"));
     assert_true(slice_is(got.body, "{}"));
     for (size_t cut = 0; cut < writer.len; cut++) {

@@ -114,24 +114,24 @@ static void a_refusal_says_which_rule_to_add(void **state)
     Policy *policy = policy_of("allow:\n- {method: GET, path: /a}\ndeny:\n- {path: '/s/*'}\n");
     Fault said = {""};
     PolicyVerdict verdict = policy_decide(policy, HTTP_GET, slice_of(""), slice_of("/b/c"));
-    policy_explain(policy, verdict, "GET", slice_of("/b/c"), &said);
+    policy_explain(policy, verdict, "GET", SLICE_LITERAL(""), slice_of("/b/c"), &said);
     assert_string_equal(said.text,
                         "GET /b/c is not named by policy p; if it is meant to be allowed, add to its allow "
                         "list: - {method: GET, path: /b/c}");
-    policy_explain(policy, verdict, "GET", slice_of("/b,'}x"), &said);
+    policy_explain(policy, verdict, "GET", SLICE_LITERAL(""), slice_of("/b,'}x"), &said);
     assert_non_null(strstr(said.text, "path: '/b,''}x'}"));
-    policy_explain(policy, verdict, "TRACE", slice_of("/b"), &said);
+    policy_explain(policy, verdict, "TRACE", SLICE_LITERAL(""), slice_of("/b"), &said);
     assert_string_equal(said.text, "TRACE /b is refused: no policy can allow the method TRACE");
     verdict = policy_decide(policy, HTTP_GET, slice_of(""), slice_of("/s/x"));
-    policy_explain(policy, verdict, "GET", slice_of("/s/x"), &said);
+    policy_explain(policy, verdict, "GET", SLICE_LITERAL(""), slice_of("/s/x"), &said);
     assert_string_equal(said.text,
                         "GET /s/x is denied by policy p, line 5: deny {path: /s/*}; no allow rule is "
                         "stronger than that");
     char longest[8000];
     memset(longest, '\'', sizeof(longest));
     longest[0] = '/';
-    policy_explain(policy, (PolicyVerdict){POLICY_NOT_NAMED, -1}, "GET", (Slice){longest, sizeof(longest)},
-                   &said);
+    policy_explain(policy, (PolicyVerdict){POLICY_NOT_NAMED, -1}, "GET", SLICE_LITERAL(""),
+                   (Slice){longest, sizeof(longest)}, &said);
     assert_non_null(strstr(said.text, "..."));
     policy_free(policy);
 }

@@ -24,7 +24,8 @@ static void make(Made *made, const char *const *host, size_t n)
 {
     memset(made, 0, sizeof(*made));
     for (size_t i = 0; i < n; i++)
-        made->source[i].record.source.api = (Origin){true, (char *)host[i], 443, (char *)""};
+        made->source[i].record =
+            (GateSource){.hosts = 1, .source.api = {true, (char *)host[i], 443, (char *)""}};
     host_list_init(&made->hosts, made->source, n);
     Fault fault = {""};
     assert_int_equal(run_ca_make(&made->hosts, "run-1", HOUR, &made->ca, &made->key, &fault), 0);
