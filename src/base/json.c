@@ -95,6 +95,14 @@ void json_array_end(JsonWriter *json)
     close_group(json, "]");
 }
 
+void json_key(JsonWriter *json, Slice key)
+{
+    begin_value(json, NULL);
+    put_quoted(json, key);
+    put(json, ":", 1);
+    json->need_comma = false;
+}
+
 static void put_plain(JsonWriter *json, const char *key, const char *text)
 {
     begin_value(json, key);
@@ -133,6 +141,12 @@ void json_double(JsonWriter *json, const char *key, double value)
     char text[32];
     snprintf(text, sizeof(text), "%.17g", value);
     put_plain(json, key, isfinite(value) ? text : "null");
+}
+
+void json_number(JsonWriter *json, const char *key, Slice written)
+{
+    begin_value(json, key);
+    put(json, written.ptr, written.len);
 }
 
 void json_bool(JsonWriter *json, const char *key, bool value)
