@@ -9,16 +9,17 @@ static void check_new(Parser *parser, const GraphqlEntry *first, Slice name, uin
         if (slice_equal(entry->name, name))
             parser_fail(parser, at, "the %s '%.*s' comes twice", what, (int)name.len, name.ptr);
     if (n >= GRAPHQL_MAX_ENTRIES)
-        parser_fail(parser, at, "there are more than %d of: %s", GRAPHQL_MAX_ENTRIES, what);
+        parser_fail(parser, at, "there are more than %d %ss", GRAPHQL_MAX_ENTRIES, what);
 }
 
 /* name: value pairs up to `end`. */
-static GraphqlEntry *parse_pairs(Parser *parser, char end, bool constant, const char *what)
+static GraphqlEntry *parse_pairs(Parser *parser, char end, bool constant)
 {
+    const char *what = end == ')' ? "argument" : "input field";
     GraphqlEntry *first = NULL, **last = &first;
     while (!parser->failed && !parser_at(parser, end)) {
         uint32_t at = parser->token.at;
-        Slice name = parser_name(parser, what);
+        Slice name = parser_name(parser, end == ')' ? "an argument's name" : "an input field's name");
         GraphqlEntry *entry = PARSER_NEW(parser, GraphqlEntry);
         if (!entry)
             break;
@@ -80,7 +81,7 @@ static void parse_group(Parser *parser, bool constant, GraphqlValue *value)
     } else {
         parser_expect(parser, '{');
         value->kind = GRAPHQL_OBJECT;
-        value->entry = parse_pairs(parser, '}', constant, "an input field's name");
+        value->entry = parse_pairs(parser, '}', constant);
     }
     parser_leave(parser);
 }
@@ -119,7 +120,7 @@ GraphqlEntry *parse_arguments(Parser *parser, bool constant)
 {
     if (!parser_take(parser, '('))
         return NULL;
-    GraphqlEntry *first = parse_pairs(parser, ')', constant, "an argument's name");
+    GraphqlEntry *first = parse_pairs(parser, ')', constant);
     if (!first)
         parser_fail(parser, parser->token.at, "there are parentheses without an argument");
     return first;
