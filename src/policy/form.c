@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "http/target.h"
+#include "policy/graphql-rule.h"
 
 uint32_t policy_method(Slice text)
 {
@@ -85,7 +86,8 @@ const char *policy_rule_problem(const PolicyRule *rule)
     if (rule->host[0] && !text_is_host(slice_of(rule->host)))
         return "names a host that is none";
     if (rule->graphql)
-        return rule->path[0] || rule->deny ? "is a GraphQL rule with a path or a deny" : NULL;
+        return rule->path[0] || rule->host[0] || rule->methods ? "is a GraphQL rule with a path, a host or a method"
+                                                               : policy_graphql_problem(rule->graphql, rule->deny);
     if (!rule->deny && rule->methods == 0)
         return "allows without naming a method";
     return policy_path_problem(slice_of(rule->path));
@@ -98,10 +100,14 @@ Policy *policy_free(Policy *policy)
     for (size_t i = 0; i < policy->n_rule; i++) {
         mem_free(policy->rule[i].host);
         mem_free(policy->rule[i].path);
+        policy_graphql_free(policy->rule[i].graphql);
     }
     for (size_t i = 0; i < policy->n_test; i++) {
         mem_free(policy->test[i].method);
         mem_free(policy->test[i].path);
+        mem_free(policy->test[i].graphql);
+        mem_free(policy->test[i].variables);
+        mem_free(policy->test[i].operation_name);
     }
     mem_free(policy->rule);
     mem_free(policy->test);

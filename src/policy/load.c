@@ -2,7 +2,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "policy/form.h"
-#include "yaml/field.h"
+#include "policy/load-graphql.h"
 
 #include <errno.h>
 
@@ -18,12 +18,6 @@ typedef struct RuleText {
     char *path;
     const YamlNode *method, *graphql;
 } RuleText;
-
-typedef struct GraphqlText {
-    char **operation, **field;
-    size_t n_operation, n_field;
-    uint64_t max_depth;
-} GraphqlText;
 
 static int read_method(const YamlDoc *doc, const YamlNode *node, uint32_t *methods, Fault *fault)
 {
@@ -62,42 +56,25 @@ static int read_methods(const YamlDoc *doc, const YamlNode *node, uint32_t *ret_
     return 0;
 }
 
-static int check_graphql(const YamlDoc *doc, const YamlNode *rule, const RuleText *text, bool deny,
-                         Fault *fault)
+/* Such a rule stands alone. */
+static int fill_graphql(const YamlDoc *doc, const YamlNode *node, const RuleText *text, PolicyRule *rule,
+                        Fault *fault)
 {
-    static const YamlField field[] = {
-        YAML_FIELD(GraphqlText, "operations", YAML_AS_TEXTS, operation,
-                   .count = offsetof(GraphqlText, n_operation)),
-        YAML_FIELD(GraphqlText, "fields", YAML_AS_TEXTS, field, .count = offsetof(GraphqlText, n_field)),
-        YAML_FIELD(GraphqlText, "maxDepth", YAML_AS_U64, max_depth, .most = 100),
-    };
-    GraphqlText graphql = {0};
-    int r = YAML_READ_MAP(doc, text->graphql, "graphql", field, &graphql, fault);
-    for (size_t i = 0; !r && i < graphql.n_operation; i++)
-        if (strcmp(graphql.operation[i], "query") != 0 && strcmp(graphql.operation[i], "mutation") != 0)
-            r = yaml_fault(doc, text->graphql, fault,
-                           "a GraphQL operation is 'query' or 'mutation', not '%.40s'", graphql.operation[i]);
-    mem_free_strings(graphql.operation, graphql.n_operation);
-    mem_free_strings(graphql.field, graphql.n_field);
-    if (!r && (text->path || text->host || text->method || deny))
-        r = yaml_fault(doc, rule, fault, "a graphql rule stands alone, in the allow list: it has no %s",
-                       text->path     ? "path"
-                       : text->host   ? "host"
-                       : text->method ? "method"
-                                      : "place under deny");
-    return r;
+    rule->host = mem_strdup("");
+    rule->path = mem_strdup("");
+    if (text->path || text->host || text->method)
+        return yaml_fault(doc, node, fault, "a graphql rule stands alone: it has no %s",
+                          text->path   ? "path"
+                          : text->host ? "host"
+                                       : "method");
+    return load_graphql_rule(doc, text->graphql, rule->deny, &rule->graphql, fault);
 }
 
 static int fill_rule(const YamlDoc *doc, const YamlNode *node, RuleText *text, PolicyRule *rule, Fault *fault)
 {
     rule->line = node->line;
-    rule->graphql = text->graphql != NULL;
-    if (text->graphql) {
-        int r = check_graphql(doc, node, text, rule->deny, fault);
-        rule->host = mem_strdup("");
-        rule->path = mem_strdup("");
-        return r;
-    }
+    if (text->graphql)
+        return fill_graphql(doc, node, text, rule, fault);
     const YamlNode *path = yaml_get(node, "path"), *host = yaml_get(node, "host");
     if (!text->path)
         return yaml_fault(doc, node, fault, "a rule needs the key 'path' ('/**' for every path)");
@@ -146,18 +123,35 @@ static int read_rules(const YamlDoc *doc, const YamlNode *list, bool deny, Polic
 }
 
 typedef struct TestText {
-    char *request;
+    char *request, *graphql, *operation_name;
     char *expect;
+    const YamlNode *variables;
 } TestText;
 
-static int fill_test(const YamlDoc *doc, const YamlNode *node, const TestText *text, Policy *policy,
-                     Fault *fault)
+static int fill_graphql_test(const YamlDoc *doc, TestText *text, PolicyTest *test, Fault *fault)
+{
+    test->method = mem_strdup("");
+    test->path = mem_strdup("");
+    test->graphql = STEAL(text->graphql);
+    test->operation_name = STEAL(text->operation_name);
+    return text->variables ? load_graphql_variables(doc, text->variables, &test->variables, fault) : 0;
+}
+
+static int fill_test(const YamlDoc *doc, const YamlNode *node, TestText *text, Policy *policy, Fault *fault)
 {
     Slice method, path;
     bool allow = strcmp(text->expect, "allow") == 0;
     if (!allow && strcmp(text->expect, "deny") != 0)
         return yaml_fault(doc, yaml_get(node, "expect"), fault, "'expect' is allow or deny, not '%.40s'",
                           text->expect);
+    if (!text->request == !text->graphql || (text->request && (text->variables || text->operation_name)))
+        return yaml_fault(doc, node, fault,
+                          "a test has either a 'request' or a 'graphql' document, maybe with 'variables' and "
+                          "'operationName'");
+    if (text->graphql) {
+        MEM_PUSH(policy->test, policy->n_test, (PolicyTest){.expect_allow = allow, .line = node->line});
+        return fill_graphql_test(doc, text, &policy->test[policy->n_test - 1], fault);
+    }
     if (!slice_cut(slice_of(text->request), ' ', &method, &path) || path.len == 0 || path.ptr[0] != '/')
         return yaml_fault(doc, yaml_get(node, "request"), fault,
                           "'request' is a method and a path, as in 'GET /repos/a/b', not '%.100s'",
@@ -167,15 +161,20 @@ static int fill_test(const YamlDoc *doc, const YamlNode *node, const TestText *t
                           "'request' has a query or a space; rules are about "
                           "the path alone");
     MEM_PUSH(policy->test, policy->n_test,
-             (PolicyTest){mem_dup(method.ptr, method.len), mem_dup(path.ptr, path.len), allow, node->line});
+             (PolicyTest){.method = mem_dup(method.ptr, method.len),
+                          .path = mem_dup(path.ptr, path.len),
+                          .expect_allow = allow,
+                          .line = node->line});
     return 0;
 }
 
 static int read_tests(const YamlDoc *doc, const YamlNode *list, Policy *policy, Fault *fault)
 {
     static const YamlField field[] = {
-        YAML_FIELD(TestText, "request", YAML_AS_TEXT, request, .most = POLICY_MAX_PATH + 16,
-                   .required = true),
+        YAML_FIELD(TestText, "request", YAML_AS_TEXT, request, .most = POLICY_MAX_PATH + 16),
+        YAML_FIELD(TestText, "graphql", YAML_AS_VERBATIM, graphql, .most = POLICY_MAX_BYTES),
+        YAML_FIELD(TestText, "variables", YAML_AS_NODE, variables),
+        YAML_FIELD(TestText, "operationName", YAML_AS_TEXT, operation_name, .most = GRAPHQL_MAX_NAME),
         YAML_FIELD(TestText, "expect", YAML_AS_TEXT, expect, .required = true),
     };
     if (!list)
@@ -187,6 +186,8 @@ static int read_tests(const YamlDoc *doc, const YamlNode *list, Policy *policy, 
         if (!r)
             r = fill_test(doc, list->child[i], &text, policy, fault);
         mem_free(text.request);
+        mem_free(text.graphql);
+        mem_free(text.operation_name);
         mem_free(text.expect);
     }
     return r;

@@ -8,6 +8,7 @@
  * byte.
  * A deny rule matches more than it says: also with a slash at the end, and in any letter case, so that no
  * spelling which a server forgives leads around it. An allow rule never does.
+ * Rules with `graphql:` are about the source's GraphQL endpoint, and nothing else is: graphql-rule.h.
  */
 #pragma once
 
@@ -23,10 +24,10 @@
 
 typedef struct PolicyRule {
     bool deny;
-    bool graphql;     /* a GraphQL rule: known, kept, and refused until purser can decide GraphQL */
-    uint32_t methods; /* bit set of HttpMethod (http/head.h); 0: all (deny rules only) */
-    char *host;       /* "" for the source's own */
-    char *path;       /* as written, starts with '/' */
+    struct PolicyGraphql *graphql; /* a GraphQL rule (graphql-rule.h), which has none of the next three; or NULL */
+    uint32_t methods;              /* bit set of HttpMethod (http/head.h); 0: all (deny rules only) */
+    char *host;                    /* "" for the source's own */
+    char *path;                    /* as written, starts with '/' */
     unsigned line;    /* in the policy file */
 } PolicyRule;
 
@@ -42,6 +43,9 @@ typedef struct PolicyBudget {
 typedef struct PolicyTest {
     char *method;
     char *path;
+    char *graphql;        /* a document, instead of method and path; or NULL */
+    char *variables;      /* its variables as an object in GraphQL's own grammar; NULL: none */
+    char *operation_name; /* NULL: none */
     bool expect_allow;
     unsigned line;
 } PolicyTest;

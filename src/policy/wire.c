@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "policy/graphql-rule.h"
 
 #include <errno.h>
 
@@ -36,7 +37,9 @@ void policy_put(const Policy *policy, WireWriter *wire)
     for (size_t i = 0; i < policy->n_rule; i++) {
         const PolicyRule *rule = &policy->rule[i];
         wire_put_u8(wire, rule->deny);
-        wire_put_u8(wire, rule->graphql);
+        wire_put_u8(wire, rule->graphql != NULL);
+        if (rule->graphql)
+            policy_graphql_put(rule->graphql, wire);
         wire_put_u32(wire, rule->methods);
         wire_put_text(wire, rule->host);
         wire_put_text(wire, rule->path);
@@ -47,7 +50,7 @@ void policy_put(const Policy *policy, WireWriter *wire)
 static void get_rule(WireReader *wire, PolicyRule *rule)
 {
     rule->deny = wire_get_bool(wire);
-    rule->graphql = wire_get_bool(wire);
+    rule->graphql = wire_get_bool(wire) ? policy_graphql_get(wire) : NULL;
     rule->methods = wire_get_u32(wire);
     rule->host = wire_dup_text(wire, 253);
     rule->path = wire_dup_text(wire, POLICY_MAX_PATH);

@@ -1,6 +1,6 @@
-/* A policy's text: what is read goes over the wire and comes back deciding the same; and bytes that never
- * were a policy are refused there. */
-#include "policy/policy.h"
+/* A policy's text: what is read goes over the wire and comes back deciding the same, down to its bytes; and bytes that
+ * never were a policy are refused there. */
+#include "policy/graphql-rule.h"
 
 #include <stdlib.h>
 
@@ -16,12 +16,47 @@ static void check_same(const Policy *a, const Policy *b)
                 abort();
 }
 
+static void check_bytes(const Policy *policy, Slice bytes)
+{
+    static unsigned char room[POLICY_MAX_PACKED];
+    WireWriter writer = WIRE_WRITER(room);
+    policy_put(policy, &writer);
+    if (writer.failed || writer.len != bytes.len || memcmp(room, bytes.ptr, bytes.len) != 0)
+        abort();
+}
+
+static void check_graphql(const Policy *a, const Policy *b)
+{
+    static const char *const query[] = {"{a}", "mutation{b{c}}", "{repository(owner:\"acme\"){name x:log}}"};
+    static GraphqlArena arena;
+    if (!arena.room)
+        graphql_arena_init(&arena);
+    for (size_t i = 0; i < COUNT_OF(query); i++) {
+        GraphqlRequest request = {.query = slice_of(query[i])};
+        GraphqlChosen chosen;
+        Fault fault;
+        graphql_arena_reset(&arena);
+        if (graphql_read(&arena, &request, &chosen, &fault))
+            abort();
+        PolicyGraphqlVerdict x = policy_decide_graphql(a, &chosen), y = policy_decide_graphql(b, &chosen);
+        if (x.answer != y.answer || x.rule != y.rule || x.why != y.why || x.field != y.field)
+            abort();
+        fault.text[0] = '\0';
+        policy_explain_graphql(b, &y, &chosen, &fault);
+        if (!fault.text[0])
+            abort();
+    }
+}
+
 static void try_wire(const uint8_t *data, size_t size)
 {
     Policy *policy = NULL;
     WireReader reader = WIRE_READER(data, size);
-    if (policy_get(&reader, &policy) == 0)
+    if (policy_get(&reader, &policy) == 0) {
         check_same(policy, policy);
+        check_graphql(policy, policy);
+        check_bytes(policy, (Slice){(const char *)data, reader.at});
+    }
     policy_free(policy);
 }
 
@@ -44,6 +79,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (writer.failed || policy_get(&reader, &back) || wire_finish(&reader))
         abort();
     check_same(policy, back);
+    check_graphql(policy, back);
+    check_bytes(back, (Slice){(const char *)room, writer.len});
     policy_free(back);
     policy_free(policy);
     return 0;

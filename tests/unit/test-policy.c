@@ -98,10 +98,10 @@ static void a_rule_with_a_host_is_for_that_host_alone(void **state)
     policy_free(policy);
 }
 
-static void graphql_rules_allow_nothing_yet(void **state)
+static void graphql_rules_allow_no_path(void **state)
 {
     (void)state;
-    Policy *policy = policy_of("allow:\n- graphql: {operations: [query], fields: [viewer], maxDepth: 10}\n");
+    Policy *policy = policy_of("allow:\n- graphql: {operations: [query], fields: ['*'], maxDepth: 10}\n");
     assert_int_equal(ask(policy, HTTP_POST, "/graphql"), POLICY_NOT_NAMED);
     assert_int_equal(ask(policy, HTTP_POST, ""), POLICY_NOT_NAMED);
     assert_int_equal(ask(policy, 0, "/"), POLICY_NOT_NAMED);
@@ -142,7 +142,7 @@ static void a_policy_survives_the_wire(void **state)
     static unsigned char room[POLICY_MAX_PACKED];
     Policy *policy =
                policy_of("reveal: true\nlease: {requests: 7, rate: 20/s, time: 10m, responseBytes: 1KiB}\n"
-                         "allow:\n- {method: [GET, POST], path: /a/*}\n- graphql: {}\n"
+                         "allow:\n- {method: [GET, POST], path: /a/*}\n- graphql: {fields: [a, b], arguments: {a: {x: [1, 2]}}}\n"
                          "deny:\n- {path: /a/b}\n- {host: h.example, path: /**}\n"),
            *back = NULL;
     WireWriter writer = WIRE_WRITER(room);
@@ -157,6 +157,7 @@ static void a_policy_survives_the_wire(void **state)
     assert_int_equal(back->n_rule, 4);
     assert_int_equal(ask(back, HTTP_GET, "/a/b"), POLICY_DENY);
     assert_int_equal(ask(back, HTTP_POST, "/a/c"), POLICY_ALLOW);
+    assert_non_null(back->rule[1].graphql);
     back = policy_free(back);
     for (size_t cut = 0; cut < writer.len; cut++) {
         reader = WIRE_READER(room, cut);
@@ -171,22 +172,19 @@ static void a_wrong_rule_is_refused_from_the_wire(void **state)
     (void)state;
     static const struct {
         uint32_t methods;
-        bool graphql;
         const char *host, *path;
     } bad[] = {
-        {HTTP_TRACE, false, "", "/a"},
-        {0, false, "", "/a"},
-        {HTTP_GET, false, "", ""},
-        {HTTP_GET, false, "", "/**/a"},
-        {HTTP_GET, false, "a b", "/a"},
-        {1u << 31, false, "", "/a"},
-        {0, true, "", "/a"},
+        {HTTP_TRACE, "", "/a"},
+        {0, "", "/a"},
+        {HTTP_GET, "", ""},
+        {HTTP_GET, "", "/**/a"},
+        {HTTP_GET, "a b", "/a"},
+        {1u << 31, "", "/a"},
     };
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         unsigned char room[512];
         Policy policy = {.name = mem_strdup("p"), .rule = MEM_NEW(PolicyRule), .n_rule = 1}, *back = NULL;
         *policy.rule = (PolicyRule){.methods = bad[i].methods,
-                                    .graphql = bad[i].graphql,
                                     .host = mem_strdup(bad[i].host),
                                     .path = mem_strdup(bad[i].path)};
         WireWriter writer = WIRE_WRITER(room);
@@ -208,7 +206,7 @@ int main(void)
         cmocka_unit_test(two_stars_are_one_or_more),
         cmocka_unit_test(deny_wins_however_it_is_spelt),
         cmocka_unit_test(a_rule_with_a_host_is_for_that_host_alone),
-        cmocka_unit_test(graphql_rules_allow_nothing_yet),
+        cmocka_unit_test(graphql_rules_allow_no_path),
         cmocka_unit_test(a_refusal_says_which_rule_to_add),
         cmocka_unit_test(a_policy_survives_the_wire),
         cmocka_unit_test(a_wrong_rule_is_refused_from_the_wire),
