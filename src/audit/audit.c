@@ -59,6 +59,7 @@ static void put_event(JsonWriter *json, const Audit *audit, const AuditEvent *ev
     if (event->target.len)
         json_slice(json, "path",
                    (Slice){event->target.ptr, event->target.len > 2048 ? 2048 : event->target.len});
+    put_optional(json, "operation", event->operation);
     if (event->status)
         json_u64(json, "status", (uint64_t)event->status);
     put_optional(json, "code", event->code);

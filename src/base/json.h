@@ -27,8 +27,8 @@ void json_text(JsonWriter *json, const char *key, const char *value); /* NULL: n
 void json_slice(JsonWriter *json, const char *key, Slice value);
 void json_u64(JsonWriter *json, const char *key, uint64_t value);
 void json_i64(JsonWriter *json, const char *key, int64_t value);
-void json_double(JsonWriter *json, const char *key, double value); /* not finite: null */
-void json_number(JsonWriter *json, const char *key, Slice written);   /* a number of JSON's grammar, as it is */
+void json_double(JsonWriter *json, const char *key, double value);  /* not finite: null */
+void json_number(JsonWriter *json, const char *key, Slice written); /* a number of JSON's grammar, as it is */
 void json_bool(JsonWriter *json, const char *key, bool value);
 void json_null(JsonWriter *json, const char *key);
 void json_time(JsonWriter *json, const char *key, int64_t wall_us); /* RFC 3339, UTC; 0: null */

@@ -1,8 +1,8 @@
 /* The database credential. See credential.h. */
 #include "clerk/credential.h"
 
-#include "clerk/json-arena.h"
 #include "ipc/clerk.h"
+#include "json/arena.h"
 
 #include <errno.h>
 #include <jansson.h>

@@ -9,9 +9,10 @@
 #include "base/log.h"
 #include "clerk/command.h"
 #include "clerk/credential.h"
-#include "clerk/json-arena.h"
+#include "clerk/ndjson.h"
 #include "clerk/walls.h"
 #include "sandbox/sandbox.h"
+#include "json/arena.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -99,7 +100,7 @@ int main(void)
     forget_surroundings();
     if (sodium_init() < 0)
         return EX_SOFTWARE;
-    json_arena_install();
+    json_arena_install(NDJSON_ARENA);
     int r = receive_setup(&supervisor, &setup, &keeper_fd);
     if (r) {
         log_error("the supervisor's setup did not come: %s", strerror(-r));

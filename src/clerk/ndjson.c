@@ -1,7 +1,7 @@
 /* A line of NDJSON into a row. See ndjson.h. */
 #include "clerk/ndjson.h"
 
-#include "clerk/json-arena.h"
+#include "json/arena.h"
 
 #include <errno.h>
 #include <jansson.h>

@@ -26,6 +26,13 @@ static int put_answer(Client *client, const Refusal *refusal, bool keep_alive, B
     json_object_begin(&json, NULL);
     json_text(&json, "message", refusal->sentence);
     json_text(&json, "purser", refusal->code);
+    if (refusal->graphql) {
+        json_array_begin(&json, "errors");
+        json_object_begin(&json, NULL);
+        json_text(&json, "message", refusal->sentence);
+        json_object_end(&json);
+        json_array_end(&json);
+    }
     json_object_end(&json);
     char reason[MAX_REASON + 1], retry[48] = "";
     put_reason(reason, refusal->sentence);

@@ -10,6 +10,7 @@ typedef struct Refusal {
     uint32_t retry_after; /* seconds; 0: none */
     bool close;           /* the connection cannot be used again */
     bool ask_proxy_key;   /* 407's Proxy-Authenticate */
+    bool graphql;         /* GraphQL clients show "errors" */
 } Refusal;
 
 /* Answers the request under way with it. The connection goes on with the next request, or lingers when the

@@ -267,8 +267,12 @@ static void take_refusal(Client *client, Slice payload)
     snprintf(code, sizeof(code), "%.*s", (int)given.code.len, given.code.ptr);
     snprintf(sentence, sizeof(sentence), "%.*s", (int)given.sentence.len, given.sentence.ptr);
     client->stream_readable = false;
-    const Refusal refusal = {given.status, code, sentence, .retry_after = given.retry_after,
-                             .close = given.close};
+    const Refusal refusal = {given.status,
+                             code,
+                             sentence,
+                             .retry_after = given.retry_after,
+                             .close = given.close,
+                             .graphql = given.graphql};
     refuse(client, &refusal);
 }
 

@@ -1,6 +1,6 @@
-/* Memory for one document and what is made of it: a fixed piece that is allocated once, filled from the front and
- * emptied at once before the next. Nothing in it is freed alone. What does not fit is refused: the bounds of
- * graphql.h are such that a document within them does.
+/* Memory for one document and what is made of it: a fixed piece that is allocated once, filled from the front
+ * and emptied at once before the next. Nothing in it is freed alone. What does not fit is refused: the bounds
+ * of graphql.h are such that a document within them does.
  */
 #pragma once
 

@@ -31,7 +31,8 @@ static int find_operation(const GraphqlDocument *document, Slice name, const Gra
     while (name.len && operation && !slice_equal(operation->name, name))
         operation = operation->next;
     if (!operation)
-        return fault_set(fault, -EINVAL, "the GraphQL document has no operation of the name in operationName");
+        return fault_set(fault, -EINVAL,
+                         "the GraphQL document has no operation of the name in operationName");
     *ret_operation = operation;
     return 0;
 }
@@ -93,8 +94,9 @@ static uint32_t depth_of(const GraphqlSelection *selection)
 {
     uint32_t most = 0;
     for (; selection; selection = selection->next) {
-        uint32_t depth = selection->fragment ? selection->fragment->totals.depth
-                                             : depth_of(selection->child) + (selection->kind == GRAPHQL_FIELD);
+        uint32_t depth = selection->fragment
+                             ? selection->fragment->totals.depth
+                             : depth_of(selection->child) + (selection->kind == GRAPHQL_FIELD);
         most = depth > most ? depth : most;
     }
     return most;
@@ -110,7 +112,8 @@ static int add_roots(GraphqlChosen *chosen, const GraphqlSelection *selection, F
             continue;
         }
         if (chosen->n_root == GRAPHQL_MAX_ROOTS)
-            return fail_at(chosen->document, selection->at, fault, "the operation asks for too many root fields", (Slice){"", 0},
+            return fail_at(chosen->document, selection->at, fault,
+                           "the operation asks for too many root fields", (Slice){"", 0},
                            "; ask for fewer at a time");
         chosen->root[chosen->n_root++] = (GraphqlRoot){selection, 1 + depth_of(selection->child)};
     }
@@ -160,7 +163,8 @@ bool graphql_visit(const GraphqlSelection *selection, GraphqlVisit *visit, void 
     for (; selection; selection = selection->next) {
         if (selection->kind == GRAPHQL_FIELD && !visit(selection, context))
             return false;
-        if (!graphql_visit(selection->fragment ? selection->fragment->child : selection->child, visit, context))
+        if (!graphql_visit(selection->fragment ? selection->fragment->child : selection->child, visit,
+                           context))
             return false;
     }
     return true;

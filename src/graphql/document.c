@@ -167,7 +167,7 @@ static GraphqlFragment *parse_fragment(Parser *parser, GraphqlDocument *document
 
 static bool at_type_system(const Parser *parser)
 {
-    static const char *const word[] = {"schema", "scalar", "type",  "interface", "union",
+    static const char *const word[] = {"schema", "scalar", "type",   "interface", "union",
                                        "enum",   "input",  "extend", "directive"};
     for (size_t i = 0; i < COUNT_OF(word); i++)
         if (parser_at_word(parser, word[i]))
@@ -190,7 +190,8 @@ static void parse_definitions(Parser *parser, GraphqlDocument *document)
             *last_fragment = fragment;
             last_fragment = fragment ? &fragment->next : last_fragment;
         } else if (at_type_system(parser)) {
-            parser_fail(parser, parser->token.at, "a definition of types or a description stands in a request");
+            parser_fail(parser, parser->token.at,
+                        "a definition of types or a description stands in a request");
         } else {
             parser_unexpected(parser, "an operation or a fragment");
         }

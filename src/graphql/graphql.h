@@ -1,16 +1,16 @@
-/* Executable GraphQL documents (the October 2021 specification, sections 2 and 6): parsed, one operation chosen,
- * and what it asks for laid open: operation type, root fields with their arguments, depth, aliases. Strict where
- * servers differ, bounded everywhere. Pure: no sockets, no clock; everything that is made lies in one arena
- * (arena.h), points into the caller's text or into the arena, and is gone when the arena is emptied.
+/* Executable GraphQL documents (the October 2021 specification, sections 2 and 6): parsed, one operation
+ * chosen, and what it asks for laid open: operation type, root fields with their arguments, depth, aliases.
+ * Strict where servers differ, bounded everywhere. Pure: no sockets, no clock; everything that is made lies
+ * in one arena (arena.h), points into the caller's text or into the arena, and is gone when the arena is
+ * emptied.
  *
- * Refused in every document, also in parts that the chosen operation does not use: whatever the grammar does not
- * allow; type-system definitions; two operations or fragments of one name, or an operation without a name beside
- * others; a fragment that is spread and not there; fragments that spread each other in a circle; arguments, object
- * fields or variables that come twice; a directive other than @skip and @include, which some servers let change
- * what an operation does, or one of these twice or elsewhere than in a selection; U+0000; more than the bounds
- * below.
- * Not refused, because it is not sent on (print.h): operations that were not chosen, fragments that it does not
- * use. They are parsed and bounded all the same.
+ * Refused in every document, also in parts that the chosen operation does not use: whatever the grammar does
+ * not allow; type-system definitions; two operations or fragments of one name, or an operation without a name
+ * beside others; a fragment that is spread and not there; fragments that spread each other in a circle;
+ * arguments, object fields or variables that come twice; a directive other than @skip and @include, which
+ * some servers let change what an operation does, or one of these twice or elsewhere than in a selection;
+ * U+0000; more than the bounds below. Not refused, because it is not sent on (print.h): operations that were
+ * not chosen, fragments that it does not use. They are parsed and bounded all the same.
  */
 #pragma once
 
@@ -50,7 +50,8 @@ typedef enum GraphqlKind {
 typedef struct GraphqlValue {
     GraphqlKind kind;
     uint32_t at; /* where it begins in its text */
-    Slice text;  /* a string's value, escapes and indentation of block strings taken off; a variable's name without
+    Slice text;  /* a string's value, escapes and indentation of block strings taken off; a variable's name
+                    without
                     '$'; a number, boolean or enum value as written */
     struct GraphqlEntry *entry; /* of a list (without names) or an object; NULL: none */
 } GraphqlValue;
@@ -84,9 +85,9 @@ typedef struct GraphqlSelection {
 
 typedef struct GraphqlVariable {
     struct GraphqlVariable *next;
-    Slice name;  /* without '$' */
-    Slice type;  /* "[String!]!", in one form */
-    GraphqlValue *fallback; /* its default; NULL: none */
+    Slice name;                /* without '$' */
+    Slice type;                /* "[String!]!", in one form */
+    GraphqlValue *fallback;    /* its default; NULL: none */
     const GraphqlValue *value; /* what the request gives it; NULL: nothing (graphql_choose fills it in) */
 } GraphqlVariable;
 
@@ -122,8 +123,8 @@ typedef struct GraphqlDocument {
     size_t n_operation, n_fragment;
 } GraphqlDocument;
 
-/* 0, or -EINVAL with "the GraphQL document, line 2, column 7: sentence". What the document holds of strings and
- * comments is never repeated in a sentence; names are. */
+/* 0, or -EINVAL with "the GraphQL document, line 2, column 7: sentence". What the document holds of strings
+ * and comments is never repeated in a sentence; names are. */
 int graphql_parse(GraphqlArena *arena, Slice text, GraphqlDocument *ret_document, Fault *fault) MUST_USE;
 
 /* One constant value, as it would stand behind an argument. */
@@ -143,7 +144,8 @@ typedef struct GraphqlRequest {
 } GraphqlRequest;
 
 /* One root field of the chosen operation, wherever it was written: an alias does not change it, @skip and
- * @include do not take it away, and one that stands in a fragment is there as often as the fragment is used. */
+ * @include do not take it away, and one that stands in a fragment is there as often as the fragment is used.
+ */
 typedef struct GraphqlRoot {
     const GraphqlSelection *field;
     uint32_t depth; /* of it: 1 without fields beneath */
@@ -157,8 +159,9 @@ typedef struct GraphqlChosen {
     size_t n_root;
 } GraphqlChosen;
 
-/* The one of this name, or the only one. Gives its variables their values, notes which fragments it uses. -EINVAL
- * with a sentence: none, or several to choose from; a variable that it does not declare; more than the bounds. */
+/* The one of this name, or the only one. Gives its variables their values, notes which fragments it uses.
+ * -EINVAL with a sentence: none, or several to choose from; a variable that it does not declare; more than
+ * the bounds. */
 int graphql_choose(GraphqlArena *arena, GraphqlDocument *document, const GraphqlRequest *request,
                    GraphqlChosen *ret_chosen, Fault *fault) MUST_USE;
 
@@ -166,10 +169,11 @@ int graphql_choose(GraphqlArena *arena, GraphqlDocument *document, const Graphql
 int graphql_read(GraphqlArena *arena, const GraphqlRequest *request, GraphqlChosen *ret_chosen,
                  Fault *fault) MUST_USE;
 
-/* The value that a server will see: a variable's own, else its default. NULL: none, as if it were not written. */
+/* The value that a server will see: a variable's own, else its default. NULL: none, as if it were not
+ * written. */
 const GraphqlValue *graphql_resolve(const GraphqlChosen *chosen, const GraphqlValue *value);
 
-/* Each field of a selection set and beneath it, fragments expanded, while `visit` returns true. False: it did not
- * once. At most GRAPHQL_MAX_SELECTIONS calls. */
+/* Each field of a selection set and beneath it, fragments expanded, while `visit` returns true. False: it did
+ * not once. At most GRAPHQL_MAX_SELECTIONS calls. */
 typedef bool GraphqlVisit(const GraphqlSelection *field, void *context);
 bool graphql_visit(const GraphqlSelection *child, GraphqlVisit *visit, void *context);

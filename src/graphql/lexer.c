@@ -119,7 +119,8 @@ static const char *take_string(Lexer *lexer, Token *token)
             return "a string has no end on its line";
         if (peek(lexer, 0) == '\\') {
             if (string_escape(lexer->text, &lexer->at) <= 0)
-                return "a string has an escape that is none, that is half of a surrogate pair, or that is U+0000";
+                return "a string has an escape that is none, that is half of a surrogate pair, or that is "
+                       "U+0000";
         } else {
             lexer->at++;
         }
@@ -150,7 +151,8 @@ static const char *take_name(Lexer *lexer, Token *token)
     while (is_name_start(peek(lexer, 0)) || is_digit(peek(lexer, 0)))
         lexer->at++;
     token->text = (Slice){lexer->text.ptr + from, lexer->at - from};
-    return token->text.len > GRAPHQL_MAX_NAME ? "a name is longer than " TEXT_OF(GRAPHQL_MAX_NAME) " bytes" : NULL;
+    return token->text.len > GRAPHQL_MAX_NAME ? "a name is longer than " TEXT_OF(GRAPHQL_MAX_NAME) " bytes"
+                                              : NULL;
 }
 
 static const char *take_token(Lexer *lexer, Token *token)

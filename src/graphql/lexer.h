@@ -36,11 +36,11 @@ size_t lexer_check_characters(Slice text);
 
 bool lexer_is_name(Slice text);
 
-/* What a string token means, into `out`, which has room for as many bytes as the token has. The length. The lexer
- * has checked its escapes. */
+/* What a string token means, into `out`, which has room for as many bytes as the token has. The length. The
+ * lexer has checked its escapes. */
 size_t string_value(Slice raw, char *out);
 size_t block_value(Slice raw, char *out);
 
-/* Of one escape that begins at raw.ptr[*at] == '\\': the character that it means, *at behind it; -1: it is none,
- * or a half of a surrogate pair. */
+/* Of one escape that begins at raw.ptr[*at] == '\\': the character that it means, *at behind it; -1: it is
+ * none, or a half of a surrogate pair. */
 int32_t string_escape(Slice raw, size_t *at);

@@ -1,4 +1,5 @@
-/* What documents come to. See measure.h. Sums are of bounded terms and checked after each, so they never wrap. */
+/* What documents come to. See measure.h. Sums are of bounded terms and checked after each, so they never
+ * wrap. */
 #include "graphql/measure.h"
 
 enum { FRAGMENT_NEW, FRAGMENT_OPEN, FRAGMENT_MEASURED };

@@ -1,5 +1,5 @@
-/* Inside graphql/: spreads find their fragments, circles are found, and what each definition comes to once its
- * fragments are expanded is counted, without expanding them: each fragment is counted once. */
+/* Inside graphql/: spreads find their fragments, circles are found, and what each definition comes to once
+ * its fragments are expanded is counted, without expanding them: each fragment is counted once. */
 #pragma once
 
 #include "graphql/parser.h"

@@ -31,7 +31,8 @@ void parser_fail(Parser *parser, uint32_t at, const char *fmt, ...)
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
     GraphqlPlace place = graphql_place(parser->lexer.text, at);
-    fault_set(parser->fault, 0, "the GraphQL document, line %u, column %u: %s", place.line, place.column, text);
+    fault_set(parser->fault, 0, "the GraphQL document, line %u, column %u: %s", place.line, place.column,
+              text);
     parser->failed = true;
     parser->token = (Token){.kind = TOKEN_END, .at = at};
 }
@@ -45,7 +46,7 @@ int parser_result(Parser *parser)
 void parser_unexpected(Parser *parser, const char *wanted)
 {
     const Token *token = &parser->token;
-    const char *what = token->kind == TOKEN_END                                   ? "the document ends"
+    const char *what = token->kind == TOKEN_END                                    ? "the document ends"
                        : token->kind == TOKEN_STRING || token->kind == TOKEN_BLOCK ? "there is a string"
                        : token->kind == TOKEN_INT || token->kind == TOKEN_FLOAT    ? "there is a number"
                                                                                    : NULL;

@@ -1,5 +1,5 @@
-/* Inside graphql/: what the parts of the parser share. Errors stick: after the first one every token is the end,
- * so that each loop ends, and what was made so far is thrown away. */
+/* Inside graphql/: what the parts of the parser share. Errors stick: after the first one every token is the
+ * end, so that each loop ends, and what was made so far is thrown away. */
 #pragma once
 
 #include "graphql/graphql.h"

@@ -1,5 +1,5 @@
-/* What strings mean: escapes (section 2.9.4 of the specification), and the indentation of block strings, which is
- * no part of their value. See lexer.h. */
+/* What strings mean: escapes (section 2.9.4 of the specification), and the indentation of block strings,
+ * which is no part of their value. See lexer.h. */
 #include "graphql/lexer.h"
 
 static int hex_value(char c)

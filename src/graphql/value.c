@@ -65,9 +65,9 @@ static void parse_string(Parser *parser, GraphqlValue *value)
 static void parse_word(Parser *parser, GraphqlValue *value)
 {
     value->text = parser->token.text;
-    value->kind = slice_is(value->text, "null")                                         ? GRAPHQL_NULL
+    value->kind = slice_is(value->text, "null")                                     ? GRAPHQL_NULL
                   : slice_is(value->text, "true") || slice_is(value->text, "false") ? GRAPHQL_BOOLEAN
-                                                                                        : GRAPHQL_ENUM;
+                                                                                    : GRAPHQL_ENUM;
     parser_next(parser);
 }
 
@@ -135,7 +135,8 @@ static void check_directive(Parser *parser, const GraphqlDirective *first, Slice
                     "an operation does",
                     (int)name.len, name.ptr);
     else if (!of_selection)
-        parser_fail(parser, at, "the directive @%.*s stands where it has no meaning", (int)name.len, name.ptr);
+        parser_fail(parser, at, "the directive @%.*s stands where it has no meaning", (int)name.len,
+                    name.ptr);
     for (; first; first = first->next)
         if (slice_equal(first->name, name))
             parser_fail(parser, at, "the directive @%.*s comes twice", (int)name.len, name.ptr);

@@ -101,6 +101,7 @@ void stream_refuse_put(const StreamRefuse *refuse, WireWriter *wire)
     wire_put_slice(wire, refuse->sentence);
     wire_put_u32(wire, refuse->retry_after);
     wire_put_u8(wire, refuse->close);
+    wire_put_u8(wire, refuse->graphql);
 }
 
 int stream_refuse_get(WireReader *wire, StreamRefuse *ret_refuse)
@@ -110,6 +111,7 @@ int stream_refuse_get(WireReader *wire, StreamRefuse *ret_refuse)
     refuse.sentence = wire_get_slice(wire, 1024);
     refuse.retry_after = wire_get_u32(wire);
     refuse.close = wire_get_bool(wire);
+    refuse.graphql = wire_get_bool(wire);
     if (wire_finish(wire) || refuse.status < 400 || refuse.status > 599)
         return -EBADMSG;
     *ret_refuse = refuse;

@@ -64,6 +64,7 @@ typedef struct StreamRefuse {
     Slice sentence;
     uint32_t retry_after; /* seconds; 0: none */
     bool close;           /* the client's connection cannot be used again */
+    bool graphql;         /* of a GraphQL request: the body has "errors" too */
 } StreamRefuse;
 
 void stream_refuse_put(const StreamRefuse *refuse, WireWriter *wire);

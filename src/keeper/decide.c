@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "http/credential.h"
 #include "http/target.h"
+#include "policy/graphql-rule.h"
 #include "secret/secret.h"
 
 #include <stdio.h>
@@ -135,11 +136,24 @@ static bool check_host(const StreamRequest *request, const Source *source, Refus
     return refused_set(refused, REFUSAL_BAD_REQUEST, "the request is for no host of source %s", source->name);
 }
 
-static bool is_graphql(const StreamRequest *request, const Source *source)
+/* Some servers take "/graphql.json" and "/GraphQL/" for "/graphql", or hand everything beneath it to it. */
+bool decide_is_graphql(const StreamRequest *request, const Source *source)
 {
-    Slice path = {request->target.ptr, request->path_len}, graphql = slice_of(source->graphql_path);
-    return graphql.len && request->host == source->graphql_host &&
-           slice_equal_nocase(without_slash(path), without_slash(graphql));
+    Slice path = {request->target.ptr, request->path_len};
+    Slice graphql = without_slash(slice_of(source->graphql_path));
+    return graphql.len && request->host == source->graphql_host && path.len >= graphql.len &&
+           slice_equal_nocase((Slice){path.ptr, graphql.len}, graphql) &&
+           (path.len == graphql.len || path.ptr[graphql.len] == '/' || path.ptr[graphql.len] == '.');
+}
+
+/* But for a slash at its end and letter case there is one way to spell it. */
+static bool check_graphql_path(const StreamRequest *request, const Source *source, Refused *refused)
+{
+    Slice path = without_slash((Slice){request->target.ptr, request->path_len});
+    return path.len == without_slash(slice_of(source->graphql_path)).len ||
+           refused_set(refused, REFUSAL_GRAPHQL_UNDECIDABLE,
+                       "the GraphQL endpoint of source %s is %s, and nothing beside it", source->name,
+                       source->graphql_path);
 }
 
 /* What the rules are asked about: of the API's own host the path beneath its base. */
@@ -177,10 +191,8 @@ static bool check_rules(const DecideRequest *decide, const Grant *grant, Refused
     Slice path = {"", 0};
     uint32_t method[MAX_METHODS];
     size_t n = 0;
-    if (is_graphql(decide->request, grant->origin))
-        return refused_set(refused, REFUSAL_GRAPHQL,
-                           "GraphQL is not yet decided by purser: use the REST API of source %s",
-                           grant->origin->name);
+    if (decide_is_graphql(decide->request, grant->origin))
+        return check_graphql_path(decide->request, grant->origin, refused);
     if (!find_path(decide->request, grant->origin, &path, refused) ||
         !gather_methods(decide, query_of(decide->request), method, &n, refused))
         return false;
@@ -257,6 +269,13 @@ bool decide_budget(int result, uint64_t retry_us, Refused *ret_refused)
     return refused_set(ret_refused, refusal, "%s; the policy's `lease:` sets it", budget_error_text(result));
 }
 
+static bool spend_request(Grant *grant, int64_t now, Refused *refused)
+{
+    uint64_t retry_us = 0;
+    int r = budget_spend_request(&grant->budget, now, &retry_us);
+    return decide_budget(r, retry_us, refused);
+}
+
 bool decide_request(const DecideRequest *decide, Grant **ret_grant, uint32_t *ret_host, Refused *ret_refused)
 {
     bool allowed;
@@ -267,9 +286,18 @@ bool decide_request(const DecideRequest *decide, Grant **ret_grant, uint32_t *re
     else
         allowed =
             check_lease(decide, ret_grant, ret_refused) && check_policy(decide, *ret_grant, ret_refused);
-    if (!allowed)
-        return false;
-    uint64_t retry_us = 0;
-    int r = budget_spend_request(&(*ret_grant)->budget, decide->now, &retry_us);
-    return decide_budget(r, retry_us, ret_refused);
+    if (!allowed || (!decide->artifact && decide_is_graphql(decide->request, (*ret_grant)->origin)))
+        return allowed;
+    return spend_request(*ret_grant, decide->now, ret_refused);
+}
+
+bool decide_graphql(Grant *grant, const GraphqlChosen *chosen, int64_t now, Refused *ret_refused)
+{
+    PolicyGraphqlVerdict verdict = policy_decide_graphql(grant->policy, chosen);
+    if (verdict.answer == POLICY_ALLOW)
+        return spend_request(grant, now, ret_refused);
+    ret_refused->refusal = REFUSAL_GRAPHQL_DENIED;
+    ret_refused->retry_after = 0;
+    policy_explain_graphql(grant->policy, &verdict, chosen, &ret_refused->fault);
+    return false;
 }

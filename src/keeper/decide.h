@@ -1,10 +1,12 @@
-/* The decision on one request: lease -> grant -> method, override, path -> policy -> budget. Everything that
- * the gate says is checked again: a gate in an attacker's hands gets what its own run's leases allow, and no
- * more. No I/O; the clock is passed in; the only thing that changes is the budget.
+/* The decision on one request: lease -> grant -> method, override, path -> policy -> budget. A GraphQL
+ * request is decided in two steps, since its body says what it asks for. Everything that the gate says is
+ * checked again: a gate in an attacker's hands gets what its own run's leases allow, and no more. No I/O; the
+ * clock is passed in; the only thing that changes is the budget.
  */
 #pragma once
 
 #include "config/config.h"
+#include "graphql/graphql.h"
 #include "ipc/keeper.h"
 #include "ipc/stream.h"
 #include "keeper/redirect.h"
@@ -37,8 +39,15 @@ typedef struct DecideRequest {
 
 /* True: allowed, and one request is spent of *ret_grant, which goes to *ret_host of its source
  * (source_origin()). False: *ret_refused says why; *ret_grant is the grant that was meant, for counting, or
- * NULL. */
+ * NULL. Of a request for which decide_is_graphql() holds, only the lease was looked at, and nothing is spent:
+ * the operation is for decide_graphql(). */
 bool decide_request(const DecideRequest *decide, Grant **ret_grant, uint32_t *ret_host, Refused *ret_refused);
+
+/* Whether it is for the source's GraphQL endpoint, however that is spelt. */
+bool decide_is_graphql(const StreamRequest *request, const Source *source);
+
+/* The second step: policy -> budget. True: one request is spent of the grant. */
+bool decide_graphql(Grant *grant, const GraphqlChosen *chosen, int64_t now, Refused *ret_refused);
 
 /* A budget that is used up while bodies stream. */
 bool decide_budget(int result, uint64_t retry_us, Refused *ret_refused);

@@ -70,7 +70,13 @@ static int put_headers(const Source *source, const HttpHead *head, Buf *out)
     return r;
 }
 
-bool head_build(const Endpoint *endpoint, const char *host, const StreamRequest *request,
+static bool built(int r, Refused *refused)
+{
+    return r == 0 ||
+           refused_set(refused, REFUSAL_BAD_REQUEST, "the request has headers that cannot be sent on");
+}
+
+bool head_begin(const Endpoint *endpoint, const char *host, const StreamRequest *request,
                 const HttpHead *head, Buf *out, Refused *ret_refused)
 {
     buf_reset(out);
@@ -81,9 +87,18 @@ bool head_build(const Endpoint *endpoint, const char *host, const StreamRequest 
     r = r ? r : put_host(endpoint->origin, host, out);
     r = r ? r : buf_append_text(out, "Accept-Encoding: identity\r\n");
     r = r ? r : put_headers(&endpoint->upstream->source, head, out);
-    r = r ? r : put_framing(request, out);
-    return r == 0 ||
-           refused_set(ret_refused, REFUSAL_BAD_REQUEST, "the request has headers that cannot be sent on");
+    return built(r, ret_refused);
+}
+
+bool head_end(const StreamRequest *request, Buf *out, Refused *ret_refused)
+{
+    return built(put_framing(request, out), ret_refused);
+}
+
+bool head_build(const Endpoint *endpoint, const char *host, const StreamRequest *request,
+                const HttpHead *head, Buf *out, Refused *ret_refused)
+{
+    return head_begin(endpoint, host, request, head, out, ret_refused) && head_end(request, out, ret_refused);
 }
 
 typedef struct Line { /* in the arena */

@@ -12,6 +12,11 @@
 bool head_build(const Endpoint *endpoint, const char *host, const StreamRequest *request,
                 const HttpHead *head, Buf *out, Refused *ret_refused);
 
+/* The two parts of it: all but the framing, and that. */
+bool head_begin(const Endpoint *endpoint, const char *host, const StreamRequest *request,
+                const HttpHead *head, Buf *out, Refused *ret_refused);
+bool head_end(const StreamRequest *request, Buf *out, Refused *ret_refused);
+
 /* Opens the token and writes the credential's header line and the empty line into `out`, in the arena; to a
  * host for files only the empty line. The length, or -ENOBUFS, -EBADMSG. The caller wipes. */
 ssize_t head_put_credential(const Endpoint *endpoint, char *out, size_t room);

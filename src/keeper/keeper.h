@@ -20,9 +20,10 @@
 #define KEEPER_ARENA     (512u << 10)
 #define KEEPER_READ_ROOM (64u << 10) /* of the process: one piece of one answer at a time */
 #define KEEPER_SEND_ROOM                                                                                     \
-    (112u << 10)                /* in the arena: a head with its credential, and the body's first piece */
-#define KEEPER_MAX_STREAMS 1024 /* of one run */
-#define KEEPER_MAX_RUNS    256
+    (112u << 10)                 /* in the arena: a head with its credential, and the body's first piece */
+#define KEEPER_MAX_STREAMS  1024 /* of one run */
+#define KEEPER_MAX_GATHERED (4u << 20) /* of one run: bodies that are inspected, until they are sent */
+#define KEEPER_MAX_RUNS     256
 
 typedef struct Conn Conn;
 typedef struct Dialer Dialer;

@@ -12,6 +12,7 @@
 #include "keeper/stream.h"
 #include "keeper/token.h"
 #include "sandbox/sandbox.h"
+#include "json/arena.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -141,6 +142,7 @@ static int prepare(Keeper *keeper, Fault *fault)
         return r;
     keeper->send_room = secret_alloc(KEEPER_SEND_ROOM);
     keeper->read_room = MEM_NEW_ARRAY(char, KEEPER_READ_ROOM);
+    json_arena_install(GRAPHQL_JSON_ARENA);
     keeper->base = event_base_new();
     keeper->control = event_new(keeper->base, IPC_CONTROL_FD, EV_READ | EV_PERSIST, on_control, keeper);
     keeper->tick = event_new(keeper->base, -1, EV_PERSIST, on_tick, keeper);

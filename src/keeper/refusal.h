@@ -13,7 +13,8 @@ typedef enum Refusal {
     /* the request is not one that can be decided */
     REFUSAL_BAD_REQUEST,
     REFUSAL_METHOD,
-    REFUSAL_GRAPHQL,
+    REFUSAL_GRAPHQL_UNDECIDABLE,
+    REFUSAL_BODY_TOO_LARGE,
     /* the lease */
     REFUSAL_NO_LEASE,
     REFUSAL_NOT_A_LEASE,
@@ -25,6 +26,7 @@ typedef enum Refusal {
     /* the grant */
     REFUSAL_PATH_DENIED,
     REFUSAL_PATH_NOT_ALLOWED,
+    REFUSAL_GRAPHQL_DENIED,
     REFUSAL_HOST_CLOSED,
     REFUSAL_NOT_REDIRECTED,
     REFUSAL_RATE,

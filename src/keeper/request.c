@@ -16,6 +16,7 @@ void request_drop_conn(Stream *stream)
     stream->conn = conn_free(stream->conn);
     buf_reset(&stream->out);
     buf_reset(&stream->partial);
+    gather_release(stream);
     scrub_begin(stream->scrub, NULL);
 }
 
@@ -179,7 +180,7 @@ static bool frame(Stream *stream, Slice piece, bool end)
     return r == 0;
 }
 
-static bool check_piece(Stream *stream, Slice piece, Refused *refused)
+bool request_check_piece(Stream *stream, Slice piece, Refused *refused)
 {
     if (override_found(&stream->override, piece))
         return refused_set(refused, REFUSAL_METHOD,
@@ -195,7 +196,7 @@ void request_body(Stream *stream, Slice piece, bool end)
         stream->body_open = false;
     if (stream->up_broken)
         return;
-    if (!check_piece(stream, piece, &refused)) {
+    if (!request_check_piece(stream, piece, &refused)) {
         stream->state == STREAM_ANSWER ? stream_abort(stream, &refused) : stream_refuse(stream, &refused);
         return;
     }
@@ -236,6 +237,8 @@ static void note_request(Stream *stream, const StreamRequest *request)
     stream->upstream = request->source < keeper->n_upstream ? &keeper->upstream[request->source] : NULL;
     stream->endpoint = NULL;
     stream->grant = NULL;
+    stream->graphql = false;
+    stream->summary[0] = 0;
     name_host(stream, request);
     buf_reset(&stream->partial);
     buf_reset(&stream->out);
@@ -249,6 +252,7 @@ static void audit_request(Stream *stream)
                         .source = stream->upstream->source.name,
                         .method = http_method_text(stream->method),
                         .target = slice_of(stream->path),
+                        .operation = stream->summary[0] ? stream->summary : NULL,
                         .host = stream->host};
     audit_add(stream->keeper->audit, &event);
 }
@@ -263,7 +267,7 @@ static bool begin_body(Stream *stream, StreamRequest *request, Refused *refused)
     if (request->body.len > STREAM_PIECE ||
         (request->has_body && !frame(stream, request->body, request->end)))
         return refused_set(refused, REFUSAL_BAD_REQUEST, "the request's body is not what its length says");
-    return check_piece(stream, request->body, refused);
+    return request_check_piece(stream, request->body, refused);
 }
 
 static bool check_token(const Stream *stream, Refused *refused)
@@ -300,15 +304,19 @@ static bool ask(Stream *stream, const StreamRequest *request, const HttpHead *he
         stream->upstream = &stream->keeper->upstream[stream->grant->source];
         stream->endpoint = &stream->upstream->endpoint[host];
     }
+    if (stream->grant && !question.artifact)
+        stream->graphql = decide_is_graphql(request, stream->grant->origin);
     return yes;
 }
 
-static bool decide(Stream *stream, StreamRequest *request, const HttpHead *head, Refused *refused)
+static bool decide(Stream *stream, StreamRequest *request, HttpHead *head, Refused *refused)
 {
     bool yes = ask(stream, request, head, refused);
     sodium_memzero((char *)request->credential.ptr, request->credential.len); /* it may be a real token */
     if (!yes)
         return false;
+    if (stream->graphql)
+        return check_token(stream, refused) && gather_begin(stream, request, head, refused);
     stream->grant->count.requests++;
     if (!check_token(stream, refused) ||
         !head_build(stream->endpoint, stream->host, request, head, &stream->head, refused))
@@ -319,6 +327,22 @@ static bool decide(Stream *stream, StreamRequest *request, const HttpHead *head,
                            "the form is compressed, so purser cannot see whether it overrides its method: "
                            "send it without Content-Encoding");
     return begin_body(stream, request, refused);
+}
+
+void request_dial(Stream *stream)
+{
+    Refused refused;
+    audit_request(stream);
+    stream->conn = conn_take(stream->keeper, stream->endpoint, stream->host, stream, false, &refused);
+    if (!stream->conn) {
+        stream_refuse(stream, &refused);
+        return;
+    }
+    stream->state = STREAM_DIALING;
+    if (stream->conn->state == CONN_BUSY)
+        stream_connected(stream);
+    else
+        stream_watch_gate(stream, !stream->body_open);
 }
 
 void request_begin(Stream *stream, Slice payload)
@@ -333,19 +357,8 @@ void request_begin(Stream *stream, Slice payload)
     head.n_header = request.n_header;
     note_request(stream, &request);
     Refused refused;
-    if (!decide(stream, &request, &head, &refused)) {
+    if (!decide(stream, &request, &head, &refused))
         stream_refuse(stream, &refused);
-        return;
-    }
-    audit_request(stream);
-    stream->conn = conn_take(stream->keeper, stream->endpoint, stream->host, stream, false, &refused);
-    if (!stream->conn) {
-        stream_refuse(stream, &refused);
-        return;
-    }
-    stream->state = STREAM_DIALING;
-    if (stream->conn->state == CONN_BUSY)
-        stream_connected(stream);
-    else
-        stream_watch_gate(stream, !stream->body_open);
+    else if (stream->state != STREAM_GATHERING)
+        request_dial(stream);
 }

@@ -22,6 +22,7 @@ struct Run {
     struct event gate_event;
     struct StreamList streams;
     size_t n_stream;
+    size_t gathered; /* bytes of bodies that its streams put together */
     struct TunnelList tunnels;
     size_t n_tunnel;
     RunRefusal *refusal;

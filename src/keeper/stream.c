@@ -24,6 +24,7 @@ void stream_free(Stream *stream)
         TAILQ_REMOVE(&stream->keeper->refused, stream, refused_link);
     run_forget_stream(stream->run, stream);
     fd_close(&stream->gate.fd);
+    buf_done(&stream->gathered);
     buf_done(&stream->head);
     buf_done(&stream->out);
     buf_done(&stream->partial);
@@ -125,6 +126,7 @@ static void note(Stream *stream, const Refused *refused)
         .source = stream->upstream ? stream->upstream->source.name : NULL,
         .method = http_method_text(stream->method),
         .target = slice_of(stream->path),
+        .operation = stream->summary[0] ? stream->summary : NULL,
         .host = report.host,
         .status = kind->status,
         .code = kind->code,
@@ -138,8 +140,9 @@ void stream_refuse(Stream *stream, const Refused *refused)
     const RefusalKind *kind = refusal_kind(refused->refusal);
     unsigned char room[2048];
     WireWriter wire = WIRE_WRITER(room);
-    StreamRefuse refuse = {kind->status, slice_of(kind->code), slice_of(refused->fault.text),
-                           refused->retry_after, false};
+    StreamRefuse refuse = {
+        kind->status, slice_of(kind->code), slice_of(refused->fault.text), refused->retry_after,
+        false,        stream->graphql};
     stream_refuse_put(&refuse, &wire);
     note(stream, refused);
     request_drop_conn(stream);
@@ -193,6 +196,16 @@ static void drop_end(Stream *stream, Slice payload)
         stream->state = STREAM_IDLE;
 }
 
+static void gather_more(Stream *stream, Slice payload)
+{
+    gather_body(stream, payload, false);
+}
+
+static void gather_end(Stream *stream, Slice payload)
+{
+    gather_body(stream, payload, true);
+}
+
 static void pass_body(Stream *stream, Slice payload)
 {
     request_body(stream, payload, false);
@@ -210,6 +223,7 @@ static RecordHandler *const handlers[STREAM_STATES][3] = {
     /*                     REQUEST        BODY       BODY_END */
     [STREAM_IDLE] = {request_begin, NULL, NULL},
     [STREAM_REFUSED] = {NULL, drop_body, drop_end},
+    [STREAM_GATHERING] = {NULL, gather_more, gather_end},
     [STREAM_DIALING] = {NULL, NULL, NULL},
     [STREAM_WAITING] = {NULL, pass_body, pass_end},
     [STREAM_ANSWER] = {NULL, pass_body, pass_end},
@@ -250,7 +264,8 @@ Stream *stream_new(Run *run, int fd)
                        .run = run,
                        .gate = {fd, IPC_KEEPER, IPC_GATE, IPC_OPEN},
                        .head = BUF_INIT(HTTP_MAX_HEAD + (16u << 10)),
-                       .out = BUF_INIT(STREAM_MAX_OUT),
+                       .out = BUF_INIT(GRAPHQL_MAX_BODY),
+                       .gathered = BUF_INIT(GRAPHQL_MAX_BODY),
                        .partial = BUF_INIT(HTTP_MAX_HEAD),
                        .queue = BUF_INIT(STREAM_MAX_QUEUE),
                        .scrub = scrub_new()};

@@ -1,5 +1,6 @@
 /* One client connection: requests come from the gate, one at a time; each is decided, sent upstream,
- * answered. stream.c is the gate's side, request.c the way up, answer.c the way back.
+ * answered. stream.c is the gate's side, request.c the way up, gather.c the way of a body that has to be read
+ * first, answer.c the way back.
  */
 #pragma once
 
@@ -7,20 +8,23 @@
 #include "ipc/stream.h"
 #include "keeper/conn.h"
 #include "keeper/decide.h"
+#include "keeper/graphql-request.h"
 #include "keeper/override.h"
 
 #define STREAM_ANSWER_US                                                                                     \
     (60L * CLOCK_SECOND)              /* until the head of the answer, and between two pieces of its body */
 #define STREAM_MAX_QUEUE (512u << 10) /* records that the gate does not take now; pieces stop long before */
-#define STREAM_MAX_OUT   (80u << 10)
+#define STREAM_MAX_OUT   (80u << 10)  /* of a body that streams; one that was inspected is written whole */
+#define STREAM_SUMMARY   256
 
 typedef enum StreamState {
-    STREAM_IDLE,     /* between requests */
-    STREAM_REFUSED,  /* the refusal waits for the audit to be written */
-    STREAM_DIALING,  /* allowed; there is no connection yet */
-    STREAM_WAITING,  /* the request goes up; the answer's head is awaited */
-    STREAM_ANSWER,   /* the answer's body is passed on */
-    STREAM_DRAINING, /* answered; what still comes of the request's body is dropped */
+    STREAM_IDLE,      /* between requests */
+    STREAM_REFUSED,   /* the refusal waits for the audit to be written */
+    STREAM_GATHERING, /* the body is put together, because it decides */
+    STREAM_DIALING,   /* allowed; there is no connection yet */
+    STREAM_WAITING,   /* the request goes up; the answer's head is awaited */
+    STREAM_ANSWER,    /* the answer's body is passed on */
+    STREAM_DRAINING,  /* answered; what still comes of the request's body is dropped */
     STREAM_STATES,
 } StreamState;
 
@@ -45,9 +49,14 @@ struct Stream {
     bool may_retry;
     uint64_t body_left; /* of a known length */
     OverrideScan override;
-    Buf head;   /* up to the credential; its room is kept */
-    Buf out;    /* body, framed, not written yet */
-    char *rest; /* in the arena: what a full socket left over of head and credential */
+    bool graphql; /* for the endpoint */
+    GraphqlWay way;
+    Buf gathered;                 /* a body that decides, as far as it came */
+    size_t charged;               /* bytes of it, to the run */
+    char summary[STREAM_SUMMARY]; /* of the operation, for records; "" if there is none */
+    Buf head;                     /* up to the credential; its room is kept */
+    Buf out;                      /* body, framed, not written yet */
+    char *rest;                   /* in the arena: what a full socket left over of head and credential */
     size_t rest_len, rest_at;
     Conn *conn;
     int64_t deadline; /* 0: none */
@@ -91,3 +100,11 @@ void request_begin(Stream *stream, Slice payload);
 void request_body(Stream *stream, Slice piece, bool end);
 void request_lost(Stream *stream, Refusal refusal, const char *why); /* retries, refuses, or aborts */
 void request_drop_conn(Stream *stream);
+bool request_check_piece(Stream *stream, Slice piece, Refused *ret_refused); /* override, budget */
+void request_dial(Stream *stream); /* it was allowed, and is ready to be sent; the stream may be gone then */
+
+/* gather.c: GraphQL requests. gather_begin: false, refused; else its body is gathered, or it is ready to be
+ * sent. */
+bool gather_begin(Stream *stream, StreamRequest *request, HttpHead *head, Refused *ret_refused);
+void gather_body(Stream *stream, Slice piece, bool end);
+void gather_release(Stream *stream); /* what the run was charged with */

@@ -86,8 +86,9 @@ const char *policy_rule_problem(const PolicyRule *rule)
     if (rule->host[0] && !text_is_host(slice_of(rule->host)))
         return "names a host that is none";
     if (rule->graphql)
-        return rule->path[0] || rule->host[0] || rule->methods ? "is a GraphQL rule with a path, a host or a method"
-                                                               : policy_graphql_problem(rule->graphql, rule->deny);
+        return rule->path[0] || rule->host[0] || rule->methods
+                   ? "is a GraphQL rule with a path, a host or a method"
+                   : policy_graphql_problem(rule->graphql, rule->deny);
     if (!rule->deny && rule->methods == 0)
         return "allows without naming a method";
     return policy_path_problem(slice_of(rule->path));

@@ -1,5 +1,5 @@
-/* Sentences about GraphQL verdicts. See graphql-rule.h. Names are the document's and the policy's; values are the
- * policy's alone, because sentences are kept. */
+/* Sentences about GraphQL verdicts. See graphql-rule.h. Names are the document's and the policy's; values are
+ * the policy's alone, because sentences are kept. */
 #include "policy/graphql-rule.h"
 
 #include <stdio.h>
@@ -11,8 +11,8 @@ static GraphqlPlace place_of(const GraphqlChosen *chosen, const GraphqlSelection
     return graphql_place(chosen->document->text, field->at);
 }
 
-static void explain_field(const Policy *policy, const PolicyGraphqlVerdict *verdict, const GraphqlChosen *chosen,
-                          Fault *ret)
+static void explain_field(const Policy *policy, const PolicyGraphqlVerdict *verdict,
+                          const GraphqlChosen *chosen, Fault *ret)
 {
     const char *type = graphql_type_text(chosen->operation->type);
     Slice name = verdict->root->field->name;
@@ -20,13 +20,14 @@ static void explain_field(const Policy *policy, const PolicyGraphqlVerdict *verd
         fault_set(ret, 0, "policy %s has no rule that allows a GraphQL %s", policy->name, type);
     else
         fault_set(ret, 0,
-                  "the GraphQL %s of '%.*s' is not named by policy %s; if it is meant to be allowed, add to its allow "
+                  "the GraphQL %s of '%.*s' is not named by policy %s; if it is meant to be allowed, add to "
+                  "its allow "
                   "list: - graphql: {operations: [%s], fields: [%.*s]}",
                   type, (int)name.len, name.ptr, policy->name, type, (int)name.len, name.ptr);
 }
 
-static void explain_argument(const Policy *policy, const PolicyGraphqlVerdict *verdict, const GraphqlChosen *chosen,
-                             Fault *ret)
+static void explain_argument(const Policy *policy, const PolicyGraphqlVerdict *verdict,
+                             const GraphqlChosen *chosen, Fault *ret)
 {
     char values[VALUES_SHOWN + 8] = "";
     size_t n = 0, i = 0;
@@ -37,14 +38,15 @@ static void explain_argument(const Policy *policy, const PolicyGraphqlVerdict *v
     if (i < argument->n_value)
         snprintf(values + n, sizeof(values) - n, "%s...", n ? ", " : "");
     fault_set(ret, 0,
-              "the argument '%s' of the GraphQL field '%s' (line %u, column %u) must be there and be one of: %s; that is "
+              "the argument '%s' of the GraphQL field '%s' (line %u, column %u) must be there and be one of: "
+              "%s; that is "
               "what policy %s, line %u, allows",
               argument->name, argument->field, place.line, place.column, values, policy->name,
               policy->rule[verdict->rule].line);
 }
 
-void policy_explain_graphql(const Policy *policy, const PolicyGraphqlVerdict *verdict, const GraphqlChosen *chosen,
-                            Fault *ret)
+void policy_explain_graphql(const Policy *policy, const PolicyGraphqlVerdict *verdict,
+                            const GraphqlChosen *chosen, Fault *ret)
 {
     const PolicyRule *rule = verdict->rule >= 0 ? &policy->rule[verdict->rule] : NULL;
     const char *type = graphql_type_text(chosen->operation->type);
@@ -52,24 +54,27 @@ void policy_explain_graphql(const Policy *policy, const PolicyGraphqlVerdict *ve
     GraphqlPlace place = verdict->field ? place_of(chosen, verdict->field) : (GraphqlPlace){1, 1};
     switch (verdict->why) {
     case POLICY_GRAPHQL_ALLOWED:
-        fault_set(ret, 0, "the GraphQL %s of '%.*s' is allowed by policy %s, line %u", type, (int)name.len, name.ptr,
-                  policy->name, rule ? rule->line : 0);
+        fault_set(ret, 0, "the GraphQL %s of '%.*s' is allowed by policy %s, line %u", type, (int)name.len,
+                  name.ptr, policy->name, rule ? rule->line : 0);
         break;
     case POLICY_GRAPHQL_SUBSCRIPTION:
         fault_set(ret, 0, "no policy can allow a GraphQL subscription: ask by a query, again and again");
         break;
     case POLICY_GRAPHQL_DENIED:
-        fault_set(ret, 0,
-                  "the GraphQL field '%.*s' (line %u, column %u) is denied by policy %s, line %u: deny {graphql: "
-                  "{fields: [%.*s]}}; no allow rule is stronger than that",
-                  (int)name.len, name.ptr, place.line, place.column, policy->name, rule ? rule->line : 0,
-                  (int)name.len, name.ptr);
+        fault_set(
+            ret, 0,
+            "the GraphQL field '%.*s' (line %u, column %u) is denied by policy %s, line %u: deny {graphql: "
+            "{fields: [%.*s]}}; no allow rule is stronger than that",
+            (int)name.len, name.ptr, place.line, place.column, policy->name, rule ? rule->line : 0,
+            (int)name.len, name.ptr);
         break;
     case POLICY_GRAPHQL_FIELD:
         explain_field(policy, verdict, chosen, ret);
         break;
     case POLICY_GRAPHQL_DEPTH:
-        fault_set(ret, 0, "the GraphQL field '%.*s' (line %u, column %u) goes %u fields deep; policy %s, line %u, has maxDepth: %u",
+        fault_set(ret, 0,
+                  "the GraphQL field '%.*s' (line %u, column %u) goes %u fields deep; policy %s, line %u, "
+                  "has maxDepth: %u",
                   (int)name.len, name.ptr, place.line, place.column, verdict->root->depth, policy->name,
                   rule->line, rule->graphql->max_depth);
         break;
@@ -82,7 +87,8 @@ void policy_explain_graphql(const Policy *policy, const PolicyGraphqlVerdict *ve
         break;
     case POLICY_GRAPHQL_SUBFIELD:
         fault_set(ret, 0,
-                  "the GraphQL field '%.*s' (line %u, column %u) is not among the subfields of policy %s, line %u; if it "
+                  "the GraphQL field '%.*s' (line %u, column %u) is not among the subfields of policy %s, "
+                  "line %u; if it "
                   "is meant to be read, add it there",
                   (int)name.len, name.ptr, place.line, place.column, policy->name, rule->line);
         break;

@@ -1,5 +1,5 @@
-/* Deciding an operation against a policy's GraphQL rules. See graphql-rule.h. Pure; no allocation. An allow rule is
- * byte for byte; a deny rule errs on the side of denying and overlooks letter case. */
+/* Deciding an operation against a policy's GraphQL rules. See graphql-rule.h. Pure; no allocation. An allow
+ * rule is byte for byte; a deny rule errs on the side of denying and overlooks letter case. */
 #include "policy/graphql-rule.h"
 
 static int compare(Slice name, const char *text, bool nocase)
@@ -54,14 +54,16 @@ static bool is_denied(const Policy *policy, const GraphqlChosen *chosen, PolicyG
             continue;
         if (graphql_visit(chosen->operation->child, look_for_denied, &denying))
             continue;
-        *verdict = (PolicyGraphqlVerdict){POLICY_DENY, (int32_t)i, POLICY_GRAPHQL_DENIED, .field = denying.hit};
+        *verdict =
+            (PolicyGraphqlVerdict){POLICY_DENY, (int32_t)i, POLICY_GRAPHQL_DENIED, .field = denying.hit};
         return true;
     }
     return false;
 }
 
 /* One value, a variable looked up. */
-static bool value_allowed(const PolicyArgument *argument, const GraphqlChosen *chosen, const GraphqlValue *value)
+static bool value_allowed(const PolicyArgument *argument, const GraphqlChosen *chosen,
+                          const GraphqlValue *value)
 {
     value = graphql_resolve(chosen, value);
     return value &&
@@ -93,7 +95,8 @@ typedef struct Looking {
 static bool look_for_strangers(const GraphqlSelection *field, void *context)
 {
     Looking *looking = context;
-    if (is_typename(field->name) || lists(looking->rule->subfield, looking->rule->n_subfield, field->name, false))
+    if (is_typename(field->name) ||
+        lists(looking->rule->subfield, looking->rule->n_subfield, field->name, false))
         return true;
     looking->stranger = field;
     return false;
@@ -106,8 +109,8 @@ static bool names_root(const PolicyGraphql *rule, Slice name)
 }
 
 /* Why this rule does not allow this root field. */
-static PolicyGraphqlWhy try_rule(const PolicyGraphql *rule, const GraphqlChosen *chosen, const GraphqlRoot *root,
-                                 PolicyGraphqlVerdict *verdict)
+static PolicyGraphqlWhy try_rule(const PolicyGraphql *rule, const GraphqlChosen *chosen,
+                                 const GraphqlRoot *root, PolicyGraphqlVerdict *verdict)
 {
     verdict->field = root->field;
     verdict->argument = NULL;
@@ -132,7 +135,8 @@ static PolicyGraphqlWhy try_rule(const PolicyGraphql *rule, const GraphqlChosen 
 }
 
 /* The rule that allows a root field, or the one that comes nearest to it. */
-static PolicyGraphqlVerdict decide_root(const Policy *policy, const GraphqlChosen *chosen, const GraphqlRoot *root)
+static PolicyGraphqlVerdict decide_root(const Policy *policy, const GraphqlChosen *chosen,
+                                        const GraphqlRoot *root)
 {
     PolicyGraphqlVerdict nearest = {POLICY_NOT_NAMED, -1, POLICY_GRAPHQL_FIELD, root, root->field, NULL};
     for (size_t i = 0; i < policy->n_rule; i++) {
@@ -153,7 +157,8 @@ static PolicyGraphqlVerdict decide_root(const Policy *policy, const GraphqlChose
 
 PolicyGraphqlVerdict policy_decide_graphql(const Policy *policy, const GraphqlChosen *chosen)
 {
-    PolicyGraphqlVerdict verdict = {POLICY_DENY, -1, POLICY_GRAPHQL_SUBSCRIPTION, .field = chosen->operation->child};
+    PolicyGraphqlVerdict verdict = {POLICY_DENY, -1, POLICY_GRAPHQL_SUBSCRIPTION,
+                                    .field = chosen->operation->child};
     if (chosen->operation->type == GRAPHQL_SUBSCRIPTION || is_denied(policy, chosen, &verdict))
         return verdict;
     for (size_t i = chosen->n_root; i > 0; i--) { /* so that the first one's is what is returned */

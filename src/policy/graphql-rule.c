@@ -51,8 +51,8 @@ static const char *argument_problem(const PolicyGraphql *rule, const PolicyArgum
 
 static const char *deny_problem(const PolicyGraphql *rule)
 {
-    bool bare = !rule->operations && !rule->n_subfield && !rule->any_subfield && !rule->max_depth && !rule->max_aliases &&
-                !rule->n_argument;
+    bool bare = !rule->operations && !rule->n_subfield && !rule->any_subfield && !rule->max_depth &&
+                !rule->max_aliases && !rule->n_argument;
     for (size_t i = 0; i < rule->n_field; i++)
         if (has_upper(rule->field[i]))
             return "denies a name that is not in lower case";

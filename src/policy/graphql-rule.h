@@ -11,11 +11,11 @@
  *   deny:
  *   - graphql: {fields: [log, token]} # wherever they stand, in any letter case
  *
- * An operation is allowed when each of its root fields is allowed by some rule, and no deny rule names any of its
- * fields. An argument that a rule names must be there, and be one of the values, as a string, number, enum value or
- * boolean, in the document or by a variable; a list of such is allowed when it is not empty and each of it is. The
- * field __typename, which says a type's name, needs no rule of its own.
- * Lists of names are sorted, so that they can be searched; what is denied is in lower case.
+ * An operation is allowed when each of its root fields is allowed by some rule, and no deny rule names any of
+ * its fields. An argument that a rule names must be there, and be one of the values, as a string, number,
+ * enum value or boolean, in the document or by a variable; a list of such is allowed when it is not empty and
+ * each of it is. The field __typename, which says a type's name, needs no rule of its own. Lists of names are
+ * sorted, so that they can be searched; what is denied is in lower case.
  */
 #pragma once
 
@@ -47,8 +47,8 @@ typedef struct PolicyGraphql {
     size_t n_argument;
 } PolicyGraphql;
 
-/* NULL, or what is wrong with a rule: a sentence without its beginning. Sorts nothing: lists that are not sorted are
- * wrong. */
+/* NULL, or what is wrong with a rule: a sentence without its beginning. Sorts nothing: lists that are not
+ * sorted are wrong. */
 const char *policy_graphql_problem(const PolicyGraphql *rule, bool deny);
 PolicyGraphql *policy_graphql_free(PolicyGraphql *rule); /* takes NULL, returns NULL */
 
@@ -75,9 +75,10 @@ typedef struct PolicyGraphqlVerdict {
 /* Allocates nothing. Its time is bounded by GRAPHQL_MAX_SELECTIONS times the rules. */
 PolicyGraphqlVerdict policy_decide_graphql(const Policy *policy, const GraphqlChosen *chosen);
 
-/* The sentence for the script's author. It names fields and arguments, never what the request gave for them. */
-void policy_explain_graphql(const Policy *policy, const PolicyGraphqlVerdict *verdict, const GraphqlChosen *chosen,
-                            Fault *ret_sentence);
+/* The sentence for the script's author. It names fields and arguments, never what the request gave for them.
+ */
+void policy_explain_graphql(const Policy *policy, const PolicyGraphqlVerdict *verdict,
+                            const GraphqlChosen *chosen, Fault *ret_sentence);
 
 /* For wire.c. */
 void policy_graphql_put(const PolicyGraphql *rule, WireWriter *wire);

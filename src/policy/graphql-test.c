@@ -1,5 +1,5 @@
-/* The GraphQL tests that stand beside a policy's rules. See graphql-rule.h. A document that cannot be decided at all
- * is no test of a rule, whatever is expected of it. */
+/* The GraphQL tests that stand beside a policy's rules. See graphql-rule.h. A document that cannot be decided
+ * at all is no test of a rule, whatever is expected of it. */
 #include "policy/graphql-rule.h"
 
 #include <errno.h>

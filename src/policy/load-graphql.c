@@ -25,8 +25,8 @@ static void sort(char **list, size_t n)
         qsort(list, n, sizeof(*list), compare);
 }
 
-static int read_operations(const YamlDoc *doc, const YamlNode *node, const RuleText *text, PolicyGraphql *rule,
-                           Fault *fault)
+static int read_operations(const YamlDoc *doc, const YamlNode *node, const RuleText *text,
+                           PolicyGraphql *rule, Fault *fault)
 {
     if (!yaml_get(node, "operations"))
         rule->operations = GRAPHQL_QUERY;
@@ -36,8 +36,9 @@ static int read_operations(const YamlDoc *doc, const YamlNode *node, const RuleT
                         : strcmp(word, "mutation") == 0 ? GRAPHQL_MUTATION
                                                         : 0;
         if (!type)
-            return yaml_fault(doc, yaml_get(node, "operations"), fault,
-                              "a GraphQL operation that a policy can allow is 'query' or 'mutation', not '%.40s'", word);
+            return yaml_fault(
+                doc, yaml_get(node, "operations"), fault,
+                "a GraphQL operation that a policy can allow is 'query' or 'mutation', not '%.40s'", word);
         rule->operations |= type;
     }
     if (!rule->operations)
@@ -53,8 +54,8 @@ static int read_values(const YamlDoc *doc, const YamlNode *node, const char *nam
     int r = node->kind == YAML_LIST ? yaml_want_list(doc, node, name, POLICY_MAX_VALUES, fault) : 0;
     for (size_t i = 0; r == 0 && i < n; i++) {
         char *value = NULL;
-        r = yaml_read_text(doc, node->kind == YAML_LIST ? node->child[i] : node, name, POLICY_MAX_VALUE, &value,
-                           fault);
+        r = yaml_read_text(doc, node->kind == YAML_LIST ? node->child[i] : node, name, POLICY_MAX_VALUE,
+                           &value, fault);
         if (r == 0)
             MEM_PUSH(argument->value, argument->n_value, value);
     }
@@ -68,10 +69,12 @@ static int read_arguments_of(const YamlDoc *doc, const YamlNode *map, const char
     int r = yaml_want_map(doc, map, field, fault);
     for (size_t i = 0; r == 0 && i + 1 < map->n_child; i += 2) {
         if (rule->n_argument == POLICY_MAX_ARGUMENTS)
-            return yaml_fault(doc, map->child[i], fault, "more than %d arguments in one rule", POLICY_MAX_ARGUMENTS);
+            return yaml_fault(doc, map->child[i], fault, "more than %d arguments in one rule",
+                              POLICY_MAX_ARGUMENTS);
         MEM_PUSH(rule->argument, rule->n_argument,
                  (PolicyArgument){.field = mem_strdup(field), .name = mem_strdup(map->child[i]->text)});
-        r = read_values(doc, map->child[i + 1], map->child[i]->text, &rule->argument[rule->n_argument - 1], fault);
+        r = read_values(doc, map->child[i + 1], map->child[i]->text, &rule->argument[rule->n_argument - 1],
+                        fault);
     }
     return r;
 }
@@ -111,7 +114,8 @@ static int fill_allow(const YamlDoc *doc, const YamlNode *node, const RuleText *
 static int read_allow(const YamlDoc *doc, const YamlNode *node, RuleText *text, Fault *fault)
 {
     static const YamlField field[] = {
-        YAML_FIELD(RuleText, "operations", YAML_AS_TEXTS, operation, .count = offsetof(RuleText, n_operation)),
+        YAML_FIELD(RuleText, "operations", YAML_AS_TEXTS, operation,
+                   .count = offsetof(RuleText, n_operation)),
         YAML_FIELD(RuleText, "fields", YAML_AS_TEXTS, field, .count = offsetof(RuleText, n_field),
                    .most = POLICY_MAX_FIELDS, .required = true),
         YAML_FIELD(RuleText, "subfields", YAML_AS_TEXTS, subfield, .count = offsetof(RuleText, n_subfield),
@@ -132,7 +136,8 @@ static int read_deny(const YamlDoc *doc, const YamlNode *node, RuleText *text, F
     return YAML_READ_MAP(doc, node, "graphql under deny", field, text, fault);
 }
 
-int load_graphql_rule(const YamlDoc *doc, const YamlNode *node, bool deny, PolicyGraphql **ret_rule, Fault *fault)
+int load_graphql_rule(const YamlDoc *doc, const YamlNode *node, bool deny, PolicyGraphql **ret_rule,
+                      Fault *fault)
 {
     RuleText text = {0};
     PolicyGraphql *rule = *ret_rule = MEM_NEW(PolicyGraphql);
@@ -155,7 +160,8 @@ static bool is_bare(const YamlNode *node)
     size_t len = strlen(node->text);
     GraphqlArena arena = {.data = room, .room = sizeof(room)};
     GraphqlValue value;
-    return node->plain && len && len < 32 && graphql_parse_value(&arena, slice_of(node->text), &value, NULL) == 0 &&
+    return node->plain && len && len < 32 &&
+           graphql_parse_value(&arena, slice_of(node->text), &value, NULL) == 0 &&
            (value.kind == GRAPHQL_INT || value.kind == GRAPHQL_FLOAT || value.kind == GRAPHQL_BOOLEAN);
 }
 

@@ -24,10 +24,11 @@
 
 typedef struct PolicyRule {
     bool deny;
-    struct PolicyGraphql *graphql; /* a GraphQL rule (graphql-rule.h), which has none of the next three; or NULL */
-    uint32_t methods;              /* bit set of HttpMethod (http/head.h); 0: all (deny rules only) */
-    char *host;                    /* "" for the source's own */
-    char *path;                    /* as written, starts with '/' */
+    struct PolicyGraphql
+        *graphql;     /* a GraphQL rule (graphql-rule.h), which has none of the next three; or NULL */
+    uint32_t methods; /* bit set of HttpMethod (http/head.h); 0: all (deny rules only) */
+    char *host;       /* "" for the source's own */
+    char *path;       /* as written, starts with '/' */
     unsigned line;    /* in the policy file */
 } PolicyRule;
 

@@ -1,5 +1,5 @@
-/* A GraphQL document: each operation of what is accepted is printed, what is printed is accepted, asks for the same
- * root fields, and prints the same again. */
+/* A GraphQL document: each operation of what is accepted is printed, what is printed is accepted, asks for
+ * the same root fields, and prints the same again. */
 #include "graphql/print.h"
 
 #include <stdlib.h>
@@ -27,8 +27,8 @@ static void check_same(const GraphqlChosen *a, const GraphqlChosen *b)
     for (size_t i = 0; i < a->n_root; i++) {
         GraphqlValue x = {.kind = GRAPHQL_OBJECT, .entry = a->root[i].field->argument};
         GraphqlValue y = {.kind = GRAPHQL_OBJECT, .entry = b->root[i].field->argument};
-        if (!slice_equal(a->root[i].field->name, b->root[i].field->name) || a->root[i].depth != b->root[i].depth ||
-            !same_value(&x, &y))
+        if (!slice_equal(a->root[i].field->name, b->root[i].field->name) ||
+            a->root[i].depth != b->root[i].depth || !same_value(&x, &y))
             abort();
     }
 }

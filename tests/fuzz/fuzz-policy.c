@@ -1,5 +1,5 @@
-/* A policy's text: what is read goes over the wire and comes back deciding the same, down to its bytes; and bytes that
- * never were a policy are refused there. */
+/* A policy's text: what is read goes over the wire and comes back deciding the same, down to its bytes; and
+ * bytes that never were a policy are refused there. */
 #include "policy/graphql-rule.h"
 
 #include <stdlib.h>

@@ -3,8 +3,9 @@
 #pragma once
 
 #include "base/text.h"
-#include "clerk/json-arena.h"
 #include "clerk/load.h"
+#include "clerk/ndjson.h"
+#include "json/arena.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -95,7 +96,7 @@ static inline int load_bytes(const char *name, const uint8_t *data, size_t size)
                                       .output_files = 10};
     static bool once;
     if (!once)
-        json_arena_install();
+        json_arena_install(NDJSON_ARENA);
     once = true;
     CLEANUP_FD int fd = memfd_create("output", MFD_CLOEXEC);
     Load *load;

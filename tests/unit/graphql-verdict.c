@@ -1,5 +1,6 @@
-/* What our parser makes of documents, for a test that compares it with another implementation. Standard input:
- * for each document its length in decimal, a newline, its bytes. Standard output: a line of JSON for each:
+/* What our parser makes of documents, for a test that compares it with another implementation. Standard
+ * input: for each document its length in decimal, a newline, its bytes. Standard output: a line of JSON for
+ * each:
  * {"valid": false, "why": ...} or {"valid": true, "definitions": [{"kind", "name", "depth"} ...],
  * "chosen": {"type", "roots", "depth", "aliases", "printed"} when there is one operation}. */
 #include "graphql/print.h"

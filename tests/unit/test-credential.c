@@ -1,7 +1,8 @@
 /* A database credential as stores hold it: a password alone, or a JSON object. */
 #include "clerk/credential.h"
 
-#include "clerk/json-arena.h"
+#include "clerk/ndjson.h"
+#include "json/arena.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -49,7 +50,7 @@ static void test_what_cannot_be_one_is_refused_without_showing_it(void **state)
 static int setup(void **state)
 {
     (void)state;
-    json_arena_install();
+    json_arena_install(NDJSON_ARENA);
     return 0;
 }
 

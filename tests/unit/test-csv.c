@@ -1,7 +1,8 @@
 /* RFC 4180: where records end, how cells are unquoted, and what one stray quote costs. */
 #include "clerk/csv.h"
 
-#include "clerk/json-arena.h"
+#include "clerk/ndjson.h"
+#include "json/arena.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -82,7 +83,7 @@ static void test_the_files_name_says_what_its_lines_are(void **state)
 static int setup(void **state)
 {
     (void)state;
-    json_arena_install();
+    json_arena_install(NDJSON_ARENA);
     return 0;
 }
 

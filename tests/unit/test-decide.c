@@ -15,6 +15,7 @@ static const char policy_text[] = "policy: p\n"
                                   "allow:\n"
                                   "- {method: GET, path: /repos/*/*/actions/**}\n"
                                   "- {method: POST, path: /search}\n"
+                                  "- graphql: {fields: [rateLimit]}\n"
                                   "- {method: GET, host: uploads.example, path: /files/**}\n"
                                   "deny:\n"
                                   "- {path: /repos/*/*/actions/secrets/**}\n";
@@ -242,18 +243,63 @@ static void a_method_override_counts_as_method(void **state)
     assert_refused(REFUSAL_PATH_NOT_ALLOWED, "POST", "/api/v3/repos/a/b/actions/runs");
 }
 
-static void graphql_is_refused_wherever_it_is(void **state)
+static void assert_graphql(bool is, const char *method, const char *target)
+{
+    assert_int_equal(ask(method, target), is);
+    assert_int_equal(decide_is_graphql(&self.request, &self.source[0]), is);
+}
+
+/* However it is spelt: what is asked there is decided by its body, and never by a rule for paths. */
+static void graphql_is_known_wherever_it_is(void **state)
 {
     (void)state;
-    assert_refused(REFUSAL_GRAPHQL, "POST", "/api/graphql");
-    assert_refused(REFUSAL_GRAPHQL, "GET", "/api/graphql?query=x");
-    assert_refused(REFUSAL_GRAPHQL, "POST", "/api/graphql/");
-    static char elsewhere[] = "/graphql";
+    assert_graphql(true, "POST", "/api/graphql");
+    assert_graphql(true, "GET", "/api/graphql?query=x");
+    assert_graphql(true, "POST", "/api/graphql/");
+    assert_graphql(true, "POST", "/api/GraphQL");
+    assert_graphql(false, "POST", "/api/graphqlx");
+    assert_refused(REFUSAL_GRAPHQL_UNDECIDABLE, "POST", "/api/graphql.json");
+    assert_refused(REFUSAL_GRAPHQL_UNDECIDABLE, "POST", "/api/Graphql/x");
+    assert_int_equal(self.grant[0].budget.requests, 0);
+    static char elsewhere[] = "/graphql", own[] = "/api/v3/search";
+    self.source[0].graphql_path = own;
+    assert_graphql(true, "POST", "/api/v3/search");
     self.source[0].graphql_path = elsewhere;
     self.source[0].graphql_host = self.request.host = 1;
-    assert_refused(REFUSAL_GRAPHQL, "POST", "/graphql");
+    assert_graphql(true, "POST", "/graphql");
     assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/repos/a/b/actions/runs");
-    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "POST", "/graphql/x");
+    assert_refused(REFUSAL_GRAPHQL_UNDECIDABLE, "POST", "/graphql/x");
+    self.request.credential = SLICE_LITERAL("ghp_nolease");
+    assert_refused(REFUSAL_NOT_A_LEASE, "POST", "/graphql");
+}
+
+static bool ask_graphql(const char *query)
+{
+    static GraphqlArena arena;
+    GraphqlRequest request = {.query = slice_of(query)};
+    GraphqlChosen chosen;
+    if (!arena.room)
+        graphql_arena_init(&arena);
+    graphql_arena_reset(&arena);
+    if (graphql_read(&arena, &request, &chosen, &self.refused.fault))
+        fail_msg("%s", self.refused.fault.text);
+    self.refused = (Refused){0};
+    return decide_graphql(&self.grant[0], &chosen, clock_mono(), &self.refused);
+}
+
+static void a_graphql_operation_is_decided_and_spends_one_request(void **state)
+{
+    (void)state;
+    assert_false(ask_graphql("{viewer{login}}"));
+    assert_int_equal(self.refused.refusal, REFUSAL_GRAPHQL_DENIED);
+    assert_non_null(strstr(self.refused.fault.text, "- graphql: {operations: [query], fields: [viewer]}"));
+    for (int i = 0; i < 5; i++)
+        assert_true(ask_graphql("{rateLimit{cost}}"));
+    assert_false(ask_graphql("{rateLimit{cost}}"));
+    assert_int_equal(self.refused.refusal, REFUSAL_REQUESTS);
+    self.grant[0].budget.revoked = true;
+    assert_false(ask_graphql("{rateLimit{cost}}"));
+    assert_int_equal(self.refused.refusal, REFUSAL_REVOKED);
 }
 
 static void a_rule_of_another_host_allows_nothing_at_the_apis_own(void **state)
@@ -323,7 +369,8 @@ int main(void)
         TEST(a_budget_ends),
         TEST(no_credential_goes_on_options_trace_connect),
         TEST(a_method_override_counts_as_method),
-        TEST(graphql_is_refused_wherever_it_is),
+        TEST(graphql_is_known_wherever_it_is),
+        TEST(a_graphql_operation_is_decided_and_spends_one_request),
         TEST(a_rule_of_another_host_allows_nothing_at_the_apis_own),
         TEST(a_host_that_the_source_does_not_have_is_refused),
         TEST(a_file_is_fetched_only_where_the_api_has_just_redirected_to),

@@ -89,7 +89,8 @@ static void a_root_field_is_one_wherever_it_is_written(void **state)
     assert_roots("a/1 b/2 d/3");
     choose("{viewer:rateLimit{cost}}", "", NULL);
     assert_roots("rateLimit/2");
-    choose("{...F ...on Query{b ...{c}} ...F} fragment F on Query{a{x} ...G} fragment G on Query{g}", "", NULL);
+    choose("{...F ...on Query{b ...{c}} ...F} fragment F on Query{a{x} ...G} fragment G on Query{g}", "",
+           NULL);
     assert_roots("a/2 g/1 b/1 c/1 a/2 g/1");
     choose("{a @skip(if: true) b @include(if: false) ...F @include(if: false)} fragment F on T{c}", "", NULL);
     assert_roots("a/1 b/1 c/1");
@@ -129,9 +130,9 @@ static Slice argument(const char *name)
     for (const GraphqlEntry *entry = chosen.root[0].field->argument; entry; entry = entry->next)
         if (slice_is(entry->name, name)) {
             const GraphqlValue *value = graphql_resolve(&chosen, &entry->value);
-            return !value                          ? SLICE_LITERAL("(none)")
+            return !value                        ? SLICE_LITERAL("(none)")
                    : value->kind == GRAPHQL_NULL ? SLICE_LITERAL("(null)")
-                                                   : value->text;
+                                                 : value->text;
         }
     return SLICE_LITERAL("(absent)");
 }
@@ -186,19 +187,22 @@ static void only_what_was_chosen_is_printed(void **state)
                    "{\"query\":\"query A { a }\",\"operationName\":\"A\"}");
     assert_printed("{...F} fragment G on T{secret} fragment F on T{a}", "", NULL,
                    "query { ...F }\nfragment F on T { a }", NULL);
-    assert_printed("query Q($a:[Int!]!=[1 2],$b:T={k:\"v\"}){x:f(a:$a b:$b c:E d:null) @skip(if:true){...on T{y}"
-                   "...@include(if:false){z}}}",
-                   "Q", "{b: {k: \"\\n\"}, other: 5}",
-                   "query Q($a: [Int!]! = [1, 2], $b: T = {k: \"v\"}) { x: f(a: $a, b: $b, c: E, d: null) "
-                   "@skip(if: true) { ... on T { y } ... @include(if: false) { z } } }",
-                   "{\"query\":\"query Q($a: [Int!]! = [1, 2], $b: T = {k: \\\"v\\\"}) { x: f(a: $a, b: $b, c: E, "
-                   "d: null) @skip(if: true) { ... on T { y } ... @include(if: false) { z } } }\","
-                   "\"operationName\":\"Q\",\"variables\":{\"b\":{\"k\":\"\\u000a\"}}}");
+    assert_printed(
+        "query Q($a:[Int!]!=[1 2],$b:T={k:\"v\"}){x:f(a:$a b:$b c:E d:null) @skip(if:true){...on T{y}"
+        "...@include(if:false){z}}}",
+        "Q", "{b: {k: \"\\n\"}, other: 5}",
+        "query Q($a: [Int!]! = [1, 2], $b: T = {k: \"v\"}) { x: f(a: $a, b: $b, c: E, d: null) "
+        "@skip(if: true) { ... on T { y } ... @include(if: false) { z } } }",
+        "{\"query\":\"query Q($a: [Int!]! = [1, 2], $b: T = {k: \\\"v\\\"}) { x: f(a: $a, b: $b, c: E, "
+        "d: null) @skip(if: true) { ... on T { y } ... @include(if: false) { z } } }\","
+        "\"operationName\":\"Q\",\"variables\":{\"b\":{\"k\":\"\\u000a\"}}}");
     assert_printed("{a(x:\"\"\"\n  one\n  \"two\" \\ # three\n\"\"\" y:\"\\u0007\\uD83D\\uDE00\")}", "", NULL,
-                   "query { a(x: \"one\\n\\\"two\\\" \\\\ # three\", y: \"\\u0007\xF0\x9F\x98\x80\") }", NULL);
-    assert_printed("query($v:J){a(x:$v)}", "", "{v: [1, -2.5e3, true, null, {}, [], \"s\"]}",
-                   "query($v: J) { a(x: $v) }",
-                   "{\"query\":\"query($v: J) { a(x: $v) }\",\"variables\":{\"v\":[1,-2.5e3,true,null,{},[],\"s\"]}}");
+                   "query { a(x: \"one\\n\\\"two\\\" \\\\ # three\", y: \"\\u0007\xF0\x9F\x98\x80\") }",
+                   NULL);
+    assert_printed(
+        "query($v:J){a(x:$v)}", "", "{v: [1, -2.5e3, true, null, {}, [], \"s\"]}",
+        "query($v: J) { a(x: $v) }",
+        "{\"query\":\"query($v: J) { a(x: $v) }\",\"variables\":{\"v\":[1,-2.5e3,true,null,{},[],\"s\"]}}");
 }
 
 int main(void)

@@ -1,5 +1,5 @@
-/* GraphQL documents: the grammar of the October 2021 specification, what strings mean, the bounds, and how what is
- * wrong is said. */
+/* GraphQL documents: the grammar of the October 2021 specification, what strings mean, the bounds, and how
+ * what is wrong is said. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

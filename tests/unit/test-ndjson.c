@@ -1,8 +1,8 @@
 /* A line of JSON into a row, and what a hostile one may cost. */
 #include "clerk/ndjson.h"
 
-#include "clerk/json-arena.h"
 #include "clerk/reader.h"
+#include "json/arena.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -150,7 +150,7 @@ static void test_lines_come_out_of_the_window_at_every_length(void **state)
 static int setup(void **state)
 {
     (void)state;
-    json_arena_install();
+    json_arena_install(NDJSON_ARENA);
     ndjson_init(&ndjson);
     row_init(&row, &context);
     return 0;

@@ -142,7 +142,8 @@ static void a_policy_survives_the_wire(void **state)
     static unsigned char room[POLICY_MAX_PACKED];
     Policy *policy =
                policy_of("reveal: true\nlease: {requests: 7, rate: 20/s, time: 10m, responseBytes: 1KiB}\n"
-                         "allow:\n- {method: [GET, POST], path: /a/*}\n- graphql: {fields: [a, b], arguments: {a: {x: [1, 2]}}}\n"
+                         "allow:\n- {method: [GET, POST], path: /a/*}\n- graphql: {fields: [a, b], "
+                         "arguments: {a: {x: [1, 2]}}}\n"
                          "deny:\n- {path: /a/b}\n- {host: h.example, path: /**}\n"),
            *back = NULL;
     WireWriter writer = WIRE_WRITER(room);
@@ -174,19 +175,14 @@ static void a_wrong_rule_is_refused_from_the_wire(void **state)
         uint32_t methods;
         const char *host, *path;
     } bad[] = {
-        {HTTP_TRACE, "", "/a"},
-        {0, "", "/a"},
-        {HTTP_GET, "", ""},
-        {HTTP_GET, "", "/**/a"},
-        {HTTP_GET, "a b", "/a"},
-        {1u << 31, "", "/a"},
+        {HTTP_TRACE, "", "/a"},  {0, "", "/a"},           {HTTP_GET, "", ""},
+        {HTTP_GET, "", "/**/a"}, {HTTP_GET, "a b", "/a"}, {1u << 31, "", "/a"},
     };
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         unsigned char room[512];
         Policy policy = {.name = mem_strdup("p"), .rule = MEM_NEW(PolicyRule), .n_rule = 1}, *back = NULL;
-        *policy.rule = (PolicyRule){.methods = bad[i].methods,
-                                    .host = mem_strdup(bad[i].host),
-                                    .path = mem_strdup(bad[i].path)};
+        *policy.rule = (PolicyRule){
+            .methods = bad[i].methods, .host = mem_strdup(bad[i].host), .path = mem_strdup(bad[i].path)};
         WireWriter writer = WIRE_WRITER(room);
         policy_put(&policy, &writer);
         WireReader reader = WIRE_READER(room, writer.len);

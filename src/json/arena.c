@@ -1,5 +1,5 @@
-/* jansson's memory, line by line. See json-arena.h. */
-#include "clerk/json-arena.h"
+/* jansson's memory, text by text. See arena.h. */
+#include "json/arena.h"
 
 #include "base/mem.h"
 
@@ -15,14 +15,14 @@ typedef struct Chunk {
 } Chunk;
 
 static Chunk *newest; /* the one that is filled; older ones follow */
-static size_t total;
+static size_t total, limit;
 
 static void *arena_take(size_t size)
 {
     size = (size + 15) & ~(size_t)15;
     if (!newest || newest->room - newest->used < size) {
         size_t room = size > CHUNK ? size : CHUNK;
-        if (size > JSON_ARENA_MAX || total + room > JSON_ARENA_MAX)
+        if (size > limit || total + room > limit)
             return NULL;
         Chunk *chunk = mem_new(1, sizeof(Chunk) + room);
         *chunk = (Chunk){.next = newest, .room = room};
@@ -39,8 +39,9 @@ static void arena_leave(void *p)
     (void)p;
 }
 
-void json_arena_install(void)
+void json_arena_install(size_t most)
 {
+    limit = most;
     json_set_alloc_funcs(arena_take, arena_leave);
     json_object_seed(1 + randombytes_uniform(UINT32_MAX - 1));
 }
