@@ -92,7 +92,7 @@ class Stream:
 
     def refuse(self, status, code, sentence, retry_after=0, close=False):
         ipc.send(self.sock, Type.REFUSE, pack(("u16", status), ("text", code), ("text", sentence), ("u32", retry_after),
-                                              ("u8", close)))
+                                              ("u8", close), ("u8", 0)))
 
     def abort(self):
         ipc.send(self.sock, Type.ABORT)

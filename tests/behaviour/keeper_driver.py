@@ -85,8 +85,8 @@ class Stream:
             if kind == Type.CONTINUE:
                 answer.continued = True
             elif kind == Type.REFUSE:
-                answer.status, answer.code, answer.sentence, answer.retry_after, _ = ipc.unpack(
-                    payload, "u16", "text", "text", "u32", "u8")
+                answer.status, answer.code, answer.sentence, answer.retry_after, *_ = ipc.unpack(
+                    payload, "u16", "text", "text", "u32", "u8", "u8")
                 return answer
             elif kind == Type.RESPONSE:
                 if _take_head(answer, payload):
@@ -166,8 +166,18 @@ class Run:
         return sources, refusals
 
 
+def _rule(rule, line):
+    """A rule's record: (deny, methods, path), or ("graphql", root fields) of queries."""
+    if rule[0] != "graphql":
+        deny, methods, path = rule
+        return [("u8", deny), ("u8", 0), ("u32", methods), ("text", ""), ("text", path), ("u32", line)]
+    fields = sorted(rule[1])
+    return [("u8", 0), ("u8", 1), ("u32", 1), ("u32", len(fields)), *[("text", name) for name in fields], ("u32", 0), ("u8", 1),
+            ("u32", 20), ("u32", 50), ("u32", 0), ("u32", 0), ("text", ""), ("text", ""), ("u32", line)]
+
+
 class Keeper:
-    """policies: lists of (deny, methods, path); methods 0 for all; budget: requests, bytes up and down, rate, time."""
+    """policies: lists of rules, (deny, methods, path) with methods 0 for all, or ("graphql", root fields); budget: requests, bytes up and down, rate, time."""
 
     def __init__(self, sources, policies=(((0, 63, "/**"), (0, 63, "/")),), budget=(0, 0, 0, 0, 0), proxy="", no_proxy=()):
         prefix = os.environ.get("PURSER_PREFIX")
@@ -200,8 +210,7 @@ class Keeper:
         for rules in policies:
             ipc.send(self.control, Type.KEEPER_POLICY, pack(
                 ("text", "policy"), ("u8", 0), *[("u64", value) for value in budget], ("u32", len(rules)),
-                *[part for line, (deny, methods, path) in enumerate(rules, 3) for part in (
-                    ("u8", deny), ("u8", 0), ("u32", methods), ("text", ""), ("text", path), ("u32", line))]))
+                *[part for line, rule in enumerate(rules, 3) for part in _rule(rule, line)]))
         ipc.send(self.control, Type.KEEPER_START)
         while (got := ipc.receive(self.control)) and got[0] == Type.KEEPER_TOKEN:
             number, found, sentence = ipc.unpack(got[1], "u32", "u8", "text")

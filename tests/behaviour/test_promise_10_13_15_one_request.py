@@ -1,6 +1,5 @@
 """Promises 10, 13 and 15: what was matched is what is sent; a redirect is a new decision; one request in, one request out.
-Through the real proxy, TLS and all, against an upstream that counts. Promise 12, of bodies that are inspected, comes with
-GraphQL; until then GraphQL is refused, which is shown here.
+Through the real proxy, TLS and all, against an upstream that counts.
 """
 import pytest
 from lab import Answer
@@ -163,15 +162,3 @@ for n in range(5):
         assert (what["status"], what["code"]) == (502, "upstream-invalid"), what
     for what in done.said[1::2]:
         assert (what["status"], what["body"]) == (200, "clean"), "no leftover is given to another request"
-
-
-def test_graphql_is_refused_until_it_can_be_read(lab):
-    host = "api.github.com"
-    upstream, _ = api(lab, name="github", host=host, provider="github")
-    done = run(lab, """
-query = b'{"query": "{ viewer { login } }"}'
-say(**Client("api.github.com").ask("/graphql", method="POST", headers=LEASED + "Content-Type: application/json\\r\\n", body=query).short)
-say(**Client("api.github.com").ask("/graphql?query=%7Bviewer%7D").short)
-""")
-    assert [what["code"] for what in done.said] == ["graphql"] * 2, done.text
-    assert upstream.requests == []
