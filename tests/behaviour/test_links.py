@@ -18,7 +18,7 @@ FORBIDDEN = {
 EXPECTED = {
     "bin/purser": ("libyaml-0",),
     "libexec/purser/purser-gate": OPENSSL,
-    "libexec/purser/purser-keeper": ("libssl", "libcurl"),
+    "libexec/purser/purser-keeper": ("libssl", "libcurl", "libjansson"),
     "libexec/purser/purser-clerk": ("libpq", "libsqlite3", "libjansson"),
     "libexec/purser/purser-token": ("libsodium",),
 }
