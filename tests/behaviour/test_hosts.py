@@ -142,7 +142,7 @@ def test_check_names_every_host_and_its_way_out(many):
 def test_the_graphql_endpoint_on_a_host_of_its_own_is_reached_by_name_and_by_base_url(lab):
     lab.one, lab.token = api(lab, lambda request: Answer(200, b"{}"), name="buildkite", host="api.buildkite.com",
                              provider="buildkite", policy="lab-all")
-    done = run(lab, """
+    script = """
 import os
 body = b'{"query": "{ viewer { id } }"}'
 json_type = LEASED.replace(LEASE, os.environ["BUILDKITE_TOKEN"]) + "Content-Type: application/json\\r\\n"
@@ -150,6 +150,11 @@ say(**Client("graphql.buildkite.com").ask("/v1", method="POST", headers=json_typ
 say(**Client("graphql.buildkite.com").ask("/v2/builds", headers=json_type).short)
 path = "/" + os.environ["BUILDKITE_GRAPHQL_URL"].split("/", 3)[3]
 say(**Client(way="base").ask(path, method="POST", headers=json_type, body=body, host=PROXY.netloc.rpartition("@")[2]).short)
-""", policy="lab-all")
-    assert [what["code"] for what in done.said] == ["graphql", "path-not-allowed", "graphql"], done.text
+"""
+    done = run(lab, script, policy="lab-all")
+    assert [what["code"] for what in done.said] == ["host-closed", "path-not-allowed", "host-closed"], done.text
+    hosts = ("--host", "api.buildkite.com", "--host", "graphql.buildkite.com")
+    assert lab.purser("token", "set", "buildkite", *hosts, stdin=lab.token).status == 0
+    done = run(lab, script, policy="lab-all")
+    assert [what["code"] for what in done.said] == ["graphql-denied", "path-not-allowed", "graphql-denied"], done.text
     assert lab.one.requests == []
