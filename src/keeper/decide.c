@@ -22,6 +22,16 @@ static Grant *find_grant(const DecideRequest *decide, const unsigned char id[LEA
     return NULL;
 }
 
+static bool check_alive(const Grant *grant, int64_t now, Refused *refused)
+{
+    if (grant->budget.revoked)
+        return refused_set(refused, REFUSAL_REVOKED, "the lease was revoked: its run has ended");
+    return now < grant->budget.expires ||
+           refused_set(
+               refused, REFUSAL_EXPIRED,
+               "the lease has expired: a lease lives as long as its run's time limit or its policy says");
+}
+
 static bool check_lease(const DecideRequest *decide, Grant **ret_grant, Refused *refused)
 {
     Slice credential = decide->request->credential;
@@ -53,13 +63,7 @@ static bool check_lease(const DecideRequest *decide, Grant **ret_grant, Refused 
     if (claims.n_caveat)
         return refused_set(refused, REFUSAL_CAVEAT, "the lease has a caveat that purser does not know: '%s'",
                            claims.caveat[0]);
-    if (grant->budget.revoked)
-        return refused_set(refused, REFUSAL_REVOKED, "the lease was revoked: its run has ended");
-    if (decide->now >= grant->budget.expires)
-        return refused_set(
-            refused, REFUSAL_EXPIRED,
-            "the lease has expired: a lease lives as long as its run's time limit or its policy says");
-    return true;
+    return check_alive(grant, decide->now, refused);
 }
 
 static bool check_method(uint32_t method, Slice text, Refused *refused)
@@ -269,13 +273,6 @@ bool decide_budget(int result, uint64_t retry_us, Refused *ret_refused)
     return refused_set(ret_refused, refusal, "%s; the policy's `lease:` sets it", budget_error_text(result));
 }
 
-static bool spend_request(Grant *grant, int64_t now, Refused *refused)
-{
-    uint64_t retry_us = 0;
-    int r = budget_spend_request(&grant->budget, now, &retry_us);
-    return decide_budget(r, retry_us, refused);
-}
-
 bool decide_request(const DecideRequest *decide, Grant **ret_grant, uint32_t *ret_host, Refused *ret_refused)
 {
     bool allowed;
@@ -286,16 +283,20 @@ bool decide_request(const DecideRequest *decide, Grant **ret_grant, uint32_t *re
     else
         allowed =
             check_lease(decide, ret_grant, ret_refused) && check_policy(decide, *ret_grant, ret_refused);
-    if (!allowed || (!decide->artifact && decide_is_graphql(decide->request, (*ret_grant)->origin)))
-        return allowed;
-    return spend_request(*ret_grant, decide->now, ret_refused);
+    if (!allowed)
+        return false;
+    uint64_t retry_us = 0;
+    int r = budget_spend_request(&(*ret_grant)->budget, decide->now, &retry_us);
+    return decide_budget(r, retry_us, ret_refused);
 }
 
 bool decide_graphql(Grant *grant, const GraphqlChosen *chosen, int64_t now, Refused *ret_refused)
 {
+    if (!check_alive(grant, now, ret_refused))
+        return false;
     PolicyGraphqlVerdict verdict = policy_decide_graphql(grant->policy, chosen);
     if (verdict.answer == POLICY_ALLOW)
-        return spend_request(grant, now, ret_refused);
+        return true;
     ret_refused->refusal = REFUSAL_GRAPHQL_DENIED;
     ret_refused->retry_after = 0;
     policy_explain_graphql(grant->policy, &verdict, chosen, &ret_refused->fault);

@@ -39,14 +39,14 @@ typedef struct DecideRequest {
 
 /* True: allowed, and one request is spent of *ret_grant, which goes to *ret_host of its source
  * (source_origin()). False: *ret_refused says why; *ret_grant is the grant that was meant, for counting, or
- * NULL. Of a request for which decide_is_graphql() holds, only the lease was looked at, and nothing is spent:
- * the operation is for decide_graphql(). */
+ * NULL. Of a request for which decide_is_graphql() holds, the policy was not asked yet: what it asks for is
+ * for decide_graphql(). It is spent all the same, because reading it is what costs. */
 bool decide_request(const DecideRequest *decide, Grant **ret_grant, uint32_t *ret_host, Refused *ret_refused);
 
 /* Whether it is for the source's GraphQL endpoint, however that is spelt. */
 bool decide_is_graphql(const StreamRequest *request, const Source *source);
 
-/* The second step: policy -> budget. True: one request is spent of the grant. */
+/* The second step, when the body is there: whether the lease still holds -> policy. */
 bool decide_graphql(Grant *grant, const GraphqlChosen *chosen, int64_t now, Refused *ret_refused);
 
 /* A budget that is used up while bodies stream. */

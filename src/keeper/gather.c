@@ -37,7 +37,7 @@ static bool add(Stream *stream, Slice piece, bool end, Refused *refused)
 {
     if (!stream->chunked && (piece.len > stream->body_left || (end && piece.len != stream->body_left)))
         return refused_set(refused, REFUSAL_BAD_REQUEST, "the request's body is not what its length says");
-    if (!check_size(stream, piece.len, refused))
+    if (!check_size(stream, piece.len, refused) || !request_check_piece(stream, piece, refused))
         return false;
     if (buf_append_slice(&stream->gathered, piece) != 0)
         return refused_set(refused, REFUSAL_INTERNAL, "the request's body cannot be kept");
@@ -47,7 +47,7 @@ static bool add(Stream *stream, Slice piece, bool end, Refused *refused)
     return true;
 }
 
-/* Policy, budget, and what is sent, into `out`. `bytes`: what came. */
+/* Policy, and what is sent, into `out`. `bytes`: what came. */
 static bool decide(Stream *stream, Slice bytes, Buf *out, Refused *refused)
 {
     GraphqlChosen chosen;
@@ -56,10 +56,7 @@ static bool decide(Stream *stream, Slice bytes, Buf *out, Refused *refused)
         graphql_summary(&chosen, stream->summary, sizeof(stream->summary));
         yes = decide_graphql(stream->grant, &chosen, clock_mono(), refused);
     }
-    if (yes) {
-        stream->grant->count.requests++;
-        yes = graphql_send(stream->way, &chosen, out, refused);
-    }
+    yes = yes && graphql_send(stream->way, &chosen, out, refused);
     graphql_forget();
     return yes;
 }
@@ -67,8 +64,7 @@ static bool decide(Stream *stream, Slice bytes, Buf *out, Refused *refused)
 /* The body is whole. */
 static bool finish(Stream *stream, Refused *refused)
 {
-    if (!decide(stream, buf_slice(&stream->gathered), &stream->out, refused) ||
-        !request_check_piece(stream, buf_slice(&stream->gathered), refused))
+    if (!decide(stream, buf_slice(&stream->gathered), &stream->out, refused))
         return false;
     const StreamRequest framing = {.method = HTTP_POST, .has_body = true, .content_length = stream->out.len};
     if (buf_append_text(&stream->head, "Content-Type: application/json\r\n") != 0)

@@ -315,9 +315,9 @@ static bool decide(Stream *stream, StreamRequest *request, HttpHead *head, Refus
     sodium_memzero((char *)request->credential.ptr, request->credential.len); /* it may be a real token */
     if (!yes)
         return false;
+    stream->grant->count.requests++;
     if (stream->graphql)
         return check_token(stream, refused) && gather_begin(stream, request, head, refused);
-    stream->grant->count.requests++;
     if (!check_token(stream, refused) ||
         !head_build(stream->endpoint, stream->host, request, head, &stream->head, refused))
         return false;

@@ -1,8 +1,8 @@
-/* A GraphQL request in each of its forms; the first byte says which. What is accepted is sent in a form that is accepted
- * too, asks for the same, and is sent the same way again. */
+/* A GraphQL request in each of its forms; the first byte says which. What is accepted is sent in a form that
+ * is accepted too, asks for the same, and is sent the same way again. */
 #include "http/target.h"
-#include "json/arena.h"
 #include "keeper/graphql-request.h"
+#include "json/arena.h"
 
 #include <stdlib.h>
 
@@ -68,8 +68,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
     }
     if (!once(way == GRAPHQL_BY_DOCUMENT ? GRAPHQL_BY_JSON : way, sent, &second, &same) ||
-        !slice_equal(buf_slice(&first), buf_slice(&second)) || asked.type != same.type || asked.roots != same.roots ||
-        memcmp(&asked.totals, &same.totals, sizeof(asked.totals)) != 0 || strcmp(asked.summary, same.summary) != 0)
+        !slice_equal(buf_slice(&first), buf_slice(&second)) || asked.type != same.type ||
+        asked.roots != same.roots || memcmp(&asked.totals, &same.totals, sizeof(asked.totals)) != 0 ||
+        strcmp(asked.summary, same.summary) != 0)
         abort();
     return 0;
 }

@@ -260,7 +260,8 @@ static void graphql_is_known_wherever_it_is(void **state)
     assert_graphql(false, "POST", "/api/graphqlx");
     assert_refused(REFUSAL_GRAPHQL_UNDECIDABLE, "POST", "/api/graphql.json");
     assert_refused(REFUSAL_GRAPHQL_UNDECIDABLE, "POST", "/api/Graphql/x");
-    assert_int_equal(self.grant[0].budget.requests, 0);
+    assert_int_equal(self.grant[0].budget.requests, 4);
+    self.grant[0].budget.requests = 0;
     static char elsewhere[] = "/graphql", own[] = "/api/v3/search";
     self.source[0].graphql_path = own;
     assert_graphql(true, "POST", "/api/v3/search");
@@ -287,19 +288,21 @@ static bool ask_graphql(const char *query)
     return decide_graphql(&self.grant[0], &chosen, clock_mono(), &self.refused);
 }
 
-static void a_graphql_operation_is_decided_and_spends_one_request(void **state)
+static void a_graphql_operation_is_decided_when_it_is_known(void **state)
 {
     (void)state;
     assert_false(ask_graphql("{viewer{login}}"));
     assert_int_equal(self.refused.refusal, REFUSAL_GRAPHQL_DENIED);
     assert_non_null(strstr(self.refused.fault.text, "- graphql: {operations: [query], fields: [viewer]}"));
-    for (int i = 0; i < 5; i++)
-        assert_true(ask_graphql("{rateLimit{cost}}"));
-    assert_false(ask_graphql("{rateLimit{cost}}"));
-    assert_int_equal(self.refused.refusal, REFUSAL_REQUESTS);
+    assert_true(ask_graphql("{rateLimit{cost}}"));
+    assert_int_equal(self.grant[0].budget.requests, 0);
     self.grant[0].budget.revoked = true;
     assert_false(ask_graphql("{rateLimit{cost}}"));
     assert_int_equal(self.refused.refusal, REFUSAL_REVOKED);
+    self.grant[0].budget.revoked = false;
+    clock_set_for_test(1600000000000000, self.grant[0].budget.expires);
+    assert_false(ask_graphql("{rateLimit{cost}}"));
+    assert_int_equal(self.refused.refusal, REFUSAL_EXPIRED);
 }
 
 static void a_rule_of_another_host_allows_nothing_at_the_apis_own(void **state)
@@ -370,7 +373,7 @@ int main(void)
         TEST(no_credential_goes_on_options_trace_connect),
         TEST(a_method_override_counts_as_method),
         TEST(graphql_is_known_wherever_it_is),
-        TEST(a_graphql_operation_is_decided_and_spends_one_request),
+        TEST(a_graphql_operation_is_decided_when_it_is_known),
         TEST(a_rule_of_another_host_allows_nothing_at_the_apis_own),
         TEST(a_host_that_the_source_does_not_have_is_refused),
         TEST(a_file_is_fetched_only_where_the_api_has_just_redirected_to),
