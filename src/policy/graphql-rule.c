@@ -42,10 +42,10 @@ static const char *argument_problem(const PolicyGraphql *rule, const PolicyArgum
 {
     if (!lists_field(rule, argument->field))
         return "has arguments of a field that it does not allow";
-    if (!is_name(argument->name))
-        return "has an argument whose name none can have";
-    if (argument->n_value == 0)
-        return "has an argument without a value that is allowed";
+    if (!is_name(argument->name) || !is_name(argument->field))
+        return "has an argument whose name, or whose field's, none can have";
+    if (argument->n_value == 0 || argument->n_value > POLICY_MAX_VALUES)
+        return "has an argument without a value that is allowed, or with too many";
     return list_problem(argument->value, argument->n_value, false, false);
 }
 

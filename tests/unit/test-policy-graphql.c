@@ -251,6 +251,8 @@ static void a_wrong_rule_is_refused_with_its_place(void **state)
          "p.yaml:3:12: the graphql rule has arguments of a field"},
         {"allow:\n- graphql: {fields: [a], arguments: {a: {x: []}}}\n",
          "p.yaml:3:12: the graphql rule has an argument without"},
+        {"allow:\n- graphql: {fields: ['*'], arguments: {'*': {x: 1}}}\n",
+         "p.yaml:3:12: the graphql rule has an argument whose name, or whose field's, none can have"},
         {"allow:\n- graphql: {fields: [a], arguments: {a: x}}\n", "p.yaml:3:41: 'a' must be a mapping"},
         {"allow:\n- graphql: {fields: [a], arguments: {a: {x: [[1]]}}}\n", "p.yaml:3:46: 'x' must be text"},
         {"allow:\n- graphql: {fields: [a], arguments: [a]}\n", "p.yaml:3:37: 'arguments' must be a mapping"},
