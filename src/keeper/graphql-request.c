@@ -105,11 +105,15 @@ static Slice decode(Slice raw, bool *bad)
     char *out = graphql_arena_take(&arena, raw.len + 1);
     size_t n = 0;
     for (size_t i = 0; out && i < raw.len; i++) {
-        int high = raw.ptr[i] == '%' && i + 2 < raw.len ? hex_value(raw.ptr[i + 1]) : -1;
-        int low = high >= 0 ? hex_value(raw.ptr[i + 2]) : -1;
-        *bad |= raw.ptr[i] == '%' && low < 0;
-        out[n++] = low >= 0 ? (char)(high << 4 | low) : raw.ptr[i] == '+' ? ' ' : raw.ptr[i];
-        i += low >= 0 ? 2 : 0;
+        char c = raw.ptr[i] == '+' ? ' ' : raw.ptr[i];
+        if (c == '%') {
+            int high = raw.len - i > 2 ? hex_value(raw.ptr[i + 1]) : -1;
+            int low = high >= 0 ? hex_value(raw.ptr[i + 2]) : -1;
+            *bad |= low < 0;
+            c = (char)(high << 4 | low);
+            i += 2;
+        }
+        out[n++] = c;
     }
     Slice text = {out ? out : "", n};
     *bad |= !out || memchr(text.ptr, '\0', n) != NULL || !text_is_utf8(text);
