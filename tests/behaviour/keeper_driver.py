@@ -177,7 +177,8 @@ def _rule(rule, line):
 
 
 class Keeper:
-    """policies: lists of rules, (deny, methods, path) with methods 0 for all, or ("graphql", root fields); budget: requests, bytes up and down, rate, time."""
+    """policies: lists of rules, (deny, methods, path) with methods 0 for all, or ("graphql", root fields); budget: requests,
+    bytes up and down, rate, time."""
 
     def __init__(self, sources, policies=(((0, 63, "/**"), (0, 63, "/")),), budget=(0, 0, 0, 0, 0), proxy="", no_proxy=()):
         prefix = os.environ.get("PURSER_PREFIX")
