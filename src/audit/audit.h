@@ -24,7 +24,7 @@ typedef struct AuditEvent {
     const char *retriever;
     const char *source;
     const char *method;
-    Slice target; /* path only */
+    Slice target;          /* path only */
     const char *operation; /* of a GraphQL request: type, name, root fields; no arguments, no variables */
     const char *host;
     int status;       /* 0: left out */
