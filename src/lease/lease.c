@@ -108,12 +108,14 @@ static int take_caveat(const unsigned char *raw, size_t *at, size_t end, LeaseCl
 }
 
 /* Each tag is the key of the next: the old one goes. */
-static void next_tag(unsigned char tag[LEASE_TAG], Slice caveat)
+static void next_tag(unsigned char tag[LEASE_TAG], Slice caveat, LeasePlace *ret_place)
 {
+    static const unsigned char what[] = "place";
     unsigned char next[LEASE_TAG];
     tag_of(tag, caveat.ptr, caveat.len, next);
     memcpy(tag, next, LEASE_TAG);
     sodium_memzero(next, sizeof(next));
+    crypto_generichash(ret_place->hash, LEASE_PLACE, what, sizeof(what), tag, LEASE_TAG);
 }
 
 int lease_verify(const unsigned char key[LEASE_KEY], Slice text, LeaseClaims *ret_claims)
@@ -129,7 +131,7 @@ int lease_verify(const unsigned char key[LEASE_KEY], Slice text, LeaseClaims *re
     while (!r && at < len - LEASE_TAG) {
         Slice caveat;
         if (!(r = take_caveat(raw, &at, len - LEASE_TAG, ret_claims, &caveat)))
-            next_tag(tag, caveat);
+            next_tag(tag, caveat, &ret_claims->place[ret_claims->n_caveat - 1]);
     }
     if (!r && sodium_memcmp(tag, raw + len - LEASE_TAG, LEASE_TAG) != 0)
         r = LEASE_E_TAG;

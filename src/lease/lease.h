@@ -4,8 +4,8 @@
  *   tag0 = BLAKE2b-256(key = lease key, id); tagN = BLAKE2b-256(key = tagN-1, caveatN)
  *
  * The holder can add caveats offline; none can be taken off. The keeper holds one lease key per run, and the
- * budgets, never the lease; nothing outside the keeper can compute a tag. A caveat is "word=value"; one that
- * the keeper does not know makes the lease refuse everything.
+ * budgets, never the lease; nothing outside the keeper can compute a tag. caveat.h has what a caveat may say;
+ * one that the keeper does not know makes the lease refuse everything.
  */
 #pragma once
 
@@ -19,10 +19,18 @@
 #define LEASE_MAX_CAVEATS 16
 #define LEASE_MAX_CAVEAT  256
 #define LEASE_MAX_TEXT    1400 /* longest text, with its NUL */
+#define LEASE_PLACE       16
+
+/* A caveat's place in the chain: everything that is narrowed further from it has the same one. A hash of its
+ * tag, so that it can be kept where the tag may not. */
+typedef struct LeasePlace {
+    unsigned char hash[LEASE_PLACE];
+} LeasePlace;
 
 typedef struct LeaseClaims {
     unsigned char id[LEASE_ID];
     char caveat[LEASE_MAX_CAVEATS][LEASE_MAX_CAVEAT + 1];
+    LeasePlace place[LEASE_MAX_CAVEATS];
     size_t n_caveat;
 } LeaseClaims;
 

@@ -40,6 +40,11 @@ static bool match_path(const char *pattern, Slice path, bool nocase)
     return have.rest.len == 0;
 }
 
+bool policy_path_matches(const char *pattern, Slice path)
+{
+    return path.len && path.ptr[0] == '/' && match_path(pattern, path, false);
+}
+
 static bool match_deny(const PolicyRule *rule, Slice path)
 {
     if (match_path(rule->path, path, true))

@@ -74,6 +74,9 @@ typedef struct PolicyVerdict {
  * host: the source's own is passed as "". Allocates nothing. */
 PolicyVerdict policy_decide(const Policy *policy, uint32_t method, Slice host, Slice path);
 
+/* A path pattern by itself, byte for byte, as an allow rule is matched. */
+bool policy_path_matches(const char *pattern, Slice path);
+
 /* The sentence for the script's author: what was refused, by which rule (file name and line), or which rule
  * would allow it: `... add to policy NAME: {method: GET, path: /repos/x/y}`. */
 void policy_explain(const Policy *policy, PolicyVerdict verdict, const char *method, Slice host, Slice path,
