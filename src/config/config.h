@@ -110,7 +110,10 @@ typedef struct Source {
     char *ca_file;    /* "" or a PEM bundle to verify this source with, instead of the system's */
     Cidr *allow_private;
     size_t n_allow_private;
-    char *policy; /* the provider's default policy; "" for none */
+    uint64_t per_kilosecond;  /* `rate`: requests per 1,000 s of all its leases together; 0: no limit */
+    uint64_t reserve;         /* of the provider's own limit: left for people; */
+    uint32_t reserve_percent; /* or this much of it */
+    char *policy;             /* the provider's default policy; "" for none */
     char *probe;
     unsigned line; /* in purser.yaml, for messages */
 } Source;

@@ -10,7 +10,8 @@
 #include <errno.h>
 
 typedef struct SourceForm {
-    char *name, *provider, *api_url, *connect_to, *ca_file, *policy;
+    char *name, *provider, *api_url, *connect_to, *ca_file, *policy, *reserve;
+    uint64_t rate;
     char **token_env, **artifact_host;
     size_t n_token_env, n_artifact_host;
     const YamlNode *token, *auth, *allow_private;
@@ -227,10 +228,30 @@ static void infer_provider(Loader *loader, const YamlNode *node, SourceForm *for
             node->line, form->name, form->provider);
 }
 
+/* "500" of what the provider counts, or "10%" of its limit. */
+static int read_reserve(Loader *loader, const YamlNode *node, const char *text, Source *source)
+{
+    uint64_t number;
+    Slice digits = slice_of(text);
+    bool percent = slice_ends(digits, "%");
+    digits.len -= percent;
+    if (text_parse_u64(digits, percent ? 99 : UINT32_MAX, &number))
+        return yaml_fault(
+            loader->doc, node, loader->fault,
+            "'reserve' is what is left of the provider's own limit for people: a number of requests, "
+            "as in 500, or a part of it, as in 10%%");
+    source->reserve = percent ? 0 : number;
+    source->reserve_percent = percent ? (uint32_t)number : 0;
+    return 0;
+}
+
 static int fill_source(Loader *loader, const YamlNode *node, SourceForm *form, Source *source)
 {
     CLEANUP_PROVIDER Provider *provider = NULL;
     int32_t other = config_find_source(loader->config, form->name);
+    if (strcmp(form->name, "purser") == 0)
+        return yaml_fault(loader->doc, yaml_get(node, "name"), loader->fault,
+                          "a source cannot be called purser: on a run's socket /purser/ is purser's own");
     if (other >= 0)
         return yaml_fault(loader->doc, yaml_get(node, "name"), loader->fault,
                           "there are two sources '%s'; the first is in line %u", form->name,
@@ -254,6 +275,9 @@ static int fill_source(Loader *loader, const YamlNode *node, SourceForm *form, S
     if (!r && form->connect_to)
         r = check_connect_to(loader, yaml_get(node, "connectTo"), form->connect_to);
     if (r)
+        return r;
+    source->per_kilosecond = form->rate;
+    if (form->reserve && (r = read_reserve(loader, yaml_get(node, "reserve"), form->reserve, source)))
         return r;
     put_text(&source->connect_to, form->connect_to ? form->connect_to : "");
     put_text(&source->ca_file, form->ca_file ? form->ca_file : "");
@@ -279,13 +303,16 @@ static int parse_source(Loader *loader, const YamlNode *node)
         YAML_FIELD(SourceForm, "connectTo", YAML_AS_TEXT, connect_to, .most = 300),
         YAML_FIELD(SourceForm, "caFile", YAML_AS_TEXT, ca_file),
         YAML_FIELD(SourceForm, "allowPrivateAddresses", YAML_AS_NODE, allow_private),
+        YAML_FIELD(SourceForm, "rate", YAML_AS_RATE, rate),
+        YAML_FIELD(SourceForm, "reserve", YAML_AS_TEXT, reserve, .most = 20),
     };
     SourceForm form = {0};
     Source source = source_new();
     int r = YAML_READ_MAP(loader->doc, node, "a source", field, &form, loader->fault);
     if (!r)
         r = fill_source(loader, node, &form, &source);
-    char *const text[] = {form.name, form.provider, form.api_url, form.connect_to, form.ca_file, form.policy};
+    char *const text[] = {form.name,    form.provider, form.api_url, form.connect_to,
+                          form.ca_file, form.policy,   form.reserve};
     for (size_t i = 0; i < COUNT_OF(text); i++)
         mem_free(text[i]);
     mem_free_strings(form.token_env, form.n_token_env);

@@ -28,9 +28,9 @@ void keeper_setup_put(const KeeperSetup *setup, WireWriter *wire);
 int keeper_setup_get(WireReader *wire, KeeperSetup *ret_setup) MUST_USE;
 void keeper_setup_done(KeeperSetup *setup);
 
-/* A Source as the keeper needs it: name, its hosts, graphql, auth, token, connect_to, allow_private; ca_file
- * only as "is there one". Descriptors, each if its flag is set: the source's CA bundle; the token file
- * (STORE_FILE). */
+/* A Source as the keeper needs it: name, its hosts, graphql, auth, token, connect_to, allow_private, rate and
+ * reserve; ca_file only as "is there one". Descriptors, each if its flag is set: the source's CA bundle; the
+ * token file (STORE_FILE). */
 typedef struct KeeperSource {
     Source source; /* ca_file: "" or its path, for sentences */
     bool has_ca;

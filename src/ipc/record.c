@@ -49,6 +49,7 @@ static const IpcRule rules[] = {
     [IPC_REQUEST] = {IPC_REQUEST, "request", G, K, IPC_OPEN, FULL, 0, 0},
     [IPC_BODY] = {IPC_BODY, "body", G, K, IPC_OPEN, FULL, 0, 0},
     [IPC_BODY_END] = {IPC_BODY_END, "body-end", G, K, IPC_OPEN, FULL, 0, 0},
+    [IPC_LEASE_ASK] = {IPC_LEASE_ASK, "lease-ask", G, K, IPC_OPEN, TEXT, 0, 0},
     [IPC_CONTINUE] = {IPC_CONTINUE, "continue", K, G, IPC_OPEN, 0, 0, 0},
     [IPC_RESPONSE] = {IPC_RESPONSE, "response", K, G, IPC_OPEN, FULL, 0, 0},
     [IPC_DATA] = {IPC_DATA, "data", K, G, IPC_OPEN, FULL, 0, 0},

@@ -71,6 +71,7 @@ typedef enum IpcType {
     IPC_REQUEST = 64, /* StreamRequest */
     IPC_BODY,         /* bytes */
     IPC_BODY_END,     /* bytes, maybe none: the last of the request */
+    IPC_LEASE_ASK,    /* StreamLeaseAsk: about a lease, instead of a request; answered like one */
     /* keeper -> gate, on a stream */
     IPC_CONTINUE, /* send the body (100-continue) */
     IPC_RESPONSE, /* StreamResponse */

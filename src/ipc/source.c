@@ -184,6 +184,9 @@ void keeper_source_put(const KeeperSource *source, WireWriter *wire)
         wire_put_slice(wire, (Slice){(const char *)s->allow_private[i].address, 16});
         wire_put_u8(wire, s->allow_private[i].bits);
     }
+    wire_put_u64(wire, s->per_kilosecond);
+    wire_put_u64(wire, s->reserve);
+    wire_put_u32(wire, s->reserve_percent);
     wire_put_u8(wire, source->has_ca);
     wire_put_u8(wire, source->has_token_file);
     wire_put_u8(wire, source->used);
@@ -209,6 +212,9 @@ int keeper_source_get(WireReader *wire, KeeperSource *ret_source)
         if (s->allow_private[i].bits > 128)
             wire->failed = true;
     }
+    s->per_kilosecond = wire_get_u64(wire);
+    s->reserve = wire_get_u64(wire);
+    s->reserve_percent = wire_get_u32(wire);
     source.has_ca = wire_get_bool(wire);
     source.has_token_file = wire_get_bool(wire);
     source.used = wire_get_bool(wire);

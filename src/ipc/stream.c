@@ -67,6 +67,21 @@ int stream_request_get(WireReader *wire, HttpHeader *room, StreamRequest *ret_re
     return 0;
 }
 
+void stream_lease_ask_put(const StreamLeaseAsk *ask, WireWriter *wire)
+{
+    wire_put_u8(wire, ask->what);
+    wire_put_slice(wire, ask->credential);
+}
+
+int stream_lease_ask_get(WireReader *wire, StreamLeaseAsk *ret_ask)
+{
+    StreamLeaseAsk ask = {.what = wire_get_u8(wire), .credential = wire_get_slice(wire, 2048)};
+    if (wire_finish(wire) || ask.what > STREAM_LEASE_REVOKE)
+        return -EBADMSG;
+    *ret_ask = ask;
+    return 0;
+}
+
 void stream_response_put(const StreamResponse *response, WireWriter *wire)
 {
     wire_put_u16(wire, response->status);

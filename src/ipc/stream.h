@@ -4,10 +4,11 @@
  *   keeper: [CONTINUE] RESPONSE (with the body's first piece, or all of it) [DATA ...] [DATA_END]   or
  *           REFUSE                                                                                  or
  *           RESPONSE ... ABORT
- * then the next REQUEST. The keeper may answer before the body has come whole; it then takes BODY records up
- * to BODY_END and drops them. Either end may close: the gate when its client is gone, the keeper when it
- * cannot go on. The kernel is the back-pressure: -EAGAIN on send means wait. Nothing here allocates; slices
- * point into the record.
+ * then the next REQUEST. LEASE_ASK stands for a request that is answered by the keeper itself, with RESPONSE
+ * or REFUSE. The keeper may answer before the body has come whole; it then takes BODY records up to BODY_END
+ * and drops them. Either end may close: the gate when its client is gone, the keeper when it cannot go on.
+ * The kernel is the back-pressure: -EAGAIN on send means wait. Nothing here allocates; slices point into the
+ * record.
  */
 #pragma once
 
@@ -40,6 +41,16 @@ typedef struct StreamRequest {
 /* `room` for headers: HTTP_MAX_HEADERS entries, the caller's. */
 void stream_request_put(const StreamRequest *request, WireWriter *wire);
 int stream_request_get(WireReader *wire, HttpHeader *room, StreamRequest *ret_request) MUST_USE;
+
+typedef enum StreamLeaseWhat { STREAM_LEASE_STATUS, STREAM_LEASE_REVOKE } StreamLeaseWhat;
+
+typedef struct StreamLeaseAsk {
+    uint8_t what; /* StreamLeaseWhat */
+    Slice credential;
+} StreamLeaseAsk;
+
+void stream_lease_ask_put(const StreamLeaseAsk *ask, WireWriter *wire);
+int stream_lease_ask_get(WireReader *wire, StreamLeaseAsk *ret_ask) MUST_USE;
 
 typedef struct StreamResponse {
     uint16_t status;

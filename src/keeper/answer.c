@@ -76,8 +76,10 @@ static void finish(Stream *stream)
  */
 static int clean(Stream *stream, const Slice *head, Slice body, bool last, Slice *ret_out, Refused *refused)
 {
+    Narrowed *narrowed = &stream->run->narrowed;
     stream->grant->count.received += body.len;
-    if (!decide_budget(budget_spend_received(&stream->grant->budget, body.len), 0, refused))
+    if (!decide_budget(budget_spend_received(&stream->grant->budget, body.len), 0, refused) ||
+        !decide_narrowed(narrowed_spend_received(narrowed, &stream->decided.narrowing, body.len), refused))
         return -EDQUOT;
     stream->keeper->opened = true;
     int r =
@@ -155,8 +157,25 @@ static bool acceptable(const Stream *stream, const HttpHead *head, Refused *refu
             "credentials",
             host);
     Budget left = stream->grant->budget;
+    const Narrowing *narrowing = &stream->decided.narrowing;
     return head->framing != HTTP_LENGTH ||
-           decide_budget(budget_spend_received(&left, head->content_length), 0, refused);
+           (decide_budget(budget_spend_received(&left, head->content_length), 0, refused) &&
+            decide_narrowed(narrowed_ask_received(&stream->run->narrowed, narrowing, head->content_length),
+                            refused));
+}
+
+/* What the head says of the provider's own limits. */
+static void note_limits(Stream *stream, const HttpHead *head)
+{
+    HttpLimits said;
+    if (stream->endpoint->use == HOST_ARTIFACT)
+        return;
+    http_limits(head, clock_wall(), &said);
+    stream_land(stream);
+    uint64_t cost =
+        limits_note(&stream->upstream->limits, stream->decided.kind, &said, head->status, clock_mono());
+    if (stream->decided.graphql)
+        budget_spend_cost(&stream->grant->budget, cost);
 }
 
 /* Where the API sends the run for a file, it may go: from the API alone, not from one file on to the next.
@@ -175,7 +194,8 @@ static void note_redirect(Stream *stream, const HttpHead *head)
         if (source_use(source, i) == HOST_ARTIFACT &&
             host_matches(source_origin(source, i)->host, slice_of(host))) {
             redirect_note(&stream->run->redirects, host, (Slice){target.text, target.len},
-                          (uint32_t)(stream->grant - stream->run->grant), clock_mono());
+                          (uint32_t)(stream->grant - stream->run->grant), &stream->decided.narrowing,
+                          clock_mono());
             return;
         }
 }
@@ -184,6 +204,7 @@ static void note_redirect(Stream *stream, const HttpHead *head)
 static bool begin(Stream *stream, HttpHead *head, Slice raw, char *bytes, size_t len)
 {
     Refused refused;
+    note_limits(stream, head);
     if (!acceptable(stream, head, &refused)) {
         stream_refuse(stream, &refused);
         return false;

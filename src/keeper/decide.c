@@ -1,70 +1,16 @@
 /* The decision on one request. See decide.h. */
 #include "keeper/decide.h"
 
-#include "base/clock.h"
-#include "http/credential.h"
 #include "http/target.h"
 #include "policy/graphql-rule.h"
-#include "secret/secret.h"
 
 #include <stdio.h>
 
-#define MAX_METHODS 8 /* the request's own and what it says in overrides */
+#define GRAPHQL_KIND 1 /* every GraphQL request is counted alike */
+#define MAX_METHODS  8 /* the request's own and what it says in overrides */
 
 static const char *const override_headers[] = {"X-HTTP-Method-Override", "X-HTTP-Method",
                                                "X-Method-Override"};
-
-static Grant *find_grant(const DecideRequest *decide, const unsigned char id[LEASE_ID])
-{
-    for (size_t i = 0; i < decide->n_grant; i++)
-        if (memcmp(decide->grant[i].id, id, LEASE_ID) == 0) /* not secret: the tag is, and was checked */
-            return &decide->grant[i];
-    return NULL;
-}
-
-static bool check_alive(const Grant *grant, int64_t now, Refused *refused)
-{
-    if (grant->budget.revoked)
-        return refused_set(refused, REFUSAL_REVOKED, "the lease was revoked: its run has ended");
-    return now < grant->budget.expires ||
-           refused_set(
-               refused, REFUSAL_EXPIRED,
-               "the lease has expired: a lease lives as long as its run's time limit or its policy says");
-}
-
-static bool check_lease(const DecideRequest *decide, Grant **ret_grant, Refused *refused)
-{
-    Slice credential = decide->request->credential;
-    if (credential.len == 0)
-        return refused_set(
-            refused, REFUSAL_NO_LEASE,
-            "the request carries no credential: send the lease from the token's usual variable");
-    if (!lease_is_lease(credential))
-        return refused_set(
-            refused, REFUSAL_NOT_A_LEASE,
-            "the request carries a credential that is not a lease of purser's: use the value that the "
-            "run has in the token's usual variable, and take the real token out of the script");
-    LeaseClaims claims;
-    int r = lease_verify(decide->key, credential, &claims);
-    if (r == LEASE_E_FORMAT)
-        return refused_set(refused, REFUSAL_NOT_A_LEASE,
-                           "the lease is damaged: use it as it stands in the variable");
-    Grant *grant = r == 0 ? find_grant(decide, claims.id) : NULL;
-    if (!grant)
-        return refused_set(
-            refused, REFUSAL_FOREIGN_LEASE,
-            "the lease belongs to another run: use the one that this run has in its environment");
-    grant->seen = true;
-    *ret_grant = grant;
-    if (grant->source != decide->request->source)
-        return refused_set(refused, REFUSAL_WRONG_SOURCE,
-                           "the lease is for the source %s: each source has a lease of its own",
-                           grant->origin->name);
-    if (claims.n_caveat)
-        return refused_set(refused, REFUSAL_CAVEAT, "the lease has a caveat that purser does not know: '%s'",
-                           claims.caveat[0]);
-    return check_alive(grant, decide->now, refused);
-}
 
 static bool check_method(uint32_t method, Slice text, Refused *refused)
 {
@@ -190,57 +136,114 @@ static Slice host_of_rules(const StreamRequest *request, const Source *source)
                : SLICE_LITERAL("");
 }
 
-static bool check_rules(const DecideRequest *decide, const Grant *grant, Refused *refused)
+/* What a provider counts alike, as far as can be told beforehand: by the rule that allows it, its host, and
+ * the first two parts of the path ("/search/code", "/repos/acme"). FNV-1a. */
+static uint32_t kind_of(const PolicyRule *rule, uint32_t host, Slice path)
 {
-    Slice path = {"", 0};
+    uint32_t hash = (2166136261u ^ host) * 16777619u;
+    for (const char *at = rule->path; *at; at++)
+        hash = (hash ^ (unsigned char)*at) * 16777619u;
+    for (size_t i = 0, parts = 0; i < path.len; i++) {
+        parts += path.ptr[i] == '/';
+        if (parts == 3)
+            break;
+        hash = (hash ^ (unsigned char)path.ptr[i]) * 16777619u;
+    }
+    return hash;
+}
+
+/* Fills in what the caveats will ask about. */
+static bool check_rules(const DecideRequest *decide, const Grant *grant, CaveatUse *use, uint32_t *ret_kind,
+                        Refused *refused)
+{
+    const StreamRequest *request = decide->request;
     uint32_t method[MAX_METHODS];
     size_t n = 0;
-    if (decide_is_graphql(decide->request, grant->origin))
-        return check_graphql_path(decide->request, grant->origin, refused);
-    if (!find_path(decide->request, grant->origin, &path, refused) ||
-        !gather_methods(decide, query_of(decide->request), method, &n, refused))
+    if (use->graphql) {
+        use->methods = request->method;
+        use->operations = GRAPHQL_QUERY | GRAPHQL_MUTATION | GRAPHQL_SUBSCRIPTION;
+        *ret_kind = GRAPHQL_KIND;
+        return check_graphql_path(request, grant->origin, refused);
+    }
+    if (!find_path(request, grant->origin, &use->path, refused) ||
+        !gather_methods(decide, query_of(request), method, &n, refused))
         return false;
-    Slice host = host_of_rules(decide->request, grant->origin);
+    Slice host = host_of_rules(request, grant->origin);
     for (size_t i = 0; i < n; i++) {
-        PolicyVerdict verdict = policy_decide(grant->policy, method[i], host, path);
-        if (verdict.answer == POLICY_ALLOW)
+        PolicyVerdict verdict = policy_decide(grant->policy, method[i], host, use->path);
+        use->methods |= method[i];
+        if (verdict.answer == POLICY_ALLOW) {
+            *ret_kind = i ? *ret_kind : kind_of(&grant->policy->rule[verdict.rule], request->host, use->path);
             continue;
+        }
         refused->refusal = verdict.answer == POLICY_DENY ? REFUSAL_PATH_DENIED : REFUSAL_PATH_NOT_ALLOWED;
         refused->retry_after = 0;
-        policy_explain(grant->policy, verdict, http_method_text(method[i]), host, path, &refused->fault);
+        policy_explain(grant->policy, verdict, http_method_text(method[i]), host, use->path, &refused->fault);
         return false;
     }
     return true;
 }
 
-static bool check_policy(const DecideRequest *decide, const Grant *grant, Refused *refused)
+static bool check_source(const DecideRequest *decide, const Grant *grant, Refused *refused)
+{
+    return grant->source == decide->request->source ||
+           refused_set(refused, REFUSAL_WRONG_SOURCE,
+                       "the lease is for the source %s: each source has a lease of its own",
+                       grant->origin->name);
+}
+
+static bool check_policy(const DecideRequest *decide, const Grant *grant, CaveatUse *use, uint32_t *ret_kind,
+                         Refused *refused)
 {
     const StreamRequest *request = decide->request;
     return check_method(request->method, request->method_text, refused) &&
            check_host(request, grant->origin, refused) && check_form(request, refused) &&
-           check_rules(decide, grant, refused);
+           check_rules(decide, grant, use, ret_kind, refused);
+}
+
+static bool check_leased(const DecideRequest *decide, Decided *decided, Refused *refused)
+{
+    static Presented presented; /* 5 kB: off the stack; the keeper has one thread of its own code */
+    const StreamRequest *request = decide->request;
+    bool lives = decide_lease(decide, &presented, refused);
+    Grant *grant = decided->grant = presented.grant;
+    if (grant)
+        grant->seen = true;
+    if (!lives || !check_source(decide, grant, refused))
+        return false;
+    CaveatUse use = {.wall = decide->wall, .path = {"", 0}};
+    use.graphql = decided->graphql = decide_is_graphql(request, grant->origin);
+    if (!check_policy(decide, grant, &use, &decided->kind, refused))
+        return false;
+    use.host = source_origin(grant->origin, request->host)->host;
+    if (presented.narrowing.n)
+        decided->narrowing = presented.narrowing;
+    bool yes = decide_caveats(&presented, &use, refused);
+    decided->operations = use.operations;
+    return yes;
 }
 
 /* A file that the API has just redirected this run to: no lease, since no token goes with it. Whose it is,
  * and on which host of its source it lies, the redirect says. */
-static bool check_artifact(const DecideRequest *decide, Grant **ret_grant, uint32_t *ret_host,
-                           Refused *refused)
+static bool check_artifact(const DecideRequest *decide, Decided *decided, Refused *refused)
 {
     const StreamRequest *request = decide->request;
     char name[254];
     snprintf(name, sizeof(name), "%.*s", (int)request->host_name.len, request->host_name.ptr);
     if (!check_form(request, refused))
         return false;
-    int32_t index = redirect_find(decide->redirects, name, request->target, decide->now);
-    Grant *grant = index >= 0 && (size_t)index < decide->n_grant ? &decide->grant[index] : NULL;
-    *ret_grant = grant;
+    const Redirect *redirect = redirect_find(decide->redirects, name, request->target, decide->now);
+    Grant *grant = redirect && redirect->grant < decide->n_grant ? &decide->grant[redirect->grant] : NULL;
+    decided->grant = grant;
     for (uint32_t i = 0; grant && i < source_hosts(grant->origin); i++)
         if (source_use(grant->origin, i) == HOST_ARTIFACT &&
             host_matches(source_origin(grant->origin, i)->host, request->host_name)) {
-            *ret_host = i;
-            return request->method == HTTP_GET && !request->has_body
-                       ? true
-                       : refused_set(refused, REFUSAL_METHOD, "files at %s are fetched by GET alone", name);
+            decided->host = i;
+            if (redirect->narrowing)
+                decided->narrowing = *redirect->narrowing;
+            if (request->method != HTTP_GET || request->has_body)
+                return refused_set(refused, REFUSAL_METHOD, "files at %s are fetched by GET alone", name);
+            return decide_alive(decide, grant, &decided->narrowing, refused);
         }
     return refused_set(
         refused, REFUSAL_NOT_REDIRECTED,
@@ -249,54 +252,30 @@ static bool check_artifact(const DecideRequest *decide, Grant **ret_grant, uint3
         name);
 }
 
-bool decide_budget(int result, uint64_t retry_us, Refused *ret_refused)
+bool decide_request(const DecideRequest *decide, Decided *ret_decided, Refused *ret_refused)
 {
-    static const Refusal refusals[] = {
-        [BUDGET_E_EXPIRED] = REFUSAL_EXPIRED,
-        [BUDGET_E_REVOKED] = REFUSAL_REVOKED,
-        [BUDGET_E_REQUESTS] = REFUSAL_REQUESTS,
-        [BUDGET_E_REQUEST_BYTES] = REFUSAL_REQUEST_BYTES,
-        [BUDGET_E_RESPONSE_BYTES] = REFUSAL_RESPONSE_BYTES,
-        [BUDGET_E_RATE] = REFUSAL_RATE,
-    };
-    if (result == 0)
-        return true;
-    Refusal refusal = result > 0 && result < (int)COUNT_OF(refusals) ? refusals[result] : REFUSAL_INTERNAL;
-    if (refusal == REFUSAL_RATE) {
-        refused_set(ret_refused, refusal, "%s; try again in a moment, or raise `rate` in the policy",
-                    budget_error_text(result));
-        ret_refused->retry_after = (uint32_t)((retry_us + CLOCK_SECOND - 1) / CLOCK_SECOND);
-        if (ret_refused->retry_after == 0)
-            ret_refused->retry_after = 1;
-        return false;
-    }
-    return refused_set(ret_refused, refusal, "%s; the policy's `lease:` sets it", budget_error_text(result));
+    ret_decided->grant = NULL;
+    ret_decided->host = decide->request->host;
+    ret_decided->narrowing.n = 0;
+    ret_decided->ticket = (LimitsTicket){0};
+    ret_decided->graphql = false;
+    return (decide->artifact ? check_artifact : check_leased)(decide, ret_decided, ret_refused) &&
+           decide_spend(decide, ret_decided, ret_refused);
 }
 
-bool decide_request(const DecideRequest *decide, Grant **ret_grant, uint32_t *ret_host, Refused *ret_refused)
+bool decide_graphql(const DecideRequest *decide, const Decided *decided, const GraphqlChosen *chosen,
+                    Refused *ret_refused)
 {
-    bool allowed;
-    *ret_grant = NULL;
-    *ret_host = decide->request->host;
-    if (decide->artifact)
-        allowed = check_artifact(decide, ret_grant, ret_host, ret_refused);
-    else
-        allowed =
-            check_lease(decide, ret_grant, ret_refused) && check_policy(decide, *ret_grant, ret_refused);
-    if (!allowed)
-        return false;
-    uint64_t retry_us = 0;
-    int r = budget_spend_request(&(*ret_grant)->budget, decide->now, &retry_us);
-    return decide_budget(r, retry_us, ret_refused);
-}
-
-bool decide_graphql(Grant *grant, const GraphqlChosen *chosen, int64_t now, Refused *ret_refused)
-{
-    if (!check_alive(grant, now, ret_refused))
+    const Grant *grant = decided->grant;
+    if (!decide_alive(decide, grant, &decided->narrowing, ret_refused))
         return false;
     PolicyGraphqlVerdict verdict = policy_decide_graphql(grant->policy, chosen);
+    uint32_t type = chosen->operation->type;
     if (verdict.answer == POLICY_ALLOW)
-        return true;
+        return (type & decided->operations) ||
+               refused_set(ret_refused, REFUSAL_NARROWED,
+                           "the lease was narrowed to other GraphQL operations than a %s",
+                           graphql_type_text(type));
     ret_refused->refusal = REFUSAL_GRAPHQL_DENIED;
     ret_refused->retry_after = 0;
     policy_explain_graphql(grant->policy, &verdict, chosen, &ret_refused->fault);

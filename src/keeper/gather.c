@@ -1,6 +1,5 @@
 /* GraphQL requests: the body is put together, read, decided, and written anew. See stream.h and
  * graphql-request.h. */
-#include "base/clock.h"
 #include "keeper/head.h"
 #include "keeper/run.h"
 #include "keeper/stream.h"
@@ -54,7 +53,8 @@ static bool decide(Stream *stream, Slice bytes, Buf *out, Refused *refused)
     bool yes = graphql_take(stream->way, bytes, &chosen, refused);
     if (yes) {
         graphql_summary(&chosen, stream->summary, sizeof(stream->summary));
-        yes = decide_graphql(stream->grant, &chosen, clock_mono(), refused);
+        const DecideRequest question = run_question(stream->run, NULL, NULL);
+        yes = decide_graphql(&question, &stream->decided, &chosen, refused);
     }
     yes = yes && graphql_send(stream->way, &chosen, out, refused);
     graphql_forget();

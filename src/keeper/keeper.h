@@ -8,6 +8,8 @@
 #include "ipc/channel.h"
 #include "keeper/address.h"
 #include "keeper/refusal.h"
+#include "lease/limits.h"
+#include "lease/share.h"
 #include "policy/policy.h"
 #include "secret/scrub.h"
 #include "store/store.h"
@@ -57,6 +59,8 @@ typedef struct Upstream {
     int ca_fd, token_fd; /* -1: none */
     SSL_CTX *tls;        /* made when first dialled: parsing the roots takes 30 ms */
     Endpoint *endpoint;  /* one for each of source_hosts() */
+    Limits limits;       /* what the provider still gives, and */
+    Share share;         /* how its leases share what it may be asked */
 } Upstream;
 
 typedef struct Keeper {

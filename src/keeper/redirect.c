@@ -1,6 +1,8 @@
 /* The addresses that a run was redirected to. See redirect.h. */
 #include "keeper/redirect.h"
 
+#include "base/mem.h"
+
 #include <sodium.h>
 
 static void hash_of(const char *host, Slice target, unsigned char ret_hash[REDIRECT_HASH])
@@ -33,21 +35,33 @@ bool redirect_parse(Slice location, char ret_host[static 254], Target *ret_targe
            target_normalise(target, ret_target, NULL) == 0;
 }
 
-void redirect_note(Redirects *redirects, const char *host, Slice target, uint32_t grant, int64_t now)
+void redirect_note(Redirects *redirects, const char *host, Slice target, uint32_t grant,
+                   const Narrowing *narrowing, int64_t now)
 {
     Redirect *redirect = &redirects->last[redirects->next++ % REDIRECT_MAX];
     hash_of(host, target, redirect->hash);
     redirect->grant = grant;
     redirect->until = now + REDIRECT_US;
+    mem_free(STEAL(redirect->narrowing));
+    if (narrowing->n) {
+        redirect->narrowing = MEM_NEW(Narrowing);
+        *redirect->narrowing = *narrowing;
+    }
 }
 
-int32_t redirect_find(const Redirects *redirects, const char *host, Slice target, int64_t now)
+const Redirect *redirect_find(const Redirects *redirects, const char *host, Slice target, int64_t now)
 {
     unsigned char hash[REDIRECT_HASH];
     hash_of(host, target, hash);
     for (size_t i = 0; i < REDIRECT_MAX; i++)
         if (now < redirects->last[i].until &&
             sodium_memcmp(redirects->last[i].hash, hash, REDIRECT_HASH) == 0)
-            return (int32_t)redirects->last[i].grant;
-    return -1;
+            return &redirects->last[i];
+    return NULL;
+}
+
+void redirects_done(Redirects *redirects)
+{
+    for (size_t i = 0; i < REDIRECT_MAX; i++)
+        mem_free(STEAL(redirects->last[i].narrowing));
 }

@@ -5,9 +5,7 @@
 #pragma once
 
 #include "http/target.h"
-
-#include <stdbool.h>
-#include <stdint.h>
+#include "lease/narrowed.h"
 
 #define REDIRECT_MAX  64                /* of one run; the oldest go */
 #define REDIRECT_US   (600LL * 1000000) /* the signed addresses of storages live about as long */
@@ -16,6 +14,7 @@
 typedef struct Redirect {
     unsigned char hash[REDIRECT_HASH]; /* of host and target: the target is itself a credential to the file */
     uint32_t grant;                    /* index: whose answer it was, and who pays */
+    Narrowing *narrowing;              /* of the lease that it was; NULL: it was not narrowed */
     int64_t until;                     /* mono us; 0: none */
 } Redirect;
 
@@ -28,7 +27,10 @@ typedef struct Redirects {
  * one that could be fetched. */
 bool redirect_parse(Slice location, char ret_host[static 254], Target *ret_target);
 
-void redirect_note(Redirects *redirects, const char *host, Slice target, uint32_t grant, int64_t now);
+void redirect_note(Redirects *redirects, const char *host, Slice target, uint32_t grant,
+                   const Narrowing *narrowing, int64_t now);
 
-/* The grant whose answer named exactly this address within the last ten minutes, or -1. */
-int32_t redirect_find(const Redirects *redirects, const char *host, Slice target, int64_t now);
+/* The redirect to exactly this address within the last ten minutes, or NULL. */
+const Redirect *redirect_find(const Redirects *redirects, const char *host, Slice target, int64_t now);
+
+void redirects_done(Redirects *redirects);

@@ -1,6 +1,8 @@
 /* The table of refusals. See refusal.h. */
 #include "keeper/refusal.h"
 
+#include "base/clock.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -15,6 +17,8 @@ static const RefusalKind kinds[REFUSAL_COUNT] = {
     [REFUSAL_FOREIGN_LEASE] = {"foreign-lease", 401},
     [REFUSAL_WRONG_SOURCE] = {"wrong-source", 403},
     [REFUSAL_CAVEAT] = {"unknown-caveat", 403},
+    [REFUSAL_NARROWED] = {"lease-narrowed", 403},
+    [REFUSAL_NARROWED_FULL] = {"narrowed-too-many", 403},
     [REFUSAL_EXPIRED] = {"lease-expired", 401},
     [REFUSAL_REVOKED] = {"lease-revoked", 401},
     [REFUSAL_PATH_DENIED] = {"path-denied", 403},
@@ -26,6 +30,10 @@ static const RefusalKind kinds[REFUSAL_COUNT] = {
     [REFUSAL_REQUESTS] = {"budget-requests", 403},
     [REFUSAL_REQUEST_BYTES] = {"budget-request-bytes", 403},
     [REFUSAL_RESPONSE_BYTES] = {"budget-response-bytes", 403},
+    [REFUSAL_COST] = {"budget-graphql-cost", 403},
+    [REFUSAL_SOURCE_RATE] = {"source-rate", 429},
+    [REFUSAL_SOURCE_RESERVE] = {"source-reserve", 429},
+    [REFUSAL_UPSTREAM_LIMIT] = {"upstream-rate-limit", 429},
     [REFUSAL_TOKEN_MISSING] = {"token-missing", 502},
     [REFUSAL_BUSY] = {"busy", 503},
     [REFUSAL_INTERNAL] = {"internal", 500},
@@ -45,6 +53,13 @@ static const RefusalKind kinds[REFUSAL_COUNT] = {
 const RefusalKind *refusal_kind(Refusal refusal)
 {
     return &kinds[refusal < REFUSAL_COUNT ? refusal : REFUSAL_INTERNAL];
+}
+
+bool refused_retry(Refused *refused, uint64_t us)
+{
+    uint64_t seconds = us / CLOCK_SECOND + (us % CLOCK_SECOND != 0);
+    refused->retry_after = seconds == 0 ? 1 : seconds < UINT32_MAX ? (uint32_t)seconds : UINT32_MAX;
+    return false;
 }
 
 bool refused_set(Refused *refused, Refusal refusal, const char *fmt, ...)

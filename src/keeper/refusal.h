@@ -21,6 +21,8 @@ typedef enum Refusal {
     REFUSAL_FOREIGN_LEASE,
     REFUSAL_WRONG_SOURCE,
     REFUSAL_CAVEAT,
+    REFUSAL_NARROWED,
+    REFUSAL_NARROWED_FULL,
     REFUSAL_EXPIRED,
     REFUSAL_REVOKED,
     /* the grant */
@@ -33,6 +35,11 @@ typedef enum Refusal {
     REFUSAL_REQUESTS,
     REFUSAL_REQUEST_BYTES,
     REFUSAL_RESPONSE_BYTES,
+    REFUSAL_COST,
+    /* the source, for all its leases */
+    REFUSAL_SOURCE_RATE,
+    REFUSAL_SOURCE_RESERVE,
+    REFUSAL_UPSTREAM_LIMIT,
     /* purser itself */
     REFUSAL_TOKEN_MISSING,
     REFUSAL_BUSY,
@@ -69,3 +76,6 @@ typedef struct Refused {
 
 /* Fills it in; returns false, so that a check can end with `return refused_set(...)`. */
 bool refused_set(Refused *refused, Refusal refusal, const char *fmt, ...) FORMAT(3, 4);
+
+/* Says when to try again: whole seconds, at least one. Returns false likewise. */
+bool refused_retry(Refused *refused, uint64_t us);

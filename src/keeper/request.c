@@ -287,22 +287,15 @@ static bool is_artifact(const Upstream *upstream, const StreamRequest *request)
 
 static bool ask(Stream *stream, const StreamRequest *request, const HttpHead *head, Refused *refused)
 {
-    Run *run = stream->run;
-    uint32_t host;
     if (!stream->upstream)
         return refused_set(refused, REFUSAL_BAD_REQUEST, "the request is for no source");
-    DecideRequest question = {.key = run->key,
-                              .grant = run->grant,
-                              .n_grant = run->n_grant,
-                              .redirects = &run->redirects,
-                              .artifact = is_artifact(stream->upstream, request),
-                              .request = request,
-                              .head = head,
-                              .now = clock_mono()};
-    bool yes = decide_request(&question, &stream->grant, &host, refused);
+    DecideRequest question = run_question(stream->run, request, head);
+    question.artifact = is_artifact(stream->upstream, request);
+    bool yes = decide_request(&question, &stream->decided, refused);
+    stream->grant = stream->decided.grant;
     if (yes) {
         stream->upstream = &stream->keeper->upstream[stream->grant->source];
-        stream->endpoint = &stream->upstream->endpoint[host];
+        stream->endpoint = &stream->upstream->endpoint[stream->decided.host];
     }
     if (stream->grant && !question.artifact)
         stream->graphql = decide_is_graphql(request, stream->grant->origin);

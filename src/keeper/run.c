@@ -13,6 +13,19 @@
 #include <errno.h>
 #include <sodium.h>
 
+DecideRequest run_question(Run *run, const StreamRequest *request, const HttpHead *head)
+{
+    return (DecideRequest){.key = run->key,
+                           .grant = run->grant,
+                           .n_grant = run->n_grant,
+                           .redirects = &run->redirects,
+                           .request = request,
+                           .head = head,
+                           .now = clock_mono(),
+                           .wall = clock_wall(),
+                           .narrowed = &run->narrowed};
+}
+
 static void audit_run(const Run *run, const char *event, const Grant *grant, uint64_t count)
 {
     AuditEvent line = {.event = event,
@@ -27,6 +40,25 @@ void run_forget_stream(Run *run, Stream *stream)
 {
     TAILQ_REMOVE(&run->streams, stream, link);
     run->n_stream--;
+}
+
+/* Whether the chain begins with the other one. */
+static bool begins_with(const Narrowing *chain, const Narrowing *with)
+{
+    return chain->n >= with->n &&
+           memcmp(chain->place, with->place, with->n * sizeof(LeasePlace)) == 0; /* not secret */
+}
+
+void run_end_streams(Run *run, const Grant *grant, const Narrowing *narrowing)
+{
+    Stream *next;
+    Refused refused;
+    refused_set(&refused, REFUSAL_REVOKED, "the lease was revoked while its request was under way");
+    for (Stream *stream = TAILQ_FIRST(&run->streams); stream; stream = next) {
+        next = TAILQ_NEXT(stream, link);
+        if (stream->grant == grant && begins_with(&stream->decided.narrowing, narrowing))
+            stream_end(stream, &refused);
+    }
 }
 
 void run_lose_gate(Run *run)
@@ -49,7 +81,11 @@ static void run_free(Run *run)
     for (size_t i = 0; i < run->n_egress; i++)
         mem_free(run->egress[i].host);
     mem_free(run->egress);
+    for (size_t i = 0; i < run->n_grant; i++)
+        share_leave(run->grant[i].share, &run->grant[i].member);
     mem_free(run->grant);
+    narrowed_done(&run->narrowed);
+    redirects_done(&run->redirects);
     mem_free(run->refusal);
     mem_free(run->id);
     mem_free(run->retriever);
@@ -163,6 +199,9 @@ static int make_grants(Run *run, const KeeperRun *record)
         grant->source = ref->source;
         grant->origin = &keeper->upstream[ref->source].source;
         grant->policy = keeper->policy[ref->policy];
+        grant->limits = &keeper->upstream[ref->source].limits;
+        grant->share = &keeper->upstream[ref->source].share;
+        share_join(grant->share, &grant->member);
         randombytes_buf(grant->id, sizeof(grant->id));
         budget_init(&grant->budget, &grant->policy->budget, record->time_limit, now);
     }

@@ -18,6 +18,7 @@ struct Run {
     Grant *grant;
     size_t n_grant;
     Redirects redirects;
+    Narrowed narrowed;
     IpcPeer gate; /* fd -1: the gate has gone */
     struct event gate_event;
     struct StreamList streams;
@@ -36,6 +37,12 @@ void run_lose_gate(Run *run); /* its channel broke or ended: no more streams or 
 
 /* IPC_KEEPER_RUN_CLOSE: revokes, ends the streams, reports. Unknown runs are reported as closed. */
 int run_close(Keeper *keeper, const char *id) MUST_USE;
+
+/* Whose leases these are, for decide.h. */
+DecideRequest run_question(Run *run, const StreamRequest *request, const HttpHead *head);
+/* Ends what is under way with the lease that has this chain (n 0: the grant's own), or with one that was
+ * narrowed from it. */
+void run_end_streams(Run *run, const Grant *grant, const Narrowing *narrowing);
 
 void run_forget_stream(Run *run, Stream *stream); /* from stream_free() */
 void run_tick(Keeper *keeper, int64_t now);

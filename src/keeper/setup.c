@@ -1,6 +1,7 @@
 /* The keeper's beginning. See setup.h. */
 #include "keeper/setup.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -225,8 +226,13 @@ int setup_receive(Keeper *keeper, Fault *fault)
         ipc_record_close(&record);
     }
     /* The array has its last place: what points into it, stays. */
-    for (size_t i = 0; i < keeper->n_upstream; i++)
-        make_endpoints(&keeper->upstream[i]);
+    for (size_t i = 0; i < keeper->n_upstream; i++) {
+        Upstream *upstream = &keeper->upstream[i];
+        make_endpoints(upstream);
+        share_init(&upstream->share, upstream->source.per_kilosecond, clock_mono());
+        upstream->limits.reserve = upstream->source.reserve;
+        upstream->limits.reserve_percent = upstream->source.reserve_percent;
+    }
     return r;
 }
 

@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "keeper/lease-ask.h"
 #include "keeper/report.h"
 #include "keeper/run.h"
 
@@ -14,8 +15,15 @@ typedef struct QueueHead {
     uint32_t type, len;
 } QueueHead;
 
+void stream_land(Stream *stream)
+{
+    if (stream->decided.ticket.limit)
+        limits_end(&stream->upstream->limits, &stream->decided.ticket);
+}
+
 void stream_free(Stream *stream)
 {
+    stream_land(stream);
     request_drop_conn(stream);
     stream_watch_gate(stream, false);
     if (stream->writing)
@@ -135,6 +143,19 @@ static void note(Stream *stream, const Refused *refused)
     audit_add(stream->keeper->audit, &event);
 }
 
+void stream_say(Stream *stream, uint16_t type, Slice payload)
+{
+    QueueHead head = {type, (uint32_t)payload.len};
+    if (buf_append(&stream->queue, &head, sizeof(head)) || buf_append_slice(&stream->queue, payload)) {
+        stream_free(stream);
+        return;
+    }
+    stream->deadline = 0;
+    stream->state = STREAM_REFUSED;
+    stream_watch_gate(stream, true);
+    TAILQ_INSERT_TAIL(&stream->keeper->refused, stream, refused_link);
+}
+
 void stream_refuse(Stream *stream, const Refused *refused)
 {
     const RefusalKind *kind = refusal_kind(refused->refusal);
@@ -145,17 +166,12 @@ void stream_refuse(Stream *stream, const Refused *refused)
         false,        stream->graphql};
     stream_refuse_put(&refuse, &wire);
     note(stream, refused);
+    stream_land(stream);
     request_drop_conn(stream);
-    QueueHead head = {IPC_REFUSE, (uint32_t)wire.len};
-    if (wire.failed || buf_append(&stream->queue, &head, sizeof(head)) ||
-        buf_append(&stream->queue, room, wire.len)) {
+    if (wire.failed)
         stream_free(stream);
-        return;
-    }
-    stream->deadline = 0;
-    stream->state = STREAM_REFUSED;
-    stream_watch_gate(stream, true);
-    TAILQ_INSERT_TAIL(&stream->keeper->refused, stream, refused_link);
+    else
+        stream_say(stream, IPC_REFUSE, (Slice){(const char *)room, wire.len});
 }
 
 void stream_flush_refusal(Stream *stream)
@@ -175,11 +191,21 @@ void stream_flush_refusal(Stream *stream)
 void stream_abort(Stream *stream, const Refused *refused)
 {
     note(stream, refused);
+    stream_land(stream);
     request_drop_conn(stream);
     if (stream_send(stream, IPC_ABORT, (Slice){"", 0}) != 0)
         stream_free(stream);
     else
         stream_answered(stream);
+}
+
+void stream_end(Stream *stream, const Refused *refused)
+{
+    if (stream->state == STREAM_GATHERING || stream->state == STREAM_DIALING ||
+        stream->state == STREAM_WAITING)
+        stream_refuse(stream, refused);
+    else if (stream->state == STREAM_ANSWER)
+        stream_abort(stream, refused);
 }
 
 static void drop_body(Stream *stream, Slice payload)
@@ -219,16 +245,13 @@ static void pass_end(Stream *stream, Slice payload)
 typedef void RecordHandler(Stream *stream, Slice payload);
 
 /* What a record means in a state; an empty place: a gate that sends it is broken, and the stream ends. */
-static RecordHandler *const handlers[STREAM_STATES][3] = {
-    /*                     REQUEST        BODY       BODY_END */
-    [STREAM_IDLE] = {request_begin, NULL, NULL},
-    [STREAM_REFUSED] = {NULL, drop_body, drop_end},
-    [STREAM_GATHERING] = {NULL, gather_more, gather_end},
-    [STREAM_DIALING] = {NULL, NULL, NULL},
-    [STREAM_WAITING] = {NULL, pass_body, pass_end},
-    [STREAM_ANSWER] = {NULL, pass_body, pass_end},
-    [STREAM_DRAINING] = {request_begin, drop_body,
-                         drop_end}, /* a client that was refused before it sent its body */
+static RecordHandler *const handlers[STREAM_STATES][4] = {
+    /*                     REQUEST        BODY       BODY_END  LEASE_ASK */
+    [STREAM_IDLE] = {request_begin, NULL, NULL, lease_asked}, [STREAM_REFUSED] = {NULL, drop_body, drop_end},
+    [STREAM_GATHERING] = {NULL, gather_more, gather_end},     [STREAM_DIALING] = {NULL, NULL, NULL},
+    [STREAM_WAITING] = {NULL, pass_body, pass_end},           [STREAM_ANSWER] = {NULL, pass_body, pass_end},
+    [STREAM_DRAINING] = {request_begin, drop_body, drop_end}, /* a client that was refused before it sent its
+                                                                 body */
 };
 
 static void on_gate_readable(evutil_socket_t fd, short what, void *context)
@@ -241,8 +264,8 @@ static void on_gate_readable(evutil_socket_t fd, short what, void *context)
     if (r == -EAGAIN)
         return;
     unsigned kind = r == 0 ? (unsigned)record.type - IPC_REQUEST : 0;
-    RecordHandler *handler = r == 0 && kind < 3 ? handlers[stream->state][kind] : NULL;
-    bool is_body = r == 0 && kind > 0;
+    RecordHandler *handler = r == 0 && kind < 4 ? handlers[stream->state][kind] : NULL;
+    bool is_body = r == 0 && (record.type == IPC_BODY || record.type == IPC_BODY_END);
     if (!handler || (is_body && (!stream->body_open || record.payload.len > STREAM_PIECE))) {
         if (r != -ECONNRESET)
             log_warning("run %s: its gate broke the order of records; its connection is closed",

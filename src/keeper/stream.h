@@ -19,7 +19,7 @@
 
 typedef enum StreamState {
     STREAM_IDLE,      /* between requests */
-    STREAM_REFUSED,   /* the refusal waits for the audit to be written */
+    STREAM_REFUSED,   /* purser's own answer waits for the audit: a refusal, a lease's status */
     STREAM_GATHERING, /* the body is put together, because it decides */
     STREAM_DIALING,   /* allowed; there is no connection yet */
     STREAM_WAITING,   /* the request goes up; the answer's head is awaited */
@@ -37,6 +37,7 @@ struct Stream {
     StreamState state;
     /* the request */
     Grant *grant;
+    Decided decided; /* the rest of what was decided with it */
     Upstream *upstream;
     Endpoint *endpoint; /* NULL as long as nothing is decided */
     char host[254];     /* the name that it is asked by */
@@ -86,8 +87,11 @@ void stream_readable(Stream *stream);
 void stream_writable(Stream *stream);
 
 /* stream.c, for request.c and answer.c */
-void stream_refuse(Stream *stream, const Refused *refused); /* before the answer */
-void stream_abort(Stream *stream, const Refused *refused);  /* in the middle of it */
+void stream_refuse(Stream *stream, const Refused *refused);    /* before the answer */
+void stream_abort(Stream *stream, const Refused *refused);     /* in the middle of it */
+void stream_end(Stream *stream, const Refused *refused);       /* whichever it is, if anything is under way */
+void stream_say(Stream *stream, uint16_t type, Slice payload); /* an answer of the keeper's own */
+void stream_land(Stream *stream); /* the provider has counted the request, or never will */
 int stream_send(Stream *stream, uint16_t type,
                 Slice payload) MUST_USE; /* queued when the gate does not take it now */
 bool stream_blocked(const Stream *stream);

@@ -25,7 +25,8 @@ void budget_init(Budget *budget, const PolicyBudget *limit, uint64_t run_time, i
                   .request_bytes = or_default(limit->request_bytes, DEFAULT_REQUEST_BYTES),
                   .response_bytes = or_default(limit->response_bytes, DEFAULT_RESPONSE_BYTES),
                   .per_kilosecond = or_default(limit->per_kilosecond, DEFAULT_RATE),
-                  .time = limit->time && limit->time < run_time ? limit->time : run_time},
+                  .time = limit->time && limit->time < run_time ? limit->time : run_time,
+                  .graphql_cost = or_default(limit->graphql_cost, UINT64_MAX)},
         .bucket_at = now,
     };
     budget->bucket = bucket_size(budget);
@@ -50,7 +51,7 @@ static void refill(Budget *budget, int64_t now)
     budget->bucket_at += (int64_t)((gained * 1000000 + rate - 1) / rate);
 }
 
-int budget_spend_request(Budget *budget, int64_t now, uint64_t *ret_retry_us)
+int budget_spend_request(Budget *budget, bool graphql, int64_t now, uint64_t *ret_retry_us)
 {
     if (budget->revoked)
         return BUDGET_E_REVOKED;
@@ -58,6 +59,8 @@ int budget_spend_request(Budget *budget, int64_t now, uint64_t *ret_retry_us)
         return BUDGET_E_EXPIRED;
     if (budget->requests >= budget->limit.requests)
         return BUDGET_E_REQUESTS;
+    if (graphql && budget->graphql_cost >= budget->limit.graphql_cost)
+        return BUDGET_E_COST;
     refill(budget, now);
     if (budget->bucket < ONE_REQUEST) {
         uint64_t missing = ONE_REQUEST - budget->bucket;
@@ -67,6 +70,18 @@ int budget_spend_request(Budget *budget, int64_t now, uint64_t *ret_retry_us)
     budget->bucket -= ONE_REQUEST;
     budget->requests++;
     return 0;
+}
+
+void budget_return_request(Budget *budget)
+{
+    budget->bucket += ONE_REQUEST;
+    budget->requests--;
+}
+
+void budget_spend_cost(Budget *budget, uint64_t cost)
+{
+    if (__builtin_add_overflow(budget->graphql_cost, cost, &budget->graphql_cost))
+        budget->graphql_cost = UINT64_MAX;
 }
 
 static int spend(uint64_t *spent, uint64_t limit, uint64_t bytes, int error)
@@ -102,6 +117,8 @@ const char *budget_error_text(int error)
         return "the lease's budget of bytes received is used up";
     case BUDGET_E_RATE:
         return "the lease's rate is exceeded";
+    case BUDGET_E_COST:
+        return "the lease's budget of GraphQL cost is used up";
     default:
         return "the lease's budget is sound";
     }

@@ -15,6 +15,7 @@ typedef struct Narrowing {
     size_t n;
     LeasePlace place[LEASE_MAX_CAVEATS];
     uint64_t requests[LEASE_MAX_CAVEATS], bytes[LEASE_MAX_CAVEATS]; /* NARROWED_NO_LIMIT */
+    int64_t expires;                                                /* wall, us: the earliest; INT64_MAX */
 } Narrowing;
 
 #define NARROWED_NO_LIMIT UINT64_MAX

@@ -201,6 +201,7 @@ static int read_lease(const YamlDoc *doc, const YamlNode *node, PolicyBudget *bu
         YAML_FIELD(PolicyBudget, "responseBytes", YAML_AS_SIZE, response_bytes),
         YAML_FIELD(PolicyBudget, "rate", YAML_AS_RATE, per_kilosecond),
         YAML_FIELD(PolicyBudget, "time", YAML_AS_DURATION, time, .most = 366ull * 86400 * 1000000),
+        YAML_FIELD(PolicyBudget, "graphqlCost", YAML_AS_U64, graphql_cost),
     };
     if (!node)
         return 0;

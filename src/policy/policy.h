@@ -39,6 +39,7 @@ typedef struct PolicyBudget {
     uint64_t response_bytes;
     uint64_t per_kilosecond; /* rate: requests per 1,000 s */
     uint64_t time;           /* us */
+    uint64_t graphql_cost;   /* as the provider counts it */
 } PolicyBudget;
 
 typedef struct PolicyTest {

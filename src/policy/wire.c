@@ -15,6 +15,7 @@ static void put_budget(const PolicyBudget *budget, WireWriter *wire)
     wire_put_u64(wire, budget->response_bytes);
     wire_put_u64(wire, budget->per_kilosecond);
     wire_put_u64(wire, budget->time);
+    wire_put_u64(wire, budget->graphql_cost);
 }
 
 static PolicyBudget get_budget(WireReader *wire)
@@ -25,6 +26,7 @@ static PolicyBudget get_budget(WireReader *wire)
     budget.response_bytes = wire_get_u64(wire);
     budget.per_kilosecond = wire_get_u64(wire);
     budget.time = wire_get_u64(wire);
+    budget.graphql_cost = wire_get_u64(wire);
     return budget;
 }
 

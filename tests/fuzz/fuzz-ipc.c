@@ -55,6 +55,7 @@ TRY(RunOutputRefused, run_output_refused, nothing)
 TRY(RunEnd, run_end, nothing)
 TRY(RunLoaded, run_loaded, nothing)
 TRY(StreamRefuse, stream_refuse, nothing)
+TRY(StreamLeaseAsk, stream_lease_ask, nothing)
 
 static HttpHeader headers[HTTP_MAX_HEADERS];
 
@@ -91,12 +92,12 @@ static void try_host_port(WireReader *reader, WireWriter *writer)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const tries[])(WireReader *, WireWriter *) = {
-        try_clerk_setup,        try_clerk_load,   try_clerk_prune,   try_clerk_rows,    try_clerk_done,
-        try_gate_setup,         try_gate_source,  try_run_env,       try_lease_record,  try_tunnel,
-        try_tunnel_refused,     try_keeper_setup, try_keeper_source, try_token_ref,     try_keeper_token,
-        try_keeper_run,         try_run_source,   try_run_refusal,   try_run_limits,    try_run_output,
-        try_run_output_refused, try_run_end,      try_run_loaded,    try_stream_refuse, try_stream_request,
-        try_stream_response,    try_host_port,
+        try_clerk_setup,        try_clerk_load,   try_clerk_prune,      try_clerk_rows,    try_clerk_done,
+        try_gate_setup,         try_gate_source,  try_run_env,          try_lease_record,  try_tunnel,
+        try_tunnel_refused,     try_keeper_setup, try_keeper_source,    try_token_ref,     try_keeper_token,
+        try_keeper_run,         try_run_source,   try_run_refusal,      try_run_limits,    try_run_output,
+        try_run_output_refused, try_run_end,      try_run_loaded,       try_stream_refuse, try_stream_request,
+        try_stream_response,    try_host_port,    try_stream_lease_ask,
     };
     static unsigned char room[IPC_MAX_RECORD];
     if (size < 1 || size > IPC_MAX_PAYLOAD)

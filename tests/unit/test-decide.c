@@ -29,8 +29,8 @@ typedef struct Case {
     HttpHead head;
     StreamRequest request;
     Refused refused;
-    Grant *used;
-    uint32_t used_host;
+    Decided decided;
+    Narrowed narrowed;
     Redirects redirects;
     bool artifact;
 } Case;
@@ -100,9 +100,11 @@ static bool ask(const char *method, const char *target)
                             .artifact = self.artifact,
                             .request = &self.request,
                             .head = &self.head,
-                            .now = clock_mono()};
+                            .now = clock_mono(),
+                            .wall = clock_wall(),
+                            .narrowed = &self.narrowed};
     self.refused = (Refused){0};
-    return decide_request(&decide, &self.used, &self.used_host, &self.refused);
+    return decide_request(&decide, &self.decided, &self.refused);
 }
 
 static void assert_refused(Refusal refusal, const char *method, const char *target)
@@ -119,7 +121,7 @@ static void what_the_policy_names_is_allowed(void **state)
 {
     (void)state;
     assert_true(ask("GET", "/api/v3/repos/a/b/actions/runs?page=2"));
-    assert_ptr_equal(self.used, &self.grant[0]);
+    assert_ptr_equal(self.decided.grant, &self.grant[0]);
     assert_int_equal(self.grant[0].budget.requests, 1);
 }
 
@@ -193,10 +195,13 @@ static void another_sources_lease_is_403(void **state)
 static void a_caveat_that_is_not_known_refuses_everything(void **state)
 {
     (void)state;
+    static const char *const caveat[] = {"paths=/x", "path=x", "requests=many", "x"};
     char narrow[LEASE_MAX_TEXT];
-    assert_int_equal(lease_narrow(slice_of(self.lease[0]), "path=/x", narrow), 0);
-    self.request.credential = slice_of(narrow);
-    assert_refused(REFUSAL_CAVEAT, "GET", "/api/v3/repos/a/b/actions/runs");
+    for (size_t i = 0; i < COUNT_OF(caveat); i++) {
+        assert_int_equal(lease_narrow(slice_of(self.lease[0]), caveat[i], narrow), 0);
+        self.request.credential = slice_of(narrow);
+        assert_refused(REFUSAL_CAVEAT, "GET", "/api/v3/repos/a/b/actions/runs");
+    }
 }
 
 static void after_its_time_and_when_revoked_a_lease_is_401(void **state)
@@ -312,7 +317,7 @@ static void a_rule_of_another_host_allows_nothing_at_the_apis_own(void **state)
     self.request.host = 2;
     self.request.host_name = SLICE_LITERAL("uploads.example");
     assert_true(ask("GET", "/files/x"));
-    assert_int_equal(self.used_host, 2);
+    assert_int_equal(self.decided.host, 2);
     assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/repos/a/b/actions/runs");
     assert_non_null(strstr(self.refused.fault.text, "host: uploads.example"));
     assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/api/v3/repos/a/b/actions/runs");
@@ -337,11 +342,11 @@ static void a_file_is_fetched_only_where_the_api_has_just_redirected_to(void **s
     self.request.host_name = slice_of(host);
     self.artifact = true;
     assert_refused(REFUSAL_NOT_REDIRECTED, "GET", target);
-    redirect_note(&self.redirects, host, slice_of(target), 1, clock_mono());
+    redirect_note(&self.redirects, host, slice_of(target), 1, &(Narrowing){0}, clock_mono());
     self.request.credential.ptr = "";
     assert_true(ask("GET", target));
-    assert_ptr_equal(self.used, &self.grant[1]);
-    assert_int_equal(self.used_host, 3);
+    assert_ptr_equal(self.decided.grant, &self.grant[1]);
+    assert_int_equal(self.decided.host, 3);
     assert_refused(REFUSAL_METHOD, "POST", target);
     assert_refused(REFUSAL_METHOD, "HEAD", target);
     assert_refused(REFUSAL_NOT_REDIRECTED, "GET", "/logs/18?sig=abc");

@@ -59,18 +59,35 @@ static void the_oldest_are_forgotten_first(void **state)
 {
     (void)state;
     static Redirects redirects;
+    static const Narrowing none;
     char target[32];
     for (unsigned i = 0; i < REDIRECT_MAX + 1; i++) {
         snprintf(target, sizeof(target), "/%u", i);
-        redirect_note(&redirects, "a.example", slice_of(target), i % 3, 1000);
+        redirect_note(&redirects, "a.example", slice_of(target), i % 3, &none, 1000);
     }
-    assert_int_equal(redirect_find(&redirects, "a.example", slice_of("/0"), 2000), -1);
-    assert_int_equal(redirect_find(&redirects, "a.example", slice_of("/1"), 2000), 1);
-    assert_int_equal(redirect_find(&redirects, "b.example", slice_of("/1"), 2000), -1);
+    assert_null(redirect_find(&redirects, "a.example", slice_of("/0"), 2000));
+    assert_int_equal(redirect_find(&redirects, "a.example", slice_of("/1"), 2000)->grant, 1);
+    assert_null(redirect_find(&redirects, "b.example", slice_of("/1"), 2000));
     /* host and target are two things: no byte may move from one to the other */
-    redirect_note(&redirects, "a.exampl", slice_of("e/1"), 2, 1000);
-    assert_int_equal(redirect_find(&redirects, "a.example", slice_of("/2"), 2000), 2);
-    assert_int_equal(redirect_find(&redirects, "a.example", slice_of("/64"), 1000 + REDIRECT_US), -1);
+    redirect_note(&redirects, "a.exampl", slice_of("e/1"), 2, &none, 1000);
+    assert_int_equal(redirect_find(&redirects, "a.example", slice_of("/2"), 2000)->grant, 2);
+    assert_null(redirect_find(&redirects, "a.example", slice_of("/64"), 1000 + REDIRECT_US));
+}
+
+static void whose_narrowed_lease_it_was_is_kept_for_as_long(void **state)
+{
+    (void)state;
+    static Redirects redirects;
+    static const Narrowing none, narrowed = {.n = 3, .expires = 77};
+    redirect_note(&redirects, "a.example", slice_of("/1"), 0, &narrowed, 1000);
+    redirect_note(&redirects, "a.example", slice_of("/2"), 0, &none, 1000);
+    assert_int_equal(redirect_find(&redirects, "a.example", slice_of("/1"), 2000)->narrowing->expires, 77);
+    assert_null(redirect_find(&redirects, "a.example", slice_of("/2"), 2000)->narrowing);
+    for (int i = 0; i < REDIRECT_MAX; i++) /* in its place another one's */
+        redirect_note(&redirects, "a.example", slice_of("/3"), 0, &none, 1000);
+    assert_null(redirect_find(&redirects, "a.example", slice_of("/3"), 2000)->narrowing);
+    redirect_note(&redirects, "a.example", slice_of("/4"), 0, &narrowed, 1000);
+    redirects_done(&redirects);
 }
 
 int main(void)
@@ -79,6 +96,7 @@ int main(void)
         cmocka_unit_test(an_absolute_https_address_is_read),
         cmocka_unit_test(what_could_mean_another_place_is_no_address),
         cmocka_unit_test(the_oldest_are_forgotten_first),
+        cmocka_unit_test(whose_narrowed_lease_it_was_is_kept_for_as_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
