@@ -193,6 +193,7 @@ static void client_free(Client *client)
 {
     Gate *gate = client->gate;
     buf_done(&client->body);
+    mem_free(client->paging);
     gate->client[client->slot] = NULL;
     if (gate->n_client-- == GATE_MAX_CLIENTS) {
         event_add(gate->tcp_event, NULL);

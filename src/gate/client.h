@@ -14,6 +14,7 @@
 #include "gate/gate.h"
 #include "http/chunk.h"
 #include "http/head.h"
+#include "http/paging.h"
 #include "ipc/stream.h"
 
 typedef enum ClientState {
@@ -64,6 +65,8 @@ typedef struct Client {
     const RunSourceInfo *source; /* of the request under way */
     char prefix[320]; /* base-URL mode: what stands for the source's origin, "http://127.0.0.1:1234/github";
                          or "" */
+    Paging *paging;   /* of the JSON answer under way; kept for the next one */
+    bool rewriting;   /* it is in use */
 } Client;
 
 /* Takes a new connection over. */
@@ -93,6 +96,10 @@ bool request_step_head(Client *client);
 bool exchange_step(Client *client);
 bool tunnel_step(Client *client);
 
+/* A call of purser's own, on the run's socket (lease-call.c). `path`: with its query. */
+#define LEASE_CALLS "/purser/"
+void lease_call(Client *client, const HttpHead *head, Slice path);
+
 /* CONNECT (proxy.c). */
 void proxy_connect(Client *client, const HttpHead *head);
 /* An absolute-form target. True: it names this gate itself, and *ret_target is its origin form; else it was
@@ -116,6 +123,13 @@ int exchange_piece(Exchange *exchange, Slice *input, size_t most, Slice *ret_pie
 #define RESPONSE_BACK  16
 void response_take(Client *client, const IpcRecord *record);
 void response_cut_off(Client *client); /* the stream broke */
+
+/* Base-URL mode (links.c). How much of `at` is the source's own URL at the end of a path segment; 0: another
+ * one. */
+size_t links_own_url(const Client *client, Slice at);
+/* Whether this answer's body is JSON whose links are rewritten (client->rewriting). Its length is not known
+ * then, so not for HTTP/1.0. */
+void links_begin(Client *client, const StreamResponse *response);
 
 /* The keeper is gone: what each client is told. */
 void client_keeper_gone(Client *client);

@@ -55,6 +55,12 @@ static int give_source(Gate *gate, size_t i, RunEnvGive *give)
     for (size_t j = 0; !r && lease.ptr && j < source->n_token_env; j++)
         if (!is_taken(gate, i, source->token_env[j]) && !is_reserved(source->token_env[j]))
             r = give(gate, source->token_env[j], lease);
+    if (!r && lease.ptr) { /* by the source's name alone: for `purser lease` */
+        char variable[64];
+        text_variable(variable, sizeof(variable), source->name, "");
+        snprintf(name, sizeof(name), "PURSER_LEASE_%s", variable);
+        r = give(gate, name, lease);
+    }
     text_variable(name, sizeof(name), source->name, "_API_URL");
     snprintf(value, sizeof(value), "http://127.0.0.1:%u/%s", gate->setup.port, source->name);
     if (!r && !is_taken(gate, i, name))

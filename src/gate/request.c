@@ -262,6 +262,10 @@ static size_t handle(Client *client, size_t used)
         refuse_head(client, 400, "bad-target", "the request's target is no path");
         return 0;
     }
+    if (client->unix_socket && slice_starts(raw, LEASE_CALLS)) {
+        lease_call(client, &head, raw);
+        return 0;
+    }
     Place place = named_place(client, &raw);
     return place.source ? forward(client, place, raw, after) : 0;
 }

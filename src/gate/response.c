@@ -48,32 +48,11 @@ static bool is_ours(Slice name)
     return http_is_dropped_response_header(name);
 }
 
-/* How much of `at` is the source's own URL (origin and base) at the end of a path segment; 0: another one. */
-static size_t own_url(const Client *client, Slice at)
-{
-    const Origin *api = &client->source->record.source.api;
-    char url[512];
-    bool usual = api->port == (api->tls ? 443 : 80), literal = strchr(api->host, ':');
-    for (int with_port = usual ? 0 : 1; with_port < 2; with_port++) {
-        int n = snprintf(url, sizeof(url), "%s://%s%s%s", api->tls ? "https" : "http", literal ? "[" : "",
-                         api->host, literal ? "]" : "");
-        if (with_port)
-            n += snprintf(url + n, sizeof(url) - (size_t)n, ":%u", api->port);
-        n += snprintf(url + n, sizeof(url) - (size_t)n, "%s", api->base);
-        size_t len = (size_t)n;
-        if (len < sizeof(url) && at.len >= len &&
-            slice_equal_nocase((Slice){at.ptr, len}, (Slice){url, len}) &&
-            (at.len == len || strchr("/?>#,; ", at.ptr[len])))
-            return len;
-    }
-    return 0;
-}
-
 /* Absolute links to the source become links to this gate, so that paging stays in base-URL mode. */
 static void put_links(HeadWriter *out, const Client *client, Slice value)
 {
     while (value.len) {
-        size_t own = value.ptr[0] == 'h' || value.ptr[0] == 'H' ? own_url(client, value) : 0;
+        size_t own = value.ptr[0] == 'h' || value.ptr[0] == 'H' ? links_own_url(client, value) : 0;
         if (own)
             put_text(out, client->prefix);
         else
@@ -99,11 +78,13 @@ static void put_header(HeadWriter *out, const Client *client, const HttpHeader *
 static bool choose_framing(Client *client, const StreamResponse *response, uint64_t *ret_length)
 {
     Exchange *exchange = &client->exchange;
-    *ret_length = response->content_length;
+    *ret_length = client->rewriting ? STREAM_UNKNOWN_LENGTH : response->content_length;
     if (response->no_body) {
         exchange->down = HTTP_NO_BODY;
         if (response->status == 204 || response->status < 200)
             *ret_length = STREAM_UNKNOWN_LENGTH;
+    } else if (client->rewriting) {
+        exchange->down = HTTP_CHUNKED;
     } else if (response->end || response->content_length != STREAM_UNKNOWN_LENGTH) {
         exchange->down = HTTP_LENGTH;
         if (response->content_length == STREAM_UNKNOWN_LENGTH)
@@ -184,6 +165,18 @@ static void write_piece(Client *client, Slice head, Slice piece, bool end)
     write_out(client, (Slice){at, (size_t)(tail - at)});
 }
 
+_Static_assert(RESPONSE_FRONT + IPC_MAX_PAYLOAD + PAGING_GROWTH + RESPONSE_BACK <= CONN_MAX_OUT,
+               "what a client does not take now can wait");
+
+/* The body's piece as the client is to have it, with room around it as write_piece() needs. */
+static Slice rewrite(Client *client, Slice piece, bool end)
+{
+    static char room[RESPONSE_FRONT + IPC_MAX_PAYLOAD + PAGING_GROWTH + RESPONSE_BACK];
+    if (!client->rewriting)
+        return piece;
+    return (Slice){room + RESPONSE_FRONT, paging_piece(client->paging, piece, end, room + RESPONSE_FRONT)};
+}
+
 static void complete(Client *client)
 {
     if (client->state != CLIENT_EXCHANGE)
@@ -222,6 +215,7 @@ static void take_response(Client *client, Slice payload)
     }
     /* An answer before the request's end: the rest of the request is not waited for. */
     exchange->keep_alive = exchange->keep_alive && exchange->up_done;
+    links_begin(client, &response);
     if (!choose_framing(client, &response, &length)) {
         const Refusal refusal = {505, "http10-length",
                                  "the answer's length is not known beforehand, which HTTP/1.0 "
@@ -237,7 +231,7 @@ static void take_response(Client *client, Slice payload)
         return;
     }
     exchange->head_sent = true;
-    write_piece(client, (Slice){head, out.len}, response.body, response.end);
+    write_piece(client, (Slice){head, out.len}, rewrite(client, response.body, response.end), response.end);
     if (response.end)
         complete(client);
 }
@@ -249,8 +243,9 @@ static void take_data(Client *client, Slice payload, bool end)
         response_cut_off(client);
         return;
     }
-    if (payload.len || end)
-        write_piece(client, (Slice){"", 0}, payload, end);
+    Slice piece = rewrite(client, payload, end);
+    if (piece.len || end)
+        write_piece(client, (Slice){"", 0}, piece, end);
     if (end)
         complete(client);
 }

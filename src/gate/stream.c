@@ -42,7 +42,7 @@ int client_stream_send(Client *client, uint16_t type, Slice payload)
     int r = -ECONNRESET;
     if (client->stream.fd >= 0)
         r = ipc_send(&client->stream, type, payload, NULL, 0);
-    if (type == IPC_REQUEST && (r == -ECONNRESET || r == -EPIPE)) {
+    if ((type == IPC_REQUEST || type == IPC_LEASE_ASK) && (r == -ECONNRESET || r == -EPIPE)) {
         client_stream_close(client);
         r = stream_open(client);
         if (!r)

@@ -38,12 +38,14 @@ int paths_find(Paths *ret_paths, Fault *fault)
     if (n < 0)
         return fault_set(fault, -errno, "Cannot read /proc/self/exe; is /proc mounted?");
     exe[n] = '\0';
+    int r = join(ret_paths->program, sizeof(ret_paths->program), exe, "", fault);
     for (int up = 0; up < 2; up++) {
         char *slash = strrchr(exe, '/');
         if (slash)
             *slash = '\0';
     }
-    int r = join(ret_paths->libexec, sizeof(ret_paths->libexec), exe, "/libexec/purser", fault);
+    if (!r)
+        r = join(ret_paths->libexec, sizeof(ret_paths->libexec), exe, "/libexec/purser", fault);
     if (!r)
         r = join(ret_paths->policy, sizeof(ret_paths->policy), exe, "/share/purser/policy", fault);
     return r ? r : find_state(ret_paths, fault);

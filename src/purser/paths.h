@@ -5,6 +5,7 @@
 #include "config/config.h"
 
 typedef struct Paths {
+    char program[1024]; /* purser itself */
     char libexec[1024];
     char policy[1024];
     char state[1024]; /* default of this user */

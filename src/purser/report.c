@@ -5,8 +5,8 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "purser/node.h"
 #include "purser/state.h"
-#include "yaml/tree.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -95,53 +95,28 @@ int run_report_write(const RunReport *report, int folder_fd)
     return r ? r : state_write(folder_fd, "run.json", buf_slice(&text), 0600);
 }
 
-static const char *text_of(const YamlNode *map, const char *key)
-{
-    const YamlNode *node = yaml_get(map, key);
-    return node && node->kind == YAML_TEXT ? node->text : "";
-}
-
-static uint64_t number_of(const YamlNode *map, const char *key)
-{
-    uint64_t value = 0;
-    int r = text_parse_u64(slice_of(text_of(map, key)), UINT64_MAX, &value);
-    return r ? 0 : value;
-}
-
-static int64_t time_of(const YamlNode *map, const char *key)
-{
-    int64_t value = 0;
-    int r = clock_parse(slice_of(text_of(map, key)), &value);
-    return r ? 0 : value;
-}
-
-static bool flag_of(const YamlNode *map, const char *key)
-{
-    return strcmp(text_of(map, key), "true") == 0;
-}
-
-#define COPY_TEXT(array, map, key) snprintf((array), sizeof(array), "%s", text_of((map), (key)))
+#define COPY_TEXT(array, map, key) snprintf((array), sizeof(array), "%s", node_text((map), (key)))
 
 static void read_lists(const YamlNode *root, RunReport *report)
 {
     const YamlNode *sources = yaml_get(root, "sources"), *refusals = yaml_get(root, "refusals");
     for (size_t i = 0; sources && sources->kind == YAML_LIST && i < sources->n_child; i++) {
         const YamlNode *node = sources->child[i];
-        RunSource source = {.requests = number_of(node, "requests"),
-                            .refused = number_of(node, "refused"),
-                            .failed = number_of(node, "failed"),
-                            .retried = number_of(node, "retried"),
-                            .sent = number_of(node, "sentBytes"),
-                            .received = number_of(node, "receivedBytes"),
-                            .redacted = number_of(node, "redacted"),
-                            .unused = flag_of(node, "unused")};
+        RunSource source = {.requests = node_number(node, "requests"),
+                            .refused = node_number(node, "refused"),
+                            .failed = node_number(node, "failed"),
+                            .retried = node_number(node, "retried"),
+                            .sent = node_number(node, "sentBytes"),
+                            .received = node_number(node, "receivedBytes"),
+                            .redacted = node_number(node, "redacted"),
+                            .unused = node_flag(node, "unused")};
         size_t n = report->n_source;
-        MEM_PUSH(report->source_name, n, mem_strdup(text_of(node, "name")));
+        MEM_PUSH(report->source_name, n, mem_strdup(node_text(node, "name")));
         MEM_PUSH(report->source, report->n_source, source);
     }
     for (size_t i = 0; refusals && refusals->kind == YAML_LIST && i < refusals->n_child; i++) {
         const YamlNode *node = refusals->child[i];
-        RunRefusal refusal = {.count = number_of(node, "count")};
+        RunRefusal refusal = {.count = node_number(node, "count")};
         COPY_TEXT(refusal.code, node, "code");
         COPY_TEXT(refusal.method, node, "method");
         COPY_TEXT(refusal.host, node, "host");
@@ -169,18 +144,18 @@ int run_report_read(int folder_fd, RunReport *ret_report)
     COPY_TEXT(report.retriever, root, "retriever");
     COPY_TEXT(report.sentence, root, "message");
     for (size_t i = 0; i < COUNT_OF(status_text); i++)
-        if (strcmp(text_of(root, "status"), status_text[i]) == 0)
+        if (strcmp(node_text(root, "status"), status_text[i]) == 0)
             report.status = (RunStatus)i;
-    report.started = time_of(root, "started"), report.ended = time_of(root, "ended");
-    report.since = time_of(root, "since"), report.until = time_of(root, "until");
+    report.started = node_time(root, "started"), report.ended = node_time(root, "ended");
+    report.since = node_time(root, "since"), report.until = node_time(root, "until");
     report.exit_status =
-        strcmp(text_of(root, "exitStatus"), "-1") == 0 ? -1 : (int32_t)number_of(root, "exitStatus");
-    report.signal = (int32_t)number_of(root, "signal");
-    report.rows = number_of(root, "rows"), report.unchanged = number_of(root, "unchanged");
-    report.dead = number_of(root, "deadLetters");
-    report.files = (uint32_t)number_of(root, "files");
-    report.output_kept = flag_of(root, "outputKept");
-    report.advance = flag_of(root, "advance");
+        strcmp(node_text(root, "exitStatus"), "-1") == 0 ? -1 : (int32_t)node_number(root, "exitStatus");
+    report.signal = (int32_t)node_number(root, "signal");
+    report.rows = node_number(root, "rows"), report.unchanged = node_number(root, "unchanged");
+    report.dead = node_number(root, "deadLetters");
+    report.files = (uint32_t)node_number(root, "files");
+    report.output_kept = node_flag(root, "outputKept");
+    report.advance = node_flag(root, "advance");
     if (!text_is_name(slice_of(report.retriever)) || !report.id[0])
         return -EINVAL;
     read_lists(root, &report);

@@ -192,6 +192,7 @@ int runner_start(Run *run, pid_t *ret_pid, Fault *fault)
         snprintf(text, sizeof(text), "%s/script", run->folder.path);
         if (!run->retriever->n_command)
             add_option(&words, "--read", text);
+        add_option(&words, "--purser", run->supervisor->paths->program);
         if (*run->retriever->requirements)
             add_option(&words, "--env-dir", run->environment.path);
         if (run->retriever->memory)

@@ -97,6 +97,15 @@ int environment_set_folders(Environment *environment, const char *scratch, const
     return environment_set_text(environment, "PATH", path);
 }
 
+int environment_add_program(Environment *environment, const char *path)
+{
+    const char *slash = strrchr(path, '/'), *folders = environment_get(environment, "PATH");
+    if (path[0] != '/' || !folders)
+        return -EINVAL;
+    CLEANUP_MEM char *all = mem_printf("%s:%.*s", folders, (int)(slash > path ? slash - path : 1), path);
+    return environment_set_text(environment, "PATH", all);
+}
+
 int environment_set_trust(Environment *environment, const char *bundle)
 {
     const Pair trust[] = {

@@ -25,5 +25,8 @@ int environment_set_usual(Environment *environment, const char *name) MUST_USE;
 int environment_set_folders(Environment *environment, const char *scratch, const char *output_dir,
                             const char *venv) MUST_USE;
 
+/* A program of an absolute path: its folder comes last in PATH. */
+int environment_add_program(Environment *environment, const char *path) MUST_USE;
+
 /* Each variable by which a library is told whom to trust; after everything else. */
 int environment_set_trust(Environment *environment, const char *bundle) MUST_USE;

@@ -56,11 +56,13 @@ static int start_script(Run *run, Script *script, Fault *fault)
 {
     const Options *options = run->options;
     const RunLimits *limits = &run->session.limits;
-    const char *read[OPTIONS_MAX_LIST + 1], *const write[] = {run->scratch, run->output_dir};
+    const char *read[OPTIONS_MAX_LIST + 2], *const write[] = {run->scratch, run->output_dir};
     size_t n_read = options->n_read;
     memcpy(read, options->read, sizeof(options->read));
     if (options->env_dir)
         read[n_read++] = options->env_dir;
+    if (options->purser)
+        read[n_read++] = options->purser;
     const ScriptSpec spec = {.argv = (const char *const *)options->command,
                              .envp = run->environment.entry,
                              .directory = run->scratch,
@@ -107,6 +109,8 @@ static int run_script(Run *run)
     RunEnd end;
     bool gate_gone;
     int r = environment_set_folders(&run->environment, run->scratch, run->output_dir, run->options->env_dir);
+    if (!r && run->options->purser)
+        r = environment_add_program(&run->environment, run->options->purser);
     if (!r)
         r = environment_set_trust(&run->environment, run->bundle);
     if (r)

@@ -39,6 +39,8 @@ static const Flag flags[] = {
     {"--log-fd", "N", "a file that gets what the script prints, up to 16 MiB", FLAG_FD, AT(log_fd), 0},
     {"--env-dir", "DIR", "the virtual environment", FLAG_TEXT, AT(env_dir), 0},
     {"--read", "PATH", "the script may read this too (repeatable)", FLAG_LIST, AT(read), AT(n_read)},
+    {"--purser", "PATH", "purser itself: the script may run it, and finds it in its PATH", FLAG_TEXT,
+     AT(purser), 0},
     {"--memory", "BYTES", "most address space of each process", FLAG_NUMBER, AT(memory), 0},
     {"--processes", "N", "most processes and threads", FLAG_NUMBER, AT(processes), 0},
     {"--own-uid", NULL, "the user id is this retriever's alone: files are kept apart by it", FLAG_SWITCH,

@@ -13,6 +13,7 @@ typedef struct Options {
     const char *name;   /* printed before each line; default $PURSER_RETRIEVER, "script" */
     const char *scratch, *output_dir;
     int output_fd, log_fd; /* -1: none */
+    const char *purser;    /* the program, for the script's own use; NULL: it is not there */
     const char *env_dir;   /* virtual environment: read by a run, built by --prepare */
     const char *read[OPTIONS_MAX_LIST];
     size_t n_read;

@@ -36,6 +36,9 @@ class Source:
     ca: Path | None = None
     allow: tuple = (LOOPBACK,)
     store: int = STORE_FILE
+    rate: int = 0             # requests per 1,000 s
+    reserve: int = 0
+    reserve_percent: int = 0
 
 
 @dataclass
@@ -178,9 +181,9 @@ def _rule(rule, line):
 
 class Keeper:
     """policies: lists of rules, (deny, methods, path) with methods 0 for all, or ("graphql", root fields); budget: requests,
-    bytes up and down, rate, time."""
+    bytes up and down, rate, time, GraphQL cost."""
 
-    def __init__(self, sources, policies=(((0, 63, "/**"), (0, 63, "/")),), budget=(0, 0, 0, 0, 0), proxy="", no_proxy=()):
+    def __init__(self, sources, policies=(((0, 63, "/**"), (0, 63, "/")),), budget=(), proxy="", no_proxy=()):
         prefix = os.environ.get("PURSER_PREFIX")
         assert prefix, "PURSER_PREFIX must name the installed tree"
         self.folder = Path(tempfile.mkdtemp(prefix="purser-keeper-"))
@@ -210,8 +213,8 @@ class Keeper:
             self._send_source(number, source)
         for rules in policies:
             ipc.send(self.control, Type.KEEPER_POLICY, pack(
-                ("text", "policy"), ("u8", 0), *[("u64", value) for value in budget], ("u32", len(rules)),
-                *[part for line, rule in enumerate(rules, 3) for part in _rule(rule, line)]))
+                ("text", "policy"), ("u8", 0), *[("u64", value) for value in (*budget, *[0] * 6)[:6]],
+                ("u32", len(rules)), *[part for line, rule in enumerate(rules, 3) for part in _rule(rule, line)]))
         ipc.send(self.control, Type.KEEPER_START)
         while (got := ipc.receive(self.control)) and got[0] == Type.KEEPER_TOKEN:
             number, found, sentence = ipc.unpack(got[1], "u32", "u8", "text")
@@ -233,6 +236,7 @@ class Keeper:
             ("u8", source.store), ("text", name), ("text", ""), ("text", source.connect_to), ("text", str(source.ca or "")),
             ("u32", len(source.allow)),
             *[part for address, bits in source.allow for part in (("text", address), ("u8", bits))],
+            ("u64", source.rate), ("u64", source.reserve), ("u32", source.reserve_percent),
             ("u8", source.ca is not None), ("u8", opened), ("u8", 1)), fds)
         for fd in fds:
             os.close(fd)
