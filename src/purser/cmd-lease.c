@@ -208,7 +208,7 @@ static int run(const Invocation *invocation)
         if (strcmp(word, calls[i].word) != 0)
             continue;
         if (calls[i].run != run_narrow && invocation->n_argument > 1) {
-            log_error("purser lease %s takes no %s.", word, invocation->argument[1]);
+            log_error("purser lease %s takes no further words; a lease is never one.", word);
             return EXIT_USAGE;
         }
         return calls[i].run(invocation);
