@@ -110,6 +110,35 @@ int run_source_get(WireReader *wire, RunSource *ret_source)
     return r;
 }
 
+void run_limit_put(const RunLimit *limit, WireWriter *wire)
+{
+    wire_put_text(wire, limit->run);
+    wire_put_u32(wire, limit->source);
+    wire_put_text(wire, limit->name);
+    wire_put_u64(wire, limit->limit);
+    wire_put_u64(wire, limit->remaining);
+    wire_put_u64(wire, limit->reserved);
+    wire_put_i64(wire, limit->told);
+    wire_put_i64(wire, limit->reset);
+}
+
+int run_limit_get(WireReader *wire, RunLimit *ret_limit)
+{
+    RunLimit limit = {0};
+    WIRE_GET_ARRAY(wire, limit.run);
+    limit.source = wire_get_u32(wire);
+    WIRE_GET_ARRAY(wire, limit.name);
+    limit.limit = wire_get_u64(wire);
+    limit.remaining = wire_get_u64(wire);
+    limit.reserved = wire_get_u64(wire);
+    limit.told = wire_get_i64(wire);
+    limit.reset = wire_get_i64(wire);
+    int r = wire_finish(wire);
+    if (!r)
+        *ret_limit = limit;
+    return r;
+}
+
 void run_refusal_put(const RunRefusal *refusal, WireWriter *wire)
 {
     wire_put_text(wire, refusal->run);

@@ -83,6 +83,19 @@ typedef struct RunSource {
 void run_source_put(const RunSource *source, WireWriter *wire);
 int run_source_get(WireReader *wire, RunSource *ret_source) MUST_USE;
 
+/* One of the provider's own limits of a source, as its last answer told it. */
+typedef struct RunLimit {
+    char run[64];
+    uint32_t source;
+    char name[48];             /* as the provider calls it; "" */
+    uint64_t limit, remaining; /* UINT64_MAX: it has not said */
+    uint64_t reserved;         /* of it for people */
+    int64_t told, reset;       /* wall us */
+} RunLimit;
+
+void run_limit_put(const RunLimit *limit, WireWriter *wire);
+int run_limit_get(WireReader *wire, RunLimit *ret_limit) MUST_USE;
+
 /* One kind of refusal, counted: same code, method, host and path. Kept in the run's summary. */
 typedef struct RunRefusal {
     char run[64];

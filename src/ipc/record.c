@@ -26,6 +26,7 @@ static const IpcRule rules[] = {
     [IPC_KEEPER_RUN_OPENED] = {IPC_KEEPER_RUN_OPENED, "keeper-run-opened", K, S, LIVE, TEXT, 0, 0},
     [IPC_KEEPER_RUN_SOURCE] = {IPC_KEEPER_RUN_SOURCE, "keeper-run-source", K, S, LIVE, TEXT, 0, 0},
     [IPC_KEEPER_RUN_REFUSAL] = {IPC_KEEPER_RUN_REFUSAL, "keeper-run-refusal", K, S, LIVE, 16384, 0, 0},
+    [IPC_KEEPER_RUN_LIMIT] = {IPC_KEEPER_RUN_LIMIT, "keeper-run-limit", K, S, LIVE, TEXT, 0, 0},
     [IPC_KEEPER_RUN_CLOSED] = {IPC_KEEPER_RUN_CLOSED, "keeper-run-closed", K, S, LIVE, TEXT, 0, 0},
     [IPC_FAULT] = {IPC_FAULT, "fault", K | G | C, S, ANY, TEXT, 0, 0},
 

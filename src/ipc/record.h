@@ -46,6 +46,7 @@ typedef enum IpcType {
     IPC_KEEPER_RUN_OPENED,
     IPC_KEEPER_RUN_SOURCE,  /* RunSource: calls of one source, on close */
     IPC_KEEPER_RUN_REFUSAL, /* RunRefusal: one kind of refusal, on close */
+    IPC_KEEPER_RUN_LIMIT,   /* RunLimit: what a provider has left of one of its limits, on close */
     IPC_KEEPER_RUN_CLOSED,
     IPC_FAULT, /* any role -> supervisor: a sentence; it cannot go on and ends */
     /* supervisor -> gate */

@@ -1,6 +1,7 @@
 /* A run's report. See report.h. */
 #include "keeper/report.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "keeper/run.h"
 
@@ -42,6 +43,28 @@ void report_refusal(Run *run, const RunRefusal *refusal)
     copy(run->refusal[run->n_refusal - 1].run, sizeof(refusal->run), slice_of(run->id));
 }
 
+/* What the provider has told about this source's limits, be it to another run. */
+static int send_limits(const Run *run, const Grant *grant, unsigned char *room, size_t size)
+{
+    int64_t now = clock_mono(), wall = clock_wall();
+    int r = 0;
+    for (size_t i = 0; i < grant->limits->n && r == 0; i++) {
+        const Limit *told = &grant->limits->limit[i];
+        RunLimit limit = {.source = grant->source,
+                          .limit = told->limit,
+                          .remaining = told->remaining,
+                          .reserved = limits_reserved(grant->limits, told),
+                          .told = wall - (now - told->told),
+                          .reset = wall - (now - told->reset)};
+        copy(limit.run, sizeof(limit.run), slice_of(run->id));
+        copy(limit.name, sizeof(limit.name), slice_of(told->name));
+        WireWriter wire = {.data = room, .room = size};
+        run_limit_put(&limit, &wire);
+        r = ipc_send_wire(&run->keeper->supervisor, IPC_KEEPER_RUN_LIMIT, &wire, NULL, 0);
+    }
+    return r;
+}
+
 int report_send(Run *run)
 {
     static unsigned char room[16384];
@@ -55,6 +78,7 @@ int report_send(Run *run)
         WireWriter wire = WIRE_WRITER(room);
         run_source_put(&count, &wire);
         r = ipc_send_wire(supervisor, IPC_KEEPER_RUN_SOURCE, &wire, NULL, 0);
+        r = r ? r : send_limits(run, &run->grant[i], room, sizeof(room));
     }
     for (size_t i = 0; i < run->n_refusal && r == 0; i++) {
         WireWriter wire = WIRE_WRITER(room);

@@ -77,6 +77,7 @@ static int print_status_text(const Config *config, const RunReport *list, size_t
     else
         printf("No runs yet; `purser run` starts one.\n");
     run_report_print_refusals(list, n);
+    run_report_print_limits(list, n);
     if (rows->n)
         printf("\nRows in the sink:\n");
     for (size_t i = 0; i < rows->n; i++) {

@@ -75,3 +75,53 @@ void run_report_print_refusals(const RunReport *list, size_t n)
         }
     }
 }
+
+static const char *source_of(const RunReport *report, const RunLimit *limit)
+{
+    for (size_t i = 0; i < report->n_source; i++)
+        if (report->source[i].source == limit->source)
+            return report->source_name[i];
+    return "";
+}
+
+/* Whether a run before this one in the list has told of the same limit: the list has the newest first. */
+static bool told_before(const RunReport *list, size_t n, const char *source, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < list[i].n_limit; k++)
+            if (strcmp(list[i].limit[k].name, name) == 0 &&
+                strcmp(source_of(&list[i], &list[i].limit[k]), source) == 0)
+                return true;
+    return false;
+}
+
+/* The name is the provider's: a stranger's. */
+static void print_limit(const char *source, const RunLimit *limit)
+{
+    char name[256], left[32], of[32], told[CLOCK_TEXT], reset[CLOCK_TEXT];
+    text_escape(name, sizeof(name), limit->name, strlen(limit->name));
+    printf("  %-18s %-12s %12s left", source, name, text_human_count(left, limit->remaining));
+    if (limit->limit != UINT64_MAX)
+        printf(" of %s", text_human_count(of, limit->limit));
+    printf(" at %s", clock_format(told, limit->told / CLOCK_SECOND * CLOCK_SECOND));
+    if (limit->reset > limit->told)
+        printf(", reset at %s", clock_format(reset, limit->reset / CLOCK_SECOND * CLOCK_SECOND));
+    if (limit->reserved)
+        printf(", %s of it for people", text_human_count(left, limit->reserved));
+    printf("\n");
+}
+
+void run_report_print_limits(const RunReport *list, size_t n)
+{
+    bool any = false;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < list[i].n_limit; k++) {
+            const char *source = source_of(&list[i], &list[i].limit[k]);
+            if (told_before(list, i, source, list[i].limit[k].name))
+                continue;
+            if (!any)
+                printf("\nThe providers' own limits, when they were last asked:\n");
+            any = true;
+            print_limit(source, &list[i].limit[k]);
+        }
+}

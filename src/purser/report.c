@@ -23,6 +23,33 @@ const char *run_status_text(RunStatus status)
     return status_text[status];
 }
 
+static void json_count(JsonWriter *json, const char *key, uint64_t count)
+{
+    if (count == UINT64_MAX)
+        json_null(json, key);
+    else
+        json_u64(json, key, count);
+}
+
+static void json_limits(const RunReport *report, uint32_t source, JsonWriter *json)
+{
+    json_array_begin(json, "limits");
+    for (size_t i = 0; i < report->n_limit; i++) {
+        const RunLimit *limit = &report->limit[i];
+        if (limit->source != source)
+            continue;
+        json_object_begin(json, NULL);
+        json_text(json, "name", limit->name);
+        json_count(json, "limit", limit->limit);
+        json_count(json, "remaining", limit->remaining);
+        json_u64(json, "reserved", limit->reserved);
+        json_time(json, "told", limit->told);
+        json_time(json, "reset", limit->reset);
+        json_object_end(json);
+    }
+    json_array_end(json);
+}
+
 static void json_sources(const RunReport *report, JsonWriter *json)
 {
     json_array_begin(json, "sources");
@@ -38,6 +65,7 @@ static void json_sources(const RunReport *report, JsonWriter *json)
         json_u64(json, "receivedBytes", source->received);
         json_u64(json, "redacted", source->redacted);
         json_bool(json, "unused", source->unused);
+        json_limits(report, source->source, json);
         json_object_end(json);
     }
     json_array_end(json);
@@ -97,6 +125,26 @@ int run_report_write(const RunReport *report, int folder_fd)
 
 #define COPY_TEXT(array, map, key) snprintf((array), sizeof(array), "%s", node_text((map), (key)))
 
+static uint64_t count_or_unknown(const YamlNode *node, const char *key)
+{
+    return node_text(node, key)[0] ? node_number(node, key) : UINT64_MAX;
+}
+
+static void read_limits(const YamlNode *source, uint32_t index, RunReport *report)
+{
+    for (size_t i = 0; i < node_count(source, "limits") && report->n_limit < RUN_MAX_LIMITS; i++) {
+        const YamlNode *node = node_item(source, "limits", i);
+        RunLimit limit = {.source = index,
+                          .limit = count_or_unknown(node, "limit"),
+                          .remaining = count_or_unknown(node, "remaining"),
+                          .reserved = node_number(node, "reserved"),
+                          .told = node_time(node, "told"),
+                          .reset = node_time(node, "reset")};
+        COPY_TEXT(limit.name, node, "name");
+        MEM_PUSH(report->limit, report->n_limit, limit);
+    }
+}
+
 static void read_lists(const YamlNode *root, RunReport *report)
 {
     const YamlNode *sources = yaml_get(root, "sources"), *refusals = yaml_get(root, "refusals");
@@ -111,6 +159,8 @@ static void read_lists(const YamlNode *root, RunReport *report)
                             .redacted = node_number(node, "redacted"),
                             .unused = node_flag(node, "unused")};
         size_t n = report->n_source;
+        source.source = (uint32_t)n;
+        read_limits(node, source.source, report);
         MEM_PUSH(report->source_name, n, mem_strdup(node_text(node, "name")));
         MEM_PUSH(report->source, report->n_source, source);
     }
@@ -168,6 +218,7 @@ void run_report_done(RunReport *report)
     mem_free_strings(report->source_name, report->n_source);
     mem_free(report->source);
     mem_free(report->refusal);
+    mem_free(report->limit);
     *report = (RunReport){0};
 }
 

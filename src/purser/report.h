@@ -33,7 +33,11 @@ typedef struct RunReport {
     size_t n_source;
     RunRefusal *refusal;
     size_t n_refusal;
+    RunLimit *limit; /* .source is that of a RunSource of this report */
+    size_t n_limit;
 } RunReport;
+
+#define RUN_MAX_LIMITS 2048
 
 const char *run_status_text(RunStatus status); /* "ok", "failed", "timed-out", ... */
 
@@ -49,3 +53,4 @@ int run_report_list(int runs_fd, const char *retriever, size_t most, RunReport *
 /* Tables for a person on standard output. */
 void run_report_print_table(const RunReport *list, size_t n);
 void run_report_print_refusals(const RunReport *list, size_t n);
+void run_report_print_limits(const RunReport *list, size_t n); /* the latest of each source */

@@ -423,6 +423,10 @@ void run_keeper_record(Run *run, const IpcRecord *record)
         RunRefusal refusal;
         if (!run_refusal_get(&wire, &refusal) && report->n_refusal < IPC_MAX_REFUSALS)
             MEM_PUSH(report->refusal, report->n_refusal, refusal);
+    } else if (record->type == IPC_KEEPER_RUN_LIMIT) {
+        RunLimit limit;
+        if (!run_limit_get(&wire, &limit) && report->n_limit < RUN_MAX_LIMITS)
+            MEM_PUSH(report->limit, report->n_limit, limit);
     } else if (record->type == IPC_KEEPER_RUN_CLOSED) {
         run->keeper_open = false;
         run_advance(run);

@@ -47,8 +47,8 @@ void run_start(Run *run); /* on the loop's next turn */
 
 bool run_owns_pid(Run *run, pid_t pid);
 void run_child_ended(Run *run, pid_t pid, int wait_status); /* the pid was reaped */
-void run_keeper_record(Run *run,
-                       const IpcRecord *record); /* RUN_SOURCE, RUN_REFUSAL, RUN_CLOSED of this run */
+void run_keeper_record(
+    Run *run, const IpcRecord *record); /* RUN_SOURCE, RUN_REFUSAL, RUN_LIMIT, RUN_CLOSED of this run */
 void run_keeper_gone(Run *run);
 void run_stop_loading(Run *run); /* its outputs are kept for a later run */
 void run_terminate(Run *run);    /* SIGTERM to its runner: the script gets its grace. One that waits ends */

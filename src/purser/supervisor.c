@@ -32,7 +32,8 @@ static void tell_keeper_gone(Supervisor *supervisor)
 static Run *run_of_record(const Supervisor *supervisor, const IpcRecord *record)
 {
     Slice id = record->payload;
-    if (record->type == IPC_KEEPER_RUN_SOURCE || record->type == IPC_KEEPER_RUN_REFUSAL) {
+    if (record->type == IPC_KEEPER_RUN_SOURCE || record->type == IPC_KEEPER_RUN_REFUSAL ||
+        record->type == IPC_KEEPER_RUN_LIMIT) {
         WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
         id = wire_get_slice(&wire, 63);
     }

@@ -128,6 +128,7 @@ def _take_head(answer, payload):
 class Run:
     def __init__(self, keeper, name, gate):
         self.keeper, self.name, self.gate = keeper, name, gate
+        self.limits = []  # of the report
 
     def leases(self):
         """The lease of each source, by its index."""
@@ -163,6 +164,9 @@ class Run:
                 names = "requests refused failed retried sent received redacted unused".split()
                 values = ipc.unpack(got[1], "text", "u32", *["u64"] * 7, "u8")
                 sources[values[1]] = dict(zip(names, values[2:]))
+            elif got[0] == Type.KEEPER_RUN_LIMIT:
+                names = "run source name limit remaining reserved told reset".split()
+                self.limits.append(dict(zip(names, ipc.unpack(got[1], "text", "u32", "text", *["u64"] * 3, *["i64"] * 2))))
             else:
                 names = "run code method host path sentence count".split()
                 refusals.append(dict(zip(names, ipc.unpack(got[1], *["text"] * 6, "u64"))))

@@ -50,6 +50,13 @@ static RunReport example(void)
     size_t n = 0;
     MEM_PUSH(report.source_name, n, mem_strdup("github"));
     MEM_PUSH(report.source, report.n_source, (RunSource){.requests = 10, .refused = 3, .redacted = 1});
+    MEM_PUSH(report.limit, report.n_limit,
+             (RunLimit){.name = "core \"x\"",
+                        .limit = 5000,
+                        .remaining = UINT64_MAX,
+                        .reserved = 20,
+                        .told = 1700000001000000,
+                        .reset = 1700003600000000});
     MEM_PUSH(report.refusal, report.n_refusal,
              (RunRefusal){.code = "path-denied",
                           .method = "GET",
@@ -78,6 +85,11 @@ static void a_report_is_read_as_it_was_written(void **state)
     assert_string_equal(back.refusal[0].sentence, report.refusal[0].sentence);
     assert_string_equal(back.source_name[0], "github");
     assert_true(back.source[0].redacted == 1);
+    assert_int_equal(back.n_limit, 1);
+    assert_string_equal(back.limit[0].name, "core \"x\"");
+    assert_true(back.limit[0].limit == 5000 && back.limit[0].remaining == UINT64_MAX);
+    assert_true(back.limit[0].reserved == 20 && back.limit[0].told == 1700000001000000 &&
+                back.limit[0].reset == 1700003600000000);
     run_report_done(&report);
     run_report_done(&back);
     remove_folder(path, fd);
