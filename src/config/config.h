@@ -22,6 +22,7 @@
 #define CONFIG_MAX_RETRIEVERS 256
 #define CONFIG_MAX_LIST       64 /* entries of any shorter list: egress, tokenEnv, env, hosts, ... */
 #define CONFIG_MAX_HOSTS      32 /* of one source */
+#define CONFIG_MAX_REVEALED   7  /* tokens that one retriever's policies reveal to it */
 
 /* Where an API lives: https://host:port/base. Loopback http is for tests and needs allowPrivateAddresses. */
 typedef struct Origin {

@@ -152,6 +152,18 @@ static int check_policy_keys(Loader *loader, const YamlNode *policy, const Retri
     return 0;
 }
 
+static int check_revealed(Loader *loader, const YamlNode *node, const Retriever *retriever)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < retriever->n_grant; i++)
+        n += loader->config->policy[retriever->grant[i].policy]->reveal;
+    return n <= CONFIG_MAX_REVEALED
+               ? 0
+               : yaml_fault(loader->doc, node, loader->fault,
+                            "the policies of the retriever %s reveal %zu tokens to it; at most %d can be",
+                            retriever->name, n, CONFIG_MAX_REVEALED);
+}
+
 int parse_grants(Loader *loader, const YamlNode *retriever_node, const YamlNode *sources,
                  const YamlNode *policy, Retriever *retriever)
 {
@@ -168,6 +180,7 @@ int parse_grants(Loader *loader, const YamlNode *retriever_node, const YamlNode 
                 "the retriever %s names no source; say 'sources: [%s]' ('sources: []' if it needs none)",
                 retriever->name, loader->config->n_source ? loader->config->source[0].name : "NAME");
     }
+    r = r ? r : check_revealed(loader, retriever_node, retriever);
     return r ? r : check_policy_keys(loader, policy, retriever);
 }
 

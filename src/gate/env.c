@@ -46,6 +46,19 @@ static bool is_taken(const Gate *gate, size_t source, const char *name)
     return false;
 }
 
+/* By the source's name alone: its lease for `purser lease`, and where its token is, if it is revealed. */
+static int give_named(Gate *gate, size_t i, RunEnvGive *give)
+{
+    const GateSource *source = &gate->source[i].record;
+    Slice lease = lease_of(gate, i);
+    char variable[64], name[96];
+    text_variable(variable, sizeof(variable), source->source.name, "");
+    snprintf(name, sizeof(name), "PURSER_LEASE_%s", variable);
+    int r = lease.ptr ? give(gate, name, lease) : 0;
+    snprintf(name, sizeof(name), "PURSER_TOKEN_FILE_%s", variable);
+    return r || !source->token_file[0] ? r : give(gate, name, slice_of(source->token_file));
+}
+
 static int give_source(Gate *gate, size_t i, RunEnvGive *give)
 {
     const Source *source = &gate->source[i].record.source;
@@ -55,12 +68,7 @@ static int give_source(Gate *gate, size_t i, RunEnvGive *give)
     for (size_t j = 0; !r && lease.ptr && j < source->n_token_env; j++)
         if (!is_taken(gate, i, source->token_env[j]) && !is_reserved(source->token_env[j]))
             r = give(gate, source->token_env[j], lease);
-    if (!r && lease.ptr) { /* by the source's name alone: for `purser lease` */
-        char variable[64];
-        text_variable(variable, sizeof(variable), source->name, "");
-        snprintf(name, sizeof(name), "PURSER_LEASE_%s", variable);
-        r = give(gate, name, lease);
-    }
+    r = r ? r : give_named(gate, i, give);
     text_variable(name, sizeof(name), source->name, "_API_URL");
     snprintf(value, sizeof(value), "http://127.0.0.1:%u/%s", gate->setup.port, source->name);
     if (!r && !is_taken(gate, i, name))

@@ -31,6 +31,7 @@ typedef struct GateSource {
     uint32_t index;
     uint32_t hosts; /* bit set of its hosts that this run may reach: bit 0 is api's */
     Source source;
+    char token_file[256]; /* path at which its token is revealed to the script; "" where it is not */
 } GateSource;
 
 void gate_source_put(const GateSource *source, WireWriter *wire);

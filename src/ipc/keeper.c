@@ -41,6 +41,9 @@ void keeper_run_put(const KeeperRun *run, WireWriter *wire)
     wire_put_u32(wire, (uint32_t)run->n_egress);
     for (size_t i = 0; i < run->n_egress; i++)
         host_port_put(&run->egress[i], wire);
+    wire_put_u32(wire, (uint32_t)run->n_reveal);
+    for (size_t i = 0; i < run->n_reveal; i++)
+        wire_put_u32(wire, run->reveal[i]);
 }
 
 int keeper_run_get(WireReader *wire, KeeperRun *ret_run)
@@ -58,6 +61,9 @@ int keeper_run_get(WireReader *wire, KeeperRun *ret_run)
     run.egress = MEM_NEW_ARRAY(HostPort, run.n_egress);
     for (size_t i = 0; i < run.n_egress; i++)
         get_host_port(wire, &run.egress[i]);
+    run.n_reveal = wire_get_count(wire, CONFIG_MAX_REVEALED);
+    for (size_t i = 0; i < run.n_reveal; i++)
+        run.reveal[i] = wire_get_u32(wire);
     if (wire_finish(wire)) {
         keeper_run_done(&run);
         return -EBADMSG;
@@ -107,6 +113,23 @@ int run_source_get(WireReader *wire, RunSource *ret_source)
     int r = wire_finish(wire);
     if (!r)
         *ret_source = source;
+    return r;
+}
+
+void run_refused_put(const RunRefused *refused, WireWriter *wire)
+{
+    wire_put_text(wire, refused->run);
+    wire_put_text(wire, refused->sentence);
+}
+
+int run_refused_get(WireReader *wire, RunRefused *ret_refused)
+{
+    RunRefused refused = {.run = ""};
+    WIRE_GET_ARRAY(wire, refused.run);
+    WIRE_GET_ARRAY(wire, refused.sentence);
+    int r = wire_finish(wire);
+    if (!r)
+        *ret_refused = refused;
     return r;
 }
 

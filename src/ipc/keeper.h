@@ -55,7 +55,8 @@ typedef struct KeeperToken {
 void keeper_token_put(const KeeperToken *token, WireWriter *wire);
 int keeper_token_get(WireReader *wire, KeeperToken *ret_token) MUST_USE;
 
-/* A run begins. Beside it: the keeper's end of its gate's channel. */
+/* A run begins. Beside it: the keeper's end of its gate's channel, then for each source of `reveal` a file
+ * that is to hold its token while the run lasts, empty and open for writing. */
 typedef struct KeeperRun {
     char *run; /* id */
     char *retriever;
@@ -64,11 +65,21 @@ typedef struct KeeperRun {
     size_t n_grant;
     HostPort *egress;
     size_t n_egress;
+    uint32_t reveal[CONFIG_MAX_REVEALED]; /* sources */
+    size_t n_reveal;
 } KeeperRun;
 
 void keeper_run_put(const KeeperRun *run, WireWriter *wire);
 int keeper_run_get(WireReader *wire, KeeperRun *ret_run) MUST_USE;
 void keeper_run_done(KeeperRun *run);
+
+typedef struct RunRefused {
+    char run[64];
+    char sentence[768];
+} RunRefused;
+
+void run_refused_put(const RunRefused *refused, WireWriter *wire);
+int run_refused_get(WireReader *wire, RunRefused *ret_refused) MUST_USE;
 
 /* How a run used one source. `unused`: its lease was never seen. */
 typedef struct RunSource {

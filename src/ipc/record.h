@@ -36,7 +36,8 @@ typedef enum IpcType {
     IPC_KEEPER_SOURCE,     /* KeeperSource + descriptors, in the order of the configuration */
     IPC_KEEPER_POLICY,     /* policy_put(), in the order of the configuration */
     IPC_KEEPER_START,      /* that was all: lock yourself in */
-    IPC_KEEPER_RUN_OPEN,   /* KeeperRun + the keeper's end of the run's gate channel */
+    IPC_KEEPER_RUN_OPEN,   /* KeeperRun + the keeper's end of the run's gate channel, + a file per revealed
+                              token */
     IPC_KEEPER_RUN_CLOSE,  /* run id: revoke its leases, report */
     IPC_KEEPER_CREDENTIAL, /* TokenRef + the keeper's end of a clerk channel */
     IPC_STOP,              /* to any role: finish what is under way and end */
@@ -44,6 +45,7 @@ typedef enum IpcType {
     IPC_KEEPER_READY, /* locked in */
     IPC_KEEPER_TOKEN, /* KeeperToken: how a source's token was found, one per source, before READY */
     IPC_KEEPER_RUN_OPENED,
+    IPC_KEEPER_RUN_REFUSED, /* RunRefused: no leases of it go out, since a token cannot be revealed */
     IPC_KEEPER_RUN_SOURCE,  /* RunSource: calls of one source, on close */
     IPC_KEEPER_RUN_REFUSAL, /* RunRefusal: one kind of refusal, on close */
     IPC_KEEPER_RUN_LIMIT,   /* RunLimit: what a provider has left of one of its limits, on close */

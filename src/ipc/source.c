@@ -238,6 +238,7 @@ void gate_source_put(const GateSource *source, WireWriter *wire)
     put_source_common(&source->source, wire);
     wire_put_strings(wire, source->source.token_env, source->source.n_token_env);
     wire_put_strings(wire, source->source.base_env, source->source.n_base_env);
+    wire_put_text(wire, source->token_file);
 }
 
 int gate_source_get(WireReader *wire, GateSource *ret_source)
@@ -247,6 +248,7 @@ int gate_source_get(WireReader *wire, GateSource *ret_source)
     get_source_common(wire, &source.source);
     wire_get_strings(wire, 255, &source.source.token_env, &source.source.n_token_env);
     wire_get_strings(wire, 255, &source.source.base_env, &source.source.n_base_env);
+    WIRE_GET_ARRAY(wire, source.token_file);
     if (wire_finish(wire)) {
         gate_source_done(&source);
         return -EBADMSG;

@@ -18,6 +18,8 @@
 #include <malloc.h>
 #include <signal.h>
 #include <sodium.h>
+#include <stdio.h>
+#include <sys/prctl.h>
 
 #define STOP_US (2L * CLOCK_SECOND)
 
@@ -36,21 +38,37 @@ static void stop(Keeper *keeper)
     keeper->supervisor.stage = IPC_ENDING;
 }
 
+static int open_run(Keeper *keeper, IpcRecord *record)
+{
+    unsigned char room[1024];
+    WireWriter answer = WIRE_WRITER(room);
+    KeeperRun run; /* its id, for the answer */
+    WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
+    Fault fault = {.text = ""};
+    int r = keeper_run_get(&wire, &run);
+    if (r)
+        return r;
+    r = run_open(keeper, record, &fault);
+    if (r == RUN_E_REFUSED) {
+        RunRefused refused;
+        snprintf(refused.run, sizeof(refused.run), "%s", run.run);
+        snprintf(refused.sentence, sizeof(refused.sentence), "%.767s", fault.text);
+        run_refused_put(&refused, &answer);
+        r = answer.failed ? -EMSGSIZE
+                          : setup_tell(keeper, IPC_KEEPER_RUN_REFUSED, (Slice){(char *)room, answer.len});
+    } else if (r == 0) {
+        r = setup_tell(keeper, IPC_KEEPER_RUN_OPENED, slice_of(run.run));
+    }
+    keeper_run_done(&run);
+    return r;
+}
+
 static int take_command(Keeper *keeper, IpcRecord *record)
 {
     int r;
     switch (record->type) {
-    case IPC_KEEPER_RUN_OPEN: {
-        KeeperRun run; /* its id, for the answer */
-        WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
-        r = keeper_run_get(&wire, &run);
-        if (r)
-            return r;
-        r = run_open(keeper, record->payload, ipc_record_take(record, 0));
-        r = r ? r : setup_tell(keeper, IPC_KEEPER_RUN_OPENED, slice_of(run.run));
-        keeper_run_done(&run);
-        return r;
-    }
+    case IPC_KEEPER_RUN_OPEN:
+        return open_run(keeper, record);
     case IPC_KEEPER_RUN_CLOSE: {
         CLEANUP_MEM char *id = mem_dup(record->payload.ptr, record->payload.len);
         r = run_close(keeper, id);
@@ -181,6 +199,8 @@ int main(void)
 {
     log_open("purser-keeper", LOG_INFO);
     signal(SIGPIPE, SIG_IGN);
+    /* Its supervisor's end is the end of its control socket, after which it still overwrites what it revealed. */
+    prctl(PR_SET_PDEATHSIG, 0);
     mallopt(M_ARENA_MAX, 1); /* libcurl's resolver thread needs no heap of its own */
     Fault fault = {.text = ""};
     int r = sandbox_harden(&fault);

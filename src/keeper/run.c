@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "ipc/gate.h"
 #include "keeper/report.h"
+#include "keeper/reveal.h"
 #include "keeper/stream.h"
 #include "keeper/tunnel.h"
 
@@ -77,6 +78,7 @@ static void run_free(Run *run)
         stream_free(TAILQ_FIRST(&run->streams));
     tunnel_free_all(run);
     run_lose_gate(run);
+    reveal_end(run);
     secret_release(run->key, LEASE_KEY);
     for (size_t i = 0; i < run->n_egress; i++)
         mem_free(run->egress[i].host);
@@ -222,24 +224,34 @@ static int set_up(Run *run, KeeperRun *record)
     return make_grants(run, record);
 }
 
-int run_open(Keeper *keeper, Slice payload, int gate_fd)
+/* Reveals what it is to; a run for which that fails gets no leases, so its script does not begin. */
+static int reveal_all(Run *run, const KeeperRun *message, IpcRecord *record, Fault *fault)
 {
-    KeeperRun record;
-    WireReader wire = WIRE_READER(payload.ptr, payload.len);
-    int r = keeper->n_run >= KEEPER_MAX_RUNS ? -EMFILE : keeper_run_get(&wire, &record);
-    if (r) {
-        fd_close(&gate_fd);
+    int file[CONFIG_MAX_REVEALED];
+    for (size_t i = 0; i < message->n_reveal; i++)
+        file[i] = ipc_record_take(record, 1 + i);
+    if (reveal_tokens(run, message, file, fault) == 0)
+        return 0;
+    run_lose_gate(run);
+    return RUN_E_REFUSED;
+}
+
+int run_open(Keeper *keeper, IpcRecord *record, Fault *fault)
+{
+    KeeperRun message;
+    WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
+    int r = keeper->n_run >= KEEPER_MAX_RUNS ? -EMFILE : keeper_run_get(&wire, &message);
+    if (r)
         return r;
-    }
     Run *run = MEM_NEW(Run);
-    *run = (Run){.keeper = keeper, .gate = {gate_fd, IPC_KEEPER, IPC_GATE, IPC_OPEN}};
+    *run = (Run){.keeper = keeper, .gate = {ipc_record_take(record, 0), IPC_KEEPER, IPC_GATE, IPC_OPEN}};
     TAILQ_INIT(&run->streams);
     TAILQ_INIT(&run->tunnels);
-    event_assign(&run->gate_event, keeper->base, gate_fd, EV_READ | EV_PERSIST, on_gate, run);
-    r = set_up(run, &record);
-    keeper_run_done(&record);
-    r = r ? r : io_set_nonblocking(gate_fd);
+    event_assign(&run->gate_event, keeper->base, run->gate.fd, EV_READ | EV_PERSIST, on_gate, run);
+    r = record->n_fd == 1 + message.n_reveal ? set_up(run, &message) : -EBADMSG;
+    r = r ? r : io_set_nonblocking(run->gate.fd);
     if (r) {
+        keeper_run_done(&message);
         run_free(run);
         return r;
     }
@@ -247,7 +259,9 @@ int run_open(Keeper *keeper, Slice payload, int gate_fd)
     TAILQ_INSERT_TAIL(&keeper->runs, run, link);
     keeper->n_run++;
     audit_run(run, "run.open", NULL, 0);
-    return 0;
+    r = reveal_all(run, &message, record, fault);
+    keeper_run_done(&message);
+    return r;
 }
 
 static void forget(Run *run)

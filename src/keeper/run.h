@@ -9,6 +9,12 @@
 typedef struct Tunnel Tunnel;
 TAILQ_HEAD(TunnelList, Tunnel);
 
+/* A file that holds a token of the run's for real. */
+typedef struct Revealed {
+    int file;
+    size_t len;
+} Revealed;
+
 struct Run {
     Keeper *keeper;
     char *id, *retriever;
@@ -28,11 +34,16 @@ struct Run {
     size_t n_tunnel;
     RunRefusal *refusal;
     size_t n_refusal;
+    Revealed revealed[CONFIG_MAX_REVEALED];
+    size_t n_revealed;
     TAILQ_ENTRY(Run) link;
 };
 
-/* IPC_KEEPER_RUN_OPEN: takes over the descriptor. -EBADMSG, -EINVAL (a grant of nothing), -ENOMEM (arena). */
-int run_open(Keeper *keeper, Slice payload, int gate_fd) MUST_USE;
+/* IPC_KEEPER_RUN_OPEN: takes the descriptors over. -EBADMSG, -EINVAL (a grant of nothing), -ENOMEM (arena).
+ * RUN_E_REFUSED with a sentence: a token cannot be revealed; the run is there to be closed, but its gate gets
+ * nothing. */
+enum { RUN_E_REFUSED = 1 };
+int run_open(Keeper *keeper, IpcRecord *record, Fault *fault) MUST_USE;
 void run_lose_gate(Run *run); /* its channel broke or ended: no more streams or tunnels come; the run stays */
 
 /* IPC_KEEPER_RUN_CLOSE: revokes, ends the streams, reports. Unknown runs are reported as closed. */

@@ -13,7 +13,7 @@
 typedef struct Finding {
     const char *what; /* "configuration", "policy", "token", "database", "way out" */
     char *name;
-    bool sound;
+    bool sound, warning;
     char *sentence;
 } Finding;
 
@@ -27,7 +27,7 @@ typedef struct Check {
 
 static void found(Check *check, const char *what, const char *name, int status, const char *sentence)
 {
-    Finding finding = {what, mem_strdup(name), status == EXIT_OK, mem_strdup(sentence)};
+    Finding finding = {what, mem_strdup(name), status == EXIT_OK, false, mem_strdup(sentence)};
     MEM_PUSH(check->finding, check->n, finding);
     if (check->status == EXIT_OK)
         check->status = status;
@@ -95,6 +95,35 @@ static void check_ways_out(Check *check)
     }
 }
 
+/* Where a token would lie while its run lasts. */
+static const char *where_revealed(void)
+{
+    const char *runtime = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
+    if ((runtime && state_is_memory(runtime)) || state_is_memory("/dev/shm"))
+        return "in a file in memory while the run lasts";
+    return "in a file on a disk while the run lasts, since neither the runtime folder nor /dev/shm is a "
+           "tmpfs here";
+}
+
+/* Sound, and to be known: a token in a script's hands is no longer kept by any rule. */
+static void check_revealed(Check *check)
+{
+    const Config *config = check->session->config;
+    for (size_t i = 0; i < config->n_retriever; i++)
+        for (size_t k = 0; check->selection->retriever[i] && k < config->retriever[i].n_grant; k++) {
+            const GrantRef *grant = &config->retriever[i].grant[k];
+            const Policy *policy = config->policy[grant->policy];
+            if (!policy->reveal)
+                continue;
+            CLEANUP_MEM char *sentence = mem_printf(
+                "policy %s reveals the token of source %s to it, %s; what it does with the token, no rule "
+                "limits",
+                policy->name, config->source[grant->source].name, where_revealed());
+            found(check, "reveal", config->retriever[i].name, EXIT_OK, sentence);
+            check->finding[check->n - 1].warning = true;
+        }
+}
+
 static void check_tokens(Check *check, const KeeperLink *keeper)
 {
     const Config *config = check->session->config;
@@ -134,6 +163,7 @@ static int print_findings_json(const Check *check)
         json_text(&json, "what", check->finding[i].what);
         json_text(&json, "name", check->finding[i].name);
         json_bool(&json, "sound", check->finding[i].sound);
+        json_bool(&json, "warning", check->finding[i].warning);
         json_text(&json, "message", check->finding[i].sentence);
         json_object_end(&json);
     }
@@ -146,8 +176,11 @@ static void print_findings(const Check *check)
 {
     for (size_t i = 0; i < check->n; i++) {
         const Finding *finding = &check->finding[i];
-        printf("%-5s %-14s %s%s%s\n", finding->sound ? "ok" : "FAULT", finding->what, finding->name,
-               *finding->name ? ": " : "", finding->sentence);
+        printf("%-5s %-14s %s%s%s\n",
+               finding->warning ? "WARN"
+               : finding->sound ? "ok"
+                                : "FAULT",
+               finding->what, finding->name, *finding->name ? ": " : "", finding->sentence);
     }
     printf("%s\n", check->status == EXIT_OK ? "Everything that can be known before a run is sound."
                                             : "Mend what is marked FAULT; nothing was started.");
@@ -169,6 +202,7 @@ static int run(const Invocation *invocation)
     Check check = {.session = &session, .selection = &selection};
     check_configuration(&check);
     check_ways_out(&check);
+    check_revealed(&check);
     int r = state_lock(&session.state, &fault);
     if (!r)
         r = keeper_start(session.config, &session.paths, &session.state, selection.source, &keeper, &fault);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "purser/netns.h"
+#include "purser/reveal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -25,7 +26,7 @@ static void sockets_close(Sockets *sockets)
         fd_close(all[i]);
 }
 
-static int open_sockets(Run *run, Sockets *sockets, Fault *fault)
+static int open_sockets(Run *run, unsigned number, Sockets *sockets, Fault *fault)
 {
     Supervisor *supervisor = run->supervisor;
     int pair[2];
@@ -37,8 +38,8 @@ static int open_sockets(Run *run, Sockets *sockets, Fault *fault)
         r = netns_listen(false, &sockets->tcp, &sockets->port, &run->ns_fd, fault);
     }
     if (!r)
-        r = run_folder_listen(supervisor->state, &run->folder, supervisor->next_socket++, &run->user,
-                              &sockets->http, &sockets->runner, fault);
+        r = run_folder_listen(supervisor->state, &run->folder, number, &run->user, &sockets->http,
+                              &sockets->runner, fault);
     if (!r)
         r = open_public_roots(supervisor->config, &sockets->roots, fault);
     if (!r && !(r = ipc_pair(true, pair))) {
@@ -52,7 +53,7 @@ static int open_sockets(Run *run, Sockets *sockets, Fault *fault)
     return r;
 }
 
-static int open_at_keeper(Run *run, int keeper_end, Fault *fault)
+static int open_at_keeper(Run *run, unsigned number, int keeper_end, Fault *fault)
 {
     const Retriever *retriever = run->retriever;
     KeeperRun message = {.run = run->id, .retriever = retriever->name, .time_limit = retriever->time_limit};
@@ -60,7 +61,11 @@ static int open_at_keeper(Run *run, int keeper_end, Fault *fault)
         message.grant = retriever->grant, message.n_grant = retriever->n_grant;
         message.egress = retriever->egress, message.n_egress = retriever->n_egress;
     }
-    int r = keeper_run_open(&run->supervisor->keeper, &message, keeper_end, fault);
+    int fd[1 + CONFIG_MAX_REVEALED] = {keeper_end};
+    int r = reveal_files(run, number, &message, fd + 1, fault);
+    r = r ? r : keeper_run_open(&run->supervisor->keeper, &message, fd, 1 + message.n_reveal, fault);
+    for (size_t i = 0; i < message.n_reveal; i++)
+        fd_close(&fd[1 + i]);
     run->keeper_open = r == 0;
     return r;
 }
@@ -116,7 +121,10 @@ static int send_rules(Run *run, Fault *fault)
         uint32_t index = retriever->grant[i].source;
         const Source *source = &config->source[index];
         uint32_t hosts = hosts_of_grant(source, config->policy[retriever->grant[i].policy]);
-        gate_source_put(&(GateSource){index, hosts, *source}, &wire);
+        GateSource message = {.index = index, .hosts = hosts, .source = *source};
+        if (reveal_is_granted(run, &retriever->grant[i]))
+            reveal_path(run, index, message.token_file);
+        gate_source_put(&message, &wire);
         r = role_send_wire(&run->gate, IPC_GATE_SOURCE, &wire, NULL, 0, fault);
     }
     for (size_t i = 0; !r && !run->collect && i < retriever->n_egress; i++) {
@@ -138,9 +146,10 @@ int gate_start(Run *run, Fault *fault)
     static unsigned char room[IPC_MAX_RECORD];
     Sockets sockets = {-1, -1, -1, -1, -1, -1, -1, 0};
     IpcRecord record;
-    int r = open_sockets(run, &sockets, fault);
+    unsigned number = run->supervisor->next_socket++;
+    int r = open_sockets(run, number, &sockets, fault);
     if (!r)
-        r = open_at_keeper(run, sockets.keeper_end, fault);
+        r = open_at_keeper(run, number, sockets.keeper_end, fault);
     if (!r)
         r = role_start(run->supervisor->paths->libexec, IPC_GATE, user_of_role(USER_GATE), &run->gate, fault);
     if (!r)

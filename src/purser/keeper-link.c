@@ -226,12 +226,12 @@ void keeper_stop(KeeperLink *keeper)
     *keeper = KEEPER_NONE;
 }
 
-int keeper_run_open(KeeperLink *keeper, const KeeperRun *run, int gate_fd, Fault *fault)
+int keeper_run_open(KeeperLink *keeper, const KeeperRun *run, const int *fd, size_t n_fd, Fault *fault)
 {
     static unsigned char bytes[IPC_MAX_PAYLOAD];
     WireWriter wire = WIRE_WRITER(bytes);
     keeper_run_put(run, &wire);
-    return role_send_wire(&keeper->role, IPC_KEEPER_RUN_OPEN, &wire, &gate_fd, 1, fault);
+    return role_send_wire(&keeper->role, IPC_KEEPER_RUN_OPEN, &wire, fd, n_fd, fault);
 }
 
 int keeper_run_close(KeeperLink *keeper, const char *run, Fault *fault)

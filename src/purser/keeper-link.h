@@ -22,8 +22,10 @@ int keeper_start(const Config *config, const Paths *paths, State *state, const b
                  KeeperLink *ret_keeper, Fault *fault) MUST_USE;
 void keeper_stop(KeeperLink *keeper);
 
-/* Tells the keeper about a run; gate_fd (the keeper's end of the gate's channel) stays the caller's. */
-int keeper_run_open(KeeperLink *keeper, const KeeperRun *run, int gate_fd, Fault *fault) MUST_USE;
+/* Tells the keeper about a run; the descriptors (the keeper's end of the gate's channel, the files of
+ * revealed tokens) stay the caller's. */
+int keeper_run_open(KeeperLink *keeper, const KeeperRun *run, const int *fd, size_t n_fd,
+                    Fault *fault) MUST_USE;
 int keeper_run_close(KeeperLink *keeper, const char *run, Fault *fault) MUST_USE;
 
 /* Has the keeper send the credential to a clerk; clerk_fd stays the caller's. */

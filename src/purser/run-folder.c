@@ -99,8 +99,33 @@ int run_folder_listen(State *state, RunFolder *folder, unsigned n, const UserId 
     return 0;
 }
 
+int run_folder_reveal(State *state, RunFolder *folder, unsigned n, const UserId *user, const char *source,
+                      int *ret_fd, Fault *fault)
+{
+    int r = state_memory(state, fault);
+    if (r)
+        return r;
+    snprintf(folder->tokens, sizeof(folder->tokens), "%s/t%u", state->memory, n);
+    if (mkdir(folder->tokens, user->own ? 0711 : 0700) < 0 && errno != EEXIST)
+        return fault_set(fault, -errno, "Cannot make the folder %s: %s.", folder->tokens, strerror(errno));
+    CLEANUP_MEM char *path = mem_printf("%s/token-%s", folder->tokens, source);
+    CLEANUP_FD int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
+    if (fd < 0 || fchmod(fd, 0400) < 0 || (user->own && fchown(fd, user->uid, user->gid) < 0))
+        return fault_set(fault, -errno, "Cannot make the file %s: %s.", path, strerror(errno));
+    *ret_fd = fd_steal(&fd);
+    return 0;
+}
+
+void run_folder_end_reveal(RunFolder *folder)
+{
+    if (folder->tokens[0])
+        (void)!tree_wipe(AT_FDCWD, folder->tokens);
+    folder->tokens[0] = '\0';
+}
+
 void run_folder_close(RunFolder *folder)
 {
+    run_folder_end_reveal(folder);
     if (folder->sockets[0]) {
         int ignored = tree_remove(AT_FDCWD, folder->sockets);
         (void)ignored;

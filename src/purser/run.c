@@ -79,10 +79,11 @@ static void on_timer(evutil_socket_t fd, short what, void *context)
     }
 }
 
-/* The run is over at the keeper: its leases end now, its report comes. */
+/* The run is over at the keeper: its leases end now, and what was revealed to it; its report comes. */
 void run_close_at_keeper(Run *run)
 {
     Fault fault = {0};
+    run_folder_end_reveal(&run->folder);
     if (run->keeper_open && keeper_run_close(&run->supervisor->keeper, run->id, &fault)) {
         log_warning("%s: %s", run->id, fault.text);
         run->keeper_open = false;
@@ -146,6 +147,9 @@ static void on_gate(evutil_socket_t fd, short what, void *context)
         /* else: the runner went away without a report; its exit status says why */
         return;
     }
+    supervisor_hear_keeper(run->supervisor); /* it may have said why */
+    if (run->phase == RUN_DONE)
+        return;
     char sentence[768];
     if (!r && record.type == IPC_FAULT) {
         snprintf(sentence, sizeof(sentence), "%.*s", (int)record.payload.len, record.payload.ptr);
@@ -259,6 +263,7 @@ static void runner_ended(Run *run, int wait_status)
     char sentence[256], text[96];
     user_kill_all(&run->user);
     supervisor_end_orphans(run->supervisor);
+    supervisor_hear_keeper(run->supervisor); /* it may have said why */
     if (run->phase != RUN_RUNNING)
         return;
     snprintf(sentence, sizeof(sentence), "The runner %s before it could report.",
@@ -423,6 +428,10 @@ void run_keeper_record(Run *run, const IpcRecord *record)
         RunRefusal refusal;
         if (!run_refusal_get(&wire, &refusal) && report->n_refusal < IPC_MAX_REFUSALS)
             MEM_PUSH(report->refusal, report->n_refusal, refusal);
+    } else if (record->type == IPC_KEEPER_RUN_REFUSED) {
+        RunRefused refused;
+        if (!run_refused_get(&wire, &refused))
+            run_set_status(run, RUN_NOT_STARTED, refused.sentence);
     } else if (record->type == IPC_KEEPER_RUN_LIMIT) {
         RunLimit limit;
         if (!run_limit_get(&wire, &limit) && report->n_limit < RUN_MAX_LIMITS)

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "purser/process.h"
+#include "purser/reveal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -170,6 +171,16 @@ static int add_command(const Run *run, Words *words, Fault *fault)
     return 0;
 }
 
+static void add_revealed(const Run *run, Words *words)
+{
+    char path[256];
+    for (size_t i = 0; i < run->retriever->n_grant; i++)
+        if (reveal_is_granted(run, &run->retriever->grant[i])) {
+            reveal_path(run, run->retriever->grant[i].source, path);
+            add_option(words, "--read", path);
+        }
+}
+
 int runner_start(Run *run, pid_t *ret_pid, Fault *fault)
 {
     CLEANUP_WORDS Words words = {0};
@@ -193,6 +204,7 @@ int runner_start(Run *run, pid_t *ret_pid, Fault *fault)
         if (!run->retriever->n_command)
             add_option(&words, "--read", text);
         add_option(&words, "--purser", run->supervisor->paths->program);
+        add_revealed(run, &words);
         if (*run->retriever->requirements)
             add_option(&words, "--env-dir", run->environment.path);
         if (run->retriever->memory)

@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 /* mkdir -p; what is made is 0711 for root (other users pass through to their run's folder), else 0700. */
 static int make_folders(const char *path)
@@ -123,19 +125,44 @@ int state_lock(State *state, Fault *fault)
     return 0;
 }
 
-/* Of a purser that was killed: the lock is ours, so it is nobody's any more. */
+/* Of a purser that was killed: the lock is ours, so they are nobody's any more. */
 static void remove_last_runtime(const State *state)
 {
-    CLEANUP_BUF Buf text = BUF_INIT(sizeof(state->runtime));
+    CLEANUP_BUF Buf text = BUF_INIT(4 * sizeof(state->runtime));
     char path[sizeof(state->runtime)];
     CLEANUP_FD int fd = openat(state->fd, "runtime", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 || io_read_all(fd, &text) || !text.len || text.len >= sizeof(path))
-        return;
-    snprintf(path, sizeof(path), "%.*s", (int)text.len, text.data);
-    if (strstr(path, "/purser-") && !strstr(path, "..")) {
-        int ignored = tree_remove(AT_FDCWD, path);
-        (void)ignored;
+    Slice line, rest;
+    bool more = fd >= 0 && io_read_all(fd, &text) == 0;
+    for (rest = buf_slice(&text); more;) {
+        more = slice_cut(rest, '\n', &line, &rest);
+        if (!line.len || line.len >= sizeof(path))
+            continue;
+        snprintf(path, sizeof(path), "%.*s", (int)line.len, line.ptr);
+        if (strstr(path, "/purser-") && !strstr(path, ".."))
+            (void)!tree_wipe(AT_FDCWD, path);
     }
+}
+
+static int make_runtime(const char *base, char path[64], Fault *fault)
+{
+    snprintf(path, 64, "%s/purser-XXXXXX", base);
+    if (!mkdtemp(path)) {
+        int r = -errno;
+        path[0] = '\0';
+        return fault_set(fault, r, "Cannot make a folder in %s: %s.", base, strerror(-r));
+    }
+    if (chmod(path, geteuid() == 0 ? 0711 : 0700) < 0)
+        return fault_set(fault, -errno, "%s: %s.", path, strerror(errno));
+    return 0;
+}
+
+/* Both, for whoever comes after a purser that was killed. */
+static int note_runtime(const State *state, Fault *fault)
+{
+    CLEANUP_BUF Buf text = BUF_INIT(256);
+    int r = buf_printf(&text, "%s\n%s", state->runtime, state->memory);
+    r = r ? r : state_write(state->fd, "runtime", buf_slice(&text), 0600);
+    return r ? fault_set(fault, r, "Cannot write %s/runtime: %s.", state->path, strerror(-r)) : 0;
 }
 
 int state_runtime(State *state, Fault *fault)
@@ -144,23 +171,35 @@ int state_runtime(State *state, Fault *fault)
     const char *base = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
     if (!base || strlen(base) > 40 || access(base, W_OK) < 0)
         base = "/tmp";
-    snprintf(state->runtime, sizeof(state->runtime), "%s/purser-XXXXXX", base);
-    if (!mkdtemp(state->runtime)) {
-        int r = -errno;
-        state->runtime[0] = '\0';
-        return fault_set(fault, r, "Cannot make a folder for sockets in %s: %s.", base, strerror(-r));
-    }
-    if (chmod(state->runtime, geteuid() == 0 ? 0711 : 0700) < 0)
-        return fault_set(fault, -errno, "%s: %s.", state->runtime, strerror(errno));
-    int r = state_write(state->fd, "runtime", slice_of(state->runtime), 0600);
-    return r ? fault_set(fault, r, "Cannot write %s/runtime: %s.", state->path, strerror(-r)) : 0;
+    int r = make_runtime(base, state->runtime, fault);
+    return r ? r : note_runtime(state, fault);
+}
+
+bool state_is_memory(const char *path)
+{
+    struct statfs system;
+    return statfs(path, &system) == 0 &&
+           (system.f_type == TMPFS_MAGIC || (unsigned long)system.f_type == RAMFS_MAGIC);
+}
+
+int state_memory(State *state, Fault *fault)
+{
+    int r = 0;
+    if (state->memory[0])
+        return 0;
+    if (state_is_memory(state->runtime) || !state_is_memory("/dev/shm"))
+        snprintf(state->memory, sizeof(state->memory), "%s", state->runtime);
+    else
+        r = make_runtime("/dev/shm", state->memory, fault);
+    return r ? r : note_runtime(state, fault);
 }
 
 void state_close(State *state)
 {
+    if (state->memory[0])
+        (void)!tree_wipe(AT_FDCWD, state->memory);
     if (state->runtime[0]) {
-        int ignored = tree_remove(AT_FDCWD, state->runtime);
-        (void)ignored;
+        (void)!tree_remove(AT_FDCWD, state->runtime);
         unlinkat(state->fd, "runtime", 0);
     }
     mem_free(state->path);

@@ -9,6 +9,8 @@
  *   STATE/envs/NAME-HASH  prepared environments, and NAME-HASH.ready
  *   STATE/runs/ID/        run.json, log, script/ (a copy), work/ (its HOME), out/ ($OUTPUTDIR)
  *   RUNTIME/N/            http and run: the sockets of a run (short paths; gone with the process)
+ *   MEMORY/tN/            tokens that are revealed to the run, a file each: MEMORY is RUNTIME, where that is
+ *                         memory (a tmpfs), else a folder of /dev/shm
  */
 #pragma once
 
@@ -20,6 +22,7 @@ typedef struct State {
     int fd, runs_fd, envs_fd;
     int lock_fd;
     char runtime[64]; /* "" until state_runtime() */
+    char memory[64];  /* "" until state_memory() */
 } State;
 
 #define STATE_NONE ((State){.fd = -1, .runs_fd = -1, .envs_fd = -1, .lock_fd = -1})
@@ -29,7 +32,9 @@ typedef struct State {
 int state_open(const char *path, State *ret_state, Fault *fault) MUST_USE;
 int state_lock(State *state, Fault *fault) MUST_USE; /* -EBUSY: another purser works here, named by its pid */
 int state_runtime(State *state, Fault *fault) MUST_USE; /* the short folder for sockets */
-void state_close(State *state);                         /* removes the runtime folder */
+int state_memory(State *state, Fault *fault) MUST_USE;  /* after state_runtime(): the folder for tokens */
+bool state_is_memory(const char *path);                 /* what lies there lies on no disk */
+void state_close(State *state);                         /* removes both, files of the latter overwritten */
 
 typedef struct RunFolder {
     char path[1200]; /* STATE/runs/ID */
@@ -37,6 +42,7 @@ typedef struct RunFolder {
     int out_fd;       /* O_PATH-free directory descriptor of out/ */
     int log_fd;       /* append */
     char sockets[96]; /* RUNTIME/N */
+    char tokens[96];  /* MEMORY/tN; "": none is revealed */
 } RunFolder;
 
 #define RUN_FOLDER_NONE ((RunFolder){.fd = -1, .out_fd = -1, .log_fd = -1})
@@ -49,6 +55,10 @@ int run_folder_copy_script(RunFolder *folder, const char *from, Fault *fault) MU
 /* Listening sockets of this user in RUNTIME/N: stream and seqpacket. */
 int run_folder_listen(State *state, RunFolder *folder, unsigned n, const UserId *user, int *ret_http,
                       int *ret_run, Fault *fault) MUST_USE;
+/* An empty file in MEMORY/tN for a token that is revealed: mode 0400, this user's, open for writing. */
+int run_folder_reveal(State *state, RunFolder *folder, unsigned n, const UserId *user, const char *source,
+                      int *ret_fd, Fault *fault) MUST_USE;
+void run_folder_end_reveal(RunFolder *folder); /* overwrites and removes them */
 void run_folder_close(RunFolder *folder);
 /* Removes work/, script/ and (unless it is kept) out/; log and run.json stay until pruned. */
 void run_folder_clean(RunFolder *folder, bool keep_output);
@@ -58,3 +68,5 @@ int state_write(int dir_fd, const char *name, Slice text, mode_t mode) MUST_USE;
 
 /* Removes a tree without ever following a link. -errno of the first failure; what can go goes. */
 int tree_remove(int dir_fd, const char *name) MUST_USE;
+/* The same; what is in its plain files is overwritten first. */
+int tree_wipe(int dir_fd, const char *name) MUST_USE;

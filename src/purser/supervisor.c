@@ -33,7 +33,7 @@ static Run *run_of_record(const Supervisor *supervisor, const IpcRecord *record)
 {
     Slice id = record->payload;
     if (record->type == IPC_KEEPER_RUN_SOURCE || record->type == IPC_KEEPER_RUN_REFUSAL ||
-        record->type == IPC_KEEPER_RUN_LIMIT) {
+        record->type == IPC_KEEPER_RUN_LIMIT || record->type == IPC_KEEPER_RUN_REFUSED) {
         WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
         id = wire_get_slice(&wire, 63);
     }
@@ -43,12 +43,10 @@ static Run *run_of_record(const Supervisor *supervisor, const IpcRecord *record)
     return NULL;
 }
 
-static void on_keeper(evutil_socket_t fd, short what, void *context)
+void supervisor_hear_keeper(Supervisor *supervisor)
 {
     static unsigned char room[IPC_MAX_RECORD];
-    Supervisor *supervisor = context;
-    (void)fd, (void)what;
-    for (;;) {
+    while (!supervisor->keeper_gone) {
         IpcRecord record;
         int r = ipc_recv(&supervisor->keeper.role.peer, room, &record);
         if (r == -EAGAIN)
@@ -63,6 +61,12 @@ static void on_keeper(evutil_socket_t fd, short what, void *context)
         if (run)
             run_keeper_record(run, &record);
     }
+}
+
+static void on_keeper(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd, (void)what;
+    supervisor_hear_keeper(context);
 }
 
 /* Reaps one ended child of a run and tells it; false when it has none (any more). */

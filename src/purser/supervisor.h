@@ -62,4 +62,5 @@ int supervisor_loop(Supervisor *supervisor, bool until_drained);
 
 /* For run.c. */
 void supervisor_run_done(Supervisor *supervisor, Run *run);
+void supervisor_hear_keeper(Supervisor *supervisor); /* what it has said already */
 void supervisor_end_orphans(Supervisor *supervisor); /* what a runner that was killed has left behind */

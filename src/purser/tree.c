@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #define MAX_DEPTH 128 /* of what is removed */
@@ -14,6 +15,48 @@
 static bool is_dots(const char *name)
 {
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+/* Zeros over a plain file. Its owner may have put another in its place: no link is followed. */
+static int overwrite(int dir_fd, const char *name)
+{
+    static const char zeros[4096];
+    char again[40];
+    struct stat status;
+    CLEANUP_FD int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
+        return 0;
+    snprintf(again, sizeof(again), "/proc/self/fd/%d", fd);
+    if (fchmod(fd, 0600) < 0)
+        return -errno;
+    CLEANUP_FD int out = open(again, O_WRONLY | O_CLOEXEC);
+    for (off_t at = 0; out >= 0 && at < status.st_size; at += (off_t)sizeof(zeros)) {
+        off_t left = status.st_size - at;
+        size_t part = left < (off_t)sizeof(zeros) ? (size_t)left : sizeof(zeros);
+        if (pwrite(out, zeros, part, at) != (ssize_t)part)
+            return -EIO;
+    }
+    return out < 0 ? -errno : 0;
+}
+
+/* Of a folder, and of those in it. */
+static int overwrite_beneath(int fd, unsigned depth)
+{
+    int first = 0;
+    DIR *folder = fdopendir(fd);
+    if (!folder) {
+        fd_close(&fd);
+        return -errno;
+    }
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        if (is_dots(entry->d_name))
+            continue;
+        int child = depth ? openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+        int r = child >= 0 ? overwrite_beneath(child, depth - 1) : overwrite(fd, entry->d_name);
+        first = first ? first : r;
+    }
+    closedir(folder);
+    return first;
 }
 
 static int remove_beneath(int fd, unsigned depth)
@@ -53,6 +96,14 @@ int tree_remove(int dir_fd, const char *name)
     if (!r && unlinkat(dir_fd, name, AT_REMOVEDIR) < 0)
         r = -errno;
     return r;
+}
+
+int tree_wipe(int dir_fd, const char *name)
+{
+    int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int wiped = fd < 0 ? 0 : overwrite_beneath(fd, 1); /* MEMORY/N/FILE */
+    int r = tree_remove(dir_fd, name);
+    return wiped ? wiped : r;
 }
 
 static int copy_file(int from_dir, int to_dir, const char *name, mode_t mode, TreeBounds *left)

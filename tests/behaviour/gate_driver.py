@@ -34,6 +34,7 @@ class Source:
     reach: int = 0xffffffff
     header: str = ""
     token_env: tuple = ("GITHUB_TOKEN",)
+    token_file: str = ""
 
 
 class Request:
@@ -157,7 +158,8 @@ class Gate:
             ipc.send(self.control, Type.GATE_SOURCE, pack(
                 ("u32", number), ("u32", source.reach), ("text", source.name), ("u8", source.tls), ("text", source.host),
                 ("u16", source.port), ("text", source.base), *ipc.hosts(source), ("u8", 0), ("text", ""), ("text", source.header),
-                ("u32", len(source.token_env)), *[("text", name) for name in source.token_env], ("u32", 0)))
+                ("u32", len(source.token_env)), *[("text", name) for name in source.token_env], ("u32", 0),
+                ("text", source.token_file)))
         for host, port in egress:
             ipc.send(self.control, Type.GATE_EGRESS, pack(("text", host), ("u16", port)))
         for name, value, source in env:

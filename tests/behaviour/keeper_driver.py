@@ -187,7 +187,8 @@ class Keeper:
     """policies: lists of rules, (deny, methods, path) with methods 0 for all, or ("graphql", root fields); budget: requests,
     bytes up and down, rate, time, GraphQL cost."""
 
-    def __init__(self, sources, policies=(((0, 63, "/**"), (0, 63, "/")),), budget=(), proxy="", no_proxy=()):
+    def __init__(self, sources, policies=(((0, 63, "/**"), (0, 63, "/")),), budget=(), proxy="", no_proxy=(), reveal=False,
+                 audit=None):
         prefix = os.environ.get("PURSER_PREFIX")
         assert prefix, "PURSER_PREFIX must name the installed tree"
         self.folder = Path(tempfile.mkdtemp(prefix="purser-keeper-"))
@@ -201,11 +202,11 @@ class Keeper:
         self.control.settimeout(30)
         self.tokens = {}
         self._runs = 0
-        self._set_up(sources, policies, budget, proxy, no_proxy)
+        self._set_up(sources, policies, budget, proxy, no_proxy, reveal, audit)
 
-    def _set_up(self, sources, policies, budget, proxy, no_proxy):
+    def _set_up(self, sources, policies, budget, proxy, no_proxy, reveal, audit):
         self.audit_path = self.folder / "audit.ndjson"
-        audit = os.open(self.audit_path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        audit = os.open(audit or self.audit_path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         roots = os.open("/etc/ssl/certs/ca-certificates.crt", os.O_RDONLY)
         ipc.send(self.control, Type.KEEPER_SETUP, pack(
             ("u8", 0), ("u8", 0), ("u8", 0), ("u8", 0), ("text", "/nowhere/keyring"), ("text", proxy),
@@ -217,7 +218,7 @@ class Keeper:
             self._send_source(number, source)
         for rules in policies:
             ipc.send(self.control, Type.KEEPER_POLICY, pack(
-                ("text", "policy"), ("u8", 0), *[("u64", value) for value in (*budget, *[0] * 6)[:6]],
+                ("text", "policy"), ("u8", reveal), *[("u64", value) for value in (*budget, *[0] * 6)[:6]],
                 ("u32", len(rules)), *[part for line, rule in enumerate(rules, 3) for part in _rule(rule, line)]))
         ipc.send(self.control, Type.KEEPER_START)
         while (got := ipc.receive(self.control)) and got[0] == Type.KEEPER_TOKEN:
@@ -247,7 +248,8 @@ class Keeper:
         if opened:
             os.unlink(name)
 
-    def run(self, grants=((0, 0),), egress=(), time_limit=600_000_000):
+    def run(self, grants=((0, 0),), egress=(), time_limit=600_000_000, reveal=(), files=()):
+        """reveal: sources, each with an open file; a run that is refused is the sentence."""
         self._runs += 1
         name = f"run-{self._runs}"
         gate, theirs = ipc.pair()
@@ -255,10 +257,12 @@ class Keeper:
         ipc.send(self.control, Type.KEEPER_RUN_OPEN, pack(
             ("text", name), ("text", "retriever"), ("u64", time_limit), ("u32", len(grants)),
             *[part for source, policy in grants for part in (("u32", source), ("u32", policy))],
-            ("u32", len(egress)), *[part for host, port in egress for part in (("text", host), ("u16", port))]),
-            [theirs.fileno()])
+            ("u32", len(egress)), *[part for host, port in egress for part in (("text", host), ("u16", port))],
+            ("u32", len(reveal)), *[("u32", source) for source in reveal]), [theirs.fileno(), *files])
         theirs.close()
         got = ipc.receive(self.control)
+        if got and got[0] == Type.KEEPER_RUN_REFUSED:
+            return ipc.unpack(got[1], "text", "text")[1]
         assert got == (Type.KEEPER_RUN_OPENED, name.encode()), (got, self.process.stderr.read() if not got else "")
         return Run(self, name, gate)
 
