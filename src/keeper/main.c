@@ -199,7 +199,8 @@ int main(void)
 {
     log_open("purser-keeper", LOG_INFO);
     signal(SIGPIPE, SIG_IGN);
-    /* Its supervisor's end is the end of its control socket, after which it still overwrites what it revealed. */
+    /* Its supervisor's end is the end of its control socket, after which it still overwrites what it
+     * revealed. */
     prctl(PR_SET_PDEATHSIG, 0);
     mallopt(M_ARENA_MAX, 1); /* libcurl's resolver thread needs no heap of its own */
     Fault fault = {.text = ""};

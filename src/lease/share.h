@@ -24,12 +24,14 @@ typedef struct ShareMember {
     LIST_ENTRY(ShareMember) link;
 } ShareMember;
 
+LIST_HEAD(ShareMembers, ShareMember);
+
 typedef struct Share {
     int64_t rate;  /* per 1,000 s; 0: no limit, and nothing below counts */
     int64_t pool;  /* thousandths of a request; below 0: borrowed, one second's worth at most */
     int64_t carry; /* too little to be dealt out in equal parts */
     int64_t at;    /* mono, us: dealt out until then */
-    LIST_HEAD(, ShareMember) members;
+    struct ShareMembers members;
 } Share;
 
 void share_init(Share *share, uint64_t per_kilosecond, int64_t now);
