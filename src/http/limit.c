@@ -72,18 +72,23 @@ static bool may_be_one(Slice name)
     return c == 'r' || c == 'd' || (c == 'x' && name.len > 11 && (name.ptr[2] | 0x20) == 'r');
 }
 
-static void gather(const HttpHead *head, Said *said)
+/* False: nothing that matters was said, as in most answers. */
+static bool gather(const HttpHead *head, Said *said)
 {
+    bool any = false;
     for (size_t i = 0; i < head->n_header; i++) {
         const HttpHeader *header = &head->header[i];
         if (!may_be_one(header->name))
             continue;
         for (size_t k = 0; k < COUNT_OF(fields); k++) {
             Slice *place = &said->value[fields[k].field][fields[k].which];
-            if (!place->ptr && slice_is_nocase(header->name, fields[k].header))
-                *place = header->value;
+            if (place->ptr || !slice_is_nocase(header->name, fields[k].header))
+                continue;
+            *place = header->value;
+            any |= fields[k].field != DATE;
         }
     }
+    return any;
 }
 
 static uint64_t number(Slice text)
@@ -110,8 +115,9 @@ void http_limits(const HttpHead *head, int64_t wall, HttpLimits *ret_limits)
 {
     Said said = {0};
     int64_t now;
-    *ret_limits = (HttpLimits){.n = 0};
-    gather(head, &said);
+    *ret_limits = (HttpLimits){.retry_after = -1, .cost = HTTP_LIMIT_UNKNOWN};
+    if (!gather(head, &said))
+        return;
     if (!said.value[DATE][0].ptr || http_parse_date(said.value[DATE][0], &now))
         now = wall;
     for (unsigned i = 0; i < COUNT_OF(ret_limits->limit); i++) {
