@@ -72,7 +72,7 @@ def test_plain_python_narrows_as_the_command_line_does(api):
         say(answers=[ask("/a/1", lease=less), ask("/b", lease=less), ask("/a/2", lease=less), ask("/a/3", lease=less)])
         say(status=call(less))
         say(revoked=call(less, "POST", "/purser/v1/lease/revoke"), after=ask("/a/4", lease=less), own=ask("/c"))
-        say(child=ask("/a/5", lease=narrow(less, "bytes=5")))
+        say(child=ask("/a/5", lease=narrow(less, "bytes=5")), status=call(less)["purser"])
         """)
     same, answers, status, revoked, child = done.said
     assert same == {"same": True}
@@ -82,7 +82,7 @@ def test_plain_python_narrows_as_the_command_line_does(api):
     assert status["requests"]["left"] == 0 and status["requests"]["limit"] == 10000
     assert revoked == {"revoked": {"source": "api", "revoked": True, "whole": False}, "after": [401, "lease-revoked"],
                        "own": [200, ""]}
-    assert child == {"child": [401, "lease-revoked"]}
+    assert child == {"child": [401, "lease-revoked"], "status": "lease-revoked"}
     assert [entry["source"] for entry in api.audit("lease.revoke")] == ["api"]
 
 
