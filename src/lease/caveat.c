@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "graphql/graphql.h"
 #include "policy/form.h"
 
 typedef int ReadValue(const char *value, Caveat *caveat);
@@ -53,7 +54,7 @@ static int read_path(const char *value, Caveat *caveat)
 
 static uint32_t operation(Slice word)
 {
-    return slice_is(word, "query") ? CAVEAT_QUERY : slice_is(word, "mutation") ? CAVEAT_MUTATION : 0;
+    return slice_is(word, "query") ? GRAPHQL_QUERY : slice_is(word, "mutation") ? GRAPHQL_MUTATION : 0;
 }
 
 static int read_graphql(const char *value, Caveat *caveat)

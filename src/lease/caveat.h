@@ -28,14 +28,11 @@ typedef enum CaveatWord {
     CAVEAT_WORDS,
 } CaveatWord;
 
-/* GraphQL operation types, as bits. */
-enum { CAVEAT_QUERY = 1, CAVEAT_MUTATION = 2, CAVEAT_SUBSCRIPTION = 4 };
-
 typedef struct Caveat {
     CaveatWord word;
     int64_t expires;   /* wall, us */
     uint64_t number;   /* requests, bytes */
-    uint32_t set;      /* methods (http/head.h), or operation types */
+    uint32_t set;      /* methods (http/head.h), or operation types (graphql/graphql.h) */
     const char *value; /* host, path: points into the caveat's text */
 } Caveat;
 

@@ -203,6 +203,39 @@ def test_a_leases_own_rate_says_when_and_keeps_its_word(world):  # noqa: F811
     assert w.get().status == 200
 
 
+def query(w):
+    w.stream.request("POST", "/graphql", w.lease, body=b'{"query":"{a}"}', headers=[("Content-Type", "application/json")])
+    return w.stream.answer()
+
+
+GRAPHQL = {"policies": ((("graphql", ["a"]), (0, 63, "/**")),), "source": {"graphql": "/graphql"}}
+
+
+def test_graphql_cost_is_what_the_provider_says_a_query_has_cost(world):  # noqa: F811
+    """Buildkite names it in each answer."""
+    says = Says("RateLimit-Complexity-Requested: 900", "RateLimit-Complexity-Actual: 60")
+    w = world(says, budget=(0, 0, 0, 0, 0, 100), **GRAPHQL)
+    assert query(w).status == 200 and query(w).status == 200
+    refused(query(w), "budget-graphql-cost", 403)
+    assert asked(w) == 2 and w.get("/rest").status == 200
+
+
+def test_graphql_cost_is_what_the_count_of_used_points_rises_by(world):  # noqa: F811
+    """GitHub counts for the hour: the first answer says nothing about its own cost."""
+    says = Says(*github(4990, resource="graphql", used=10))
+    w = world(says, budget=(0, 0, 0, 0, 0, 50), **GRAPHQL)
+    for used in (10, 40, 59):
+        says.headers = github(5000 - used, resource="graphql", used=used)
+        assert query(w).status == 200  # 1, then 30, then 19
+    refused(query(w), "budget-graphql-cost", 403)
+
+
+def test_graphql_cost_is_one_a_query_where_nothing_is_said(world):  # noqa: F811
+    w = world(Says(), budget=(0, 0, 0, 0, 0, 3), **GRAPHQL)
+    assert [query(w).status for _ in range(3)] == [200] * 3
+    refused(query(w), "budget-graphql-cost", 403)
+
+
 def test_a_run_shows_what_is_left_in_its_report_and_in_status(lab):
     upstream = lab.upstream("api.test", lambda request: Answer(200, b"{}", dict(
         line.split(": ") for line in github(0 if request.target == "/last" else 4321, reset=900))))

@@ -1,5 +1,6 @@
 /* Lines of caveats, one after the other: what is read stays inside its text, and each one only takes away. */
 #include "base/mem.h"
+#include "graphql/graphql.h"
 #include "http/head.h"
 #include "lease/caveat.h"
 
@@ -14,7 +15,7 @@ static const CaveatUse uses[] = {
      .host = "api.github.com",
      .methods = HTTP_POST,
      .graphql = true,
-     .operations = CAVEAT_QUERY},
+     .operations = GRAPHQL_QUERY},
     {.host = "", .methods = 0, .graphql = true, .path = {"", 0}},
 };
 

@@ -1,5 +1,6 @@
 /* A caveat says what it says, to the byte, or nothing at all. */
 #include "base/clock.h"
+#include "graphql/graphql.h"
 #include "http/head.h"
 #include "lease/caveat.h"
 
@@ -79,8 +80,8 @@ static void each_word_has_its_value(void **state)
     assert_string_equal(parse("host=api.github.com").value, "api.github.com");
     assert_int_equal(parse("method=GET,HEAD").set, HTTP_GET | HTTP_HEAD);
     assert_string_equal(parse("path=/repos/*/x/**").value, "/repos/*/x/**");
-    assert_int_equal(parse("graphql=query").set, CAVEAT_QUERY);
-    assert_int_equal(parse("graphql=query,mutation").set, CAVEAT_QUERY | CAVEAT_MUTATION);
+    assert_int_equal(parse("graphql=query").set, GRAPHQL_QUERY);
+    assert_int_equal(parse("graphql=query,mutation").set, GRAPHQL_QUERY | GRAPHQL_MUTATION);
     assert_int_equal(parse("graphql=none").set, 0);
     assert_int_equal(parse("requests=0").number, 0);
     assert_int_equal(parse("bytes=1000000").number, 1000000);
@@ -149,15 +150,15 @@ static void graphql_is_limited_to_operations_and_has_no_path(void **state)
     (void)state;
     assert_true(allows("graphql=query", REST("/x")));
     assert_true(allows("graphql=none", REST("/x")));
-    assert_true(allows("graphql=query", GRAPHQL(CAVEAT_QUERY)));
-    assert_false(allows("graphql=query", GRAPHQL(CAVEAT_MUTATION)));
-    assert_false(allows("graphql=query", GRAPHQL(CAVEAT_QUERY | CAVEAT_MUTATION)));
-    assert_true(allows("graphql=query,mutation", GRAPHQL(CAVEAT_QUERY | CAVEAT_MUTATION)));
-    assert_false(allows("graphql=query,mutation", GRAPHQL(CAVEAT_SUBSCRIPTION)));
+    assert_true(allows("graphql=query", GRAPHQL(GRAPHQL_QUERY)));
+    assert_false(allows("graphql=query", GRAPHQL(GRAPHQL_MUTATION)));
+    assert_false(allows("graphql=query", GRAPHQL(GRAPHQL_QUERY | GRAPHQL_MUTATION)));
+    assert_true(allows("graphql=query,mutation", GRAPHQL(GRAPHQL_QUERY | GRAPHQL_MUTATION)));
+    assert_false(allows("graphql=query,mutation", GRAPHQL(GRAPHQL_SUBSCRIPTION)));
     assert_false(allows("graphql=query", GRAPHQL(0))); /* nobody knows what it does */
-    assert_false(allows("graphql=none", GRAPHQL(CAVEAT_QUERY)));
-    assert_false(allows("path=/**", GRAPHQL(CAVEAT_QUERY)));
-    assert_false(allows("method=GET", GRAPHQL(CAVEAT_QUERY)));
+    assert_false(allows("graphql=none", GRAPHQL(GRAPHQL_QUERY)));
+    assert_false(allows("path=/**", GRAPHQL(GRAPHQL_QUERY)));
+    assert_false(allows("method=GET", GRAPHQL(GRAPHQL_QUERY)));
 }
 
 int main(void)

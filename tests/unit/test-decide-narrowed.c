@@ -16,6 +16,7 @@ static const char policy_text[] = "policy: p\n"
                                   "allow:\n"
                                   "- {method: [GET, HEAD, DELETE], path: /a/**}\n"
                                   "- {method: GET, path: /b}\n"
+                                  "- graphql: {operations: [query, mutation], fields: [a, b]}\n"
                                   "deny:\n"
                                   "- {path: /a/secret}\n";
 
@@ -39,10 +40,10 @@ static int set_up(void **state)
     (void)state;
     Fault fault;
     memset(&self, 0, sizeof(self));
-    static char name[] = "api", host[] = "api.test", none[] = "";
+    static char name[] = "api", host[] = "api.test", none[] = "", graphql[] = "/graphql";
     self.source = (Source){.name = name,
                            .api = {true, host, 443, none},
-                           .graphql_path = none,
+                           .graphql_path = graphql,
                            .auth = {.user = none, .header = none}};
     self.now = 1000 * CLOCK_SECOND;
     self.wall = WALL;
@@ -96,6 +97,23 @@ static void assert_refused(Refusal refusal, const char *lease, const char *metho
                  self.refused.fault.text, refusal_kind(refusal)->code);
 }
 
+/* Both steps of a GraphQL request. */
+static bool ask_graphql(const char *lease, const char *method, const char *query)
+{
+    static GraphqlArena arena;
+    GraphqlRequest request = {.query = slice_of(query)};
+    GraphqlChosen chosen;
+    if (!arena.room)
+        graphql_arena_init(&arena);
+    graphql_arena_reset(&arena);
+    assert_int_equal(graphql_read(&arena, &request, &chosen, &self.refused.fault), 0);
+    if (!ask(lease, method, "/graphql"))
+        return false;
+    assert_true(self.decided.graphql);
+    const DecideRequest decide = {.now = self.now, .wall = self.wall, .narrowed = &self.narrowed};
+    return decide_graphql(&decide, &self.decided, &chosen, &self.refused);
+}
+
 static const char *narrow(const char *lease, const char *caveat)
 {
     static char text[4][LEASE_MAX_TEXT];
@@ -137,6 +155,39 @@ static void an_override_counts_as_method_here_too(void **state)
     self.head.n_header = 1;
     assert_true(ask(self.lease, "GET", "/a/x"));
     assert_refused(REFUSAL_NARROWED, lease, "GET", "/a/x");
+}
+
+static void graphql_is_narrowed_to_operations_or_to_none(void **state)
+{
+    (void)state;
+    const char *query = narrow(self.lease, "graphql=query"), *none = narrow(query, "graphql=none"),
+               *contradiction = narrow(query, "graphql=mutation"), *path = narrow(self.lease, "path=/**");
+    assert_true(ask_graphql(self.lease, "POST", "mutation {a}"));
+    assert_true(ask_graphql(query, "POST", "{a b}"));
+    assert_false(ask_graphql(query, "POST", "mutation {a}"));
+    assert_int_equal(self.refused.refusal, REFUSAL_NARROWED);
+    assert_false(ask_graphql(query, "POST", "{c}")); /* what the policy refuses, no caveat allows */
+    assert_int_equal(self.refused.refusal, REFUSAL_GRAPHQL_DENIED);
+    assert_refused(REFUSAL_NARROWED, none, "POST", "/graphql");
+    assert_refused(REFUSAL_NARROWED, contradiction, "POST", "/graphql");
+    assert_refused(REFUSAL_NARROWED, path, "POST", "/graphql");
+    assert_refused(REFUSAL_NARROWED, narrow(self.lease, "method=GET"), "POST", "/graphql");
+    assert_true(ask(none, "GET", "/b")); /* REST as before */
+}
+
+static void a_graphql_request_whose_lease_ends_while_its_body_comes_is_refused(void **state)
+{
+    (void)state;
+    const char *lease = narrow(self.lease, "expires=2026-01-02T03:05:05Z");
+    assert_true(ask_graphql(lease, "POST", "{a}"));
+    self.wall += 60 * CLOCK_SECOND;
+    const DecideRequest decide = {.now = self.now, .wall = self.wall, .narrowed = &self.narrowed};
+    assert_false(decide_graphql(&decide, &self.decided, NULL, &self.refused));
+    assert_int_equal(self.refused.refusal, REFUSAL_EXPIRED);
+    self.wall = WALL;
+    assert_int_equal(narrowed_revoke(&self.narrowed, &self.decided.narrowing), 0);
+    assert_false(decide_graphql(&decide, &self.decided, NULL, &self.refused));
+    assert_int_equal(self.refused.refusal, REFUSAL_REVOKED);
 }
 
 static void time_is_over_at_the_second_by_the_wall_clock(void **state)
@@ -308,6 +359,8 @@ int main(void)
         TEST(each_caveat_takes_something_away),
         TEST(a_caveat_allows_nothing_that_the_policy_refuses),
         TEST(an_override_counts_as_method_here_too),
+        TEST(graphql_is_narrowed_to_operations_or_to_none),
+        TEST(a_graphql_request_whose_lease_ends_while_its_body_comes_is_refused),
         TEST(time_is_over_at_the_second_by_the_wall_clock),
         TEST(budgets_end_and_are_shared_below),
         TEST(what_was_refused_was_not_spent),

@@ -290,7 +290,9 @@ static bool ask_graphql(const char *query)
     if (graphql_read(&arena, &request, &chosen, &self.refused.fault))
         fail_msg("%s", self.refused.fault.text);
     self.refused = (Refused){0};
-    return decide_graphql(&self.grant[0], &chosen, clock_mono(), &self.refused);
+    const DecideRequest decide = {.now = clock_mono(), .wall = clock_wall(), .narrowed = &self.narrowed};
+    const Decided decided = {.grant = &self.grant[0], .graphql = true, .operations = UINT32_MAX};
+    return decide_graphql(&decide, &decided, &chosen, &self.refused);
 }
 
 static void a_graphql_operation_is_decided_when_it_is_known(void **state)
