@@ -172,8 +172,9 @@ static void note_limits(Stream *stream, const HttpHead *head)
         return;
     http_limits(head, clock_wall(), &said);
     stream_land(stream);
+    const char *area = stream->decided.graphql ? "graphql" : stream->decided.host ? stream->host : "";
     uint64_t cost =
-        limits_note(&stream->upstream->limits, stream->decided.kind, &said, head->status, clock_mono());
+        limits_note(&stream->upstream->limits, stream->decided.kind, area, &said, head->status, clock_mono());
     if (stream->decided.graphql)
         budget_spend_cost(&stream->grant->budget, cost);
 }

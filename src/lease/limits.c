@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 
+#include <stdio.h>
+
 #define SAME_WINDOW_US                                                                                       \
     (2ll * CLOCK_SECOND) /* resets that are as near as that are one: told in whole seconds */
 
@@ -110,10 +112,23 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* Answers may overtake each other: within one window the lesser number is the later one. */
-static uint64_t take(Limits *limits, const HttpLimit *said, int64_t now, uint32_t *ret_index)
+/* "core", "graphql", "graphql/user": cut. */
+static Slice name_of(const char *area, Slice name, char room[LIMITS_MAX_NAME + 1])
 {
-    Limit *limit = find(limits, said->name);
+    if (!area[0])
+        return name;
+    if (name.len == 0 || slice_is(name, area))
+        return slice_of(area);
+    snprintf(room, LIMITS_MAX_NAME + 1, "%s/%.*s", area, (int)(name.len < 64 ? name.len : 64), name.ptr);
+    return slice_of(room);
+}
+
+/* Answers may overtake each other: within one window the lesser number is the later one. */
+static uint64_t take(Limits *limits, const char *area, const HttpLimit *said, int64_t now,
+                     uint32_t *ret_index)
+{
+    char room[LIMITS_MAX_NAME + 1];
+    Limit *limit = find(limits, name_of(area, said->name, room));
     if (!limit)
         return 1;
     int64_t reset = now + (said->reset >= 0 ? (int64_t)until(said->reset, 0) : 0);
@@ -140,13 +155,14 @@ static uint32_t scarcest(const Limits *limits, uint32_t a, uint32_t b)
     return limits->limit[b - 1].remaining < limits->limit[a - 1].remaining ? b : a;
 }
 
-uint64_t limits_note(Limits *limits, uint32_t kind, const HttpLimits *said, int status, int64_t now)
+uint64_t limits_note(Limits *limits, uint32_t kind, const char *area, const HttpLimits *said, int status,
+                     int64_t now)
 {
     uint32_t held = 0;
     uint64_t cost = 1;
     for (size_t i = 0; i < said->n; i++) {
         uint32_t index = 0;
-        uint64_t rose = take(limits, &said->limit[i], now, &index);
+        uint64_t rose = take(limits, area, &said->limit[i], now, &index);
         cost = i == 0 ? rose : cost;
         held = scarcest(limits, held, index);
     }

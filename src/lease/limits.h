@@ -54,9 +54,12 @@ int limits_ask(Limits *limits, uint32_t kind, int64_t now, LimitsTicket *ret_tic
                uint64_t *ret_retry_us) MUST_USE;
 void limits_end(Limits *limits, LimitsTicket *ticket);
 
-/* Takes what an answer says, after limits_end(). Returns what the request has cost: as the answer says, else
- * the rise of what the provider counts as used (by others too), and never less than 1. */
-uint64_t limits_note(Limits *limits, uint32_t kind, const HttpLimits *said, int status, int64_t now);
+/* Takes what an answer says, after limits_end(). `area`: which of the provider's APIs it came from, since
+ * each may have a limit that it calls the same or nothing at all: "graphql", a host; "" for the REST API.
+ * Returns what the request has cost: as the answer says, else the rise of what the provider counts as used
+ * (by others too), and never less than 1. */
+uint64_t limits_note(Limits *limits, uint32_t kind, const char *area, const HttpLimits *said, int status,
+                     int64_t now);
 
 /* Whether a limit was told and its time is not over. */
 bool limits_is_current(const Limit *limit, int64_t now);

@@ -52,7 +52,7 @@ static void answer(Limits *limits, Slice lines, uint32_t kind, int64_t now)
     if (r && (retry == 0 || retry > (uint64_t)LIMITS_LONGEST_US))
         abort();
     limits_end(limits, &ticket);
-    if (limits_note(limits, kind, &said, kind % 2 ? 429 : 200, now) == 0 && said.cost != 0)
+    if (limits_note(limits, kind, "", &said, kind % 2 ? 429 : 200, now) == 0 && said.cost != 0)
         abort();
     check(limits, now);
 }

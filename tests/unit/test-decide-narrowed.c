@@ -257,7 +257,7 @@ static void what_the_provider_counts_alike_is_held_up_alike(void **state)
                        .retry_after = -1,
                        .cost = HTTP_LIMIT_UNKNOWN};
     assert_true(ask(self.lease, "GET", "/a/x/1"));
-    limits_note(&self.limits, self.decided.kind, &none, 200, self.now);
+    limits_note(&self.limits, self.decided.kind, "", &none, 200, self.now);
     assert_refused(REFUSAL_UPSTREAM_LIMIT, self.lease, "GET", "/a/x/2");
     assert_int_equal(self.refused.retry_after, 60);
     assert_int_equal(refusal_kind(REFUSAL_UPSTREAM_LIMIT)->status, 429);
@@ -265,7 +265,7 @@ static void what_the_provider_counts_alike_is_held_up_alike(void **state)
     self.limits.reserve = 10;
     none.limit[0].remaining = 10;
     none.limit[0].reset = 600 * CLOCK_SECOND;
-    limits_note(&self.limits, self.decided.kind, &none, 200, self.now);
+    limits_note(&self.limits, self.decided.kind, "", &none, 200, self.now);
     assert_refused(REFUSAL_SOURCE_RESERVE, self.lease, "GET", "/b");
 }
 

@@ -132,7 +132,7 @@ static int ask(Limits *limits, uint32_t kind, int64_t now)
 
 static uint64_t note(Limits *limits, uint32_t kind, HttpLimits said, int64_t now)
 {
-    return limits_note(limits, kind, &said, 200, now);
+    return limits_note(limits, kind, "", &said, 200, now);
 }
 
 static void when_none_is_left_nothing_is_asked_until_the_reset(void **state)
@@ -169,15 +169,16 @@ static void retry_after_stops_the_whole_source(void **state)
     Limits limits = {0};
     HttpLimits said = answer("core", 40, 600);
     said.retry_after = 30 * CLOCK_SECOND;
-    limits_note(&limits, 1, &said, 200, NOW); /* of an answer that is none of those it means nothing */
+    limits_note(&limits, 1, "", &said, 200, NOW); /* of an answer that is none of those it means nothing */
     assert_int_equal(ask(&limits, 2, NOW), 0);
-    limits_note(&limits, 1, &said, 403, NOW);
+    limits_note(&limits, 1, "", &said, 403, NOW);
     assert_int_equal(ask(&limits, 2, NOW), LIMITS_E_PAUSED);
     assert_int_equal(wait_us, 30 * CLOCK_SECOND);
     assert_int_equal(ask(&limits, 2, NOW + 30 * CLOCK_SECOND), 0);
     said = answer("search", 0, 10);
     said.retry_after = 90 * CLOCK_SECOND;
-    limits_note(&limits, 3, &said, 429, NOW + 60 * CLOCK_SECOND); /* explained by the limit that is used up */
+    limits_note(&limits, 3, "", &said, 429,
+                NOW + 60 * CLOCK_SECOND); /* explained by the limit that is used up */
     assert_int_equal(ask(&limits, 2, NOW + 60 * CLOCK_SECOND), 0);
     assert_int_equal(ask(&limits, 3, NOW + 149 * CLOCK_SECOND), LIMITS_E_NONE_LEFT);
     assert_int_equal(ask(&limits, 3, NOW + 150 * CLOCK_SECOND), 0);
@@ -192,7 +193,7 @@ static void nobody_waits_for_more_than_an_hour(void **state)
     assert_int_equal(wait_us, LIMITS_LONGEST_US);
     assert_int_equal(ask(&limits, 1, NOW + LIMITS_LONGEST_US), 0);
     HttpLimits said = {.retry_after = INT64_MAX, .cost = HTTP_LIMIT_UNKNOWN};
-    limits_note(&limits, 1, &said, 429, NOW);
+    limits_note(&limits, 1, "", &said, 429, NOW);
     assert_int_equal(ask(&limits, 2, NOW), LIMITS_E_PAUSED);
     assert_int_equal(wait_us, LIMITS_LONGEST_US);
     assert_int_equal(ask(&limits, 2, NOW + LIMITS_LONGEST_US), 0);
@@ -288,6 +289,26 @@ static void the_scarcer_of_two_limits_counts(void **state)
     assert_int_equal(wait_us, 30 * CLOCK_SECOND);
 }
 
+static void apis_of_one_provider_have_limits_of_their_own(void **state)
+{
+    (void)state;
+    Limits limits = {0};
+    HttpLimits none = answer("", 0, 60), some = answer("", 15000, 61), user = answer("user", 5, 60);
+    limits_note(&limits, 1, "", &none, 200, NOW);
+    limits_note(&limits, 2, "graphql", &some, 200, NOW);
+    limits_note(&limits, 3, "agent.example", &user, 200, NOW);
+    assert_int_equal(ask(&limits, 1, NOW), LIMITS_E_NONE_LEFT);
+    assert_int_equal(ask(&limits, 2, NOW), 0);
+    assert_int_equal(limits.n, 3);
+    assert_string_equal(limits.limit[0].name, "");
+    assert_string_equal(limits.limit[1].name, "graphql");
+    assert_string_equal(limits.limit[2].name, "agent.example/user");
+    HttpLimits named = answer("graphql", 14000, 61); /* GitHub calls it so itself */
+    limits_note(&limits, 2, "graphql", &named, 200, NOW);
+    assert_int_equal(limits.n, 3);
+    assert_int_equal(limits.limit[1].remaining, 14000);
+}
+
 static void a_provider_with_endless_names_keeps_to_its_room(void **state)
 {
     (void)state;
@@ -326,6 +347,7 @@ int main(void)
         cmocka_unit_test(answers_that_overtake_each_other_do_not_give_back),
         cmocka_unit_test(the_cost_of_graphql_is_what_is_said_or_what_the_use_rose_by),
         cmocka_unit_test(the_scarcer_of_two_limits_counts),
+        cmocka_unit_test(apis_of_one_provider_have_limits_of_their_own),
         cmocka_unit_test(a_provider_with_endless_names_keeps_to_its_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
