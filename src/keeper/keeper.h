@@ -6,7 +6,7 @@
 #include "audit/audit.h"
 #include "config/config.h"
 #include "ipc/channel.h"
-#include "keeper/address.h"
+#include "net/address.h"
 #include "keeper/refusal.h"
 #include "policy/policy.h"
 #include "secret/scrub.h"
