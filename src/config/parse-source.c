@@ -19,12 +19,12 @@ typedef struct SourceForm {
 static Source source_new(void)
 {
     Source source = {0};
-    char **const text[] = {&source.name,         &source.provider,   &source.api.host,    &source.api.base,
-                           &source.graphql_path, &source.auth.user,  &source.auth.header, &source.token.name,
-                           &source.token.key,    &source.connect_to, &source.ca_file,     &source.policy,
-                           &source.probe};
+    char **const text[] = {&source.name,         &source.provider,  &source.api.host,    &source.api.base,
+                           &source.graphql_path, &source.auth.user, &source.auth.header, &source.connect_to,
+                           &source.ca_file,      &source.policy,    &source.probe};
     for (size_t i = 0; i < COUNT_OF(text); i++)
         *text[i] = mem_strdup("");
+    source.token = token_ref_new();
     return source;
 }
 

@@ -13,28 +13,66 @@ typedef struct TokenText {
 } TokenText;
 
 typedef struct Place {
-    char *name, *key;
+    char *name, *key, *space;
+    uint32_t version;
+    uint64_t wrap;
 } Place;
 
-static int read_place(const YamlDoc *doc, const YamlNode *node, const char *store, const char *name_key,
-                      StoreKind kind, TokenRef *token, Fault *fault)
+typedef struct PlaceKind {
+    StoreKind kind;
+    const char *store, *name_key;
+    size_t n_field; /* of read_place's table */
+} PlaceKind;
+
+static const PlaceKind in_kubernetes = {STORE_KUBERNETES, "kubernetes", "secretName", 3};
+static const PlaceKind in_vault = {STORE_VAULT, "vault", "path", 5};
+
+/* What is looked for where nothing is said: a token; for a database a user and a password, or a password. */
+static const char *default_key(const PlaceKind *place, bool database, bool short_form)
+{
+    if (place->kind == STORE_VAULT && (database || short_form))
+        return "";
+    return database ? "password" : "token";
+}
+
+static void take_place(const PlaceKind *kind, const Place *place, bool database, bool short_form,
+                       TokenRef *token)
+{
+    token->kind = kind->kind;
+    put_text(&token->name, place->name);
+    put_text(&token->key, place->key ? place->key : default_key(kind, database, short_form));
+    put_text(&token->space, place->space ? place->space : "");
+    token->version = place->version;
+    token->wrap = (uint32_t)(place->wrap / 1000000);
+}
+
+static int read_place(Loader *loader, const YamlNode *node, const PlaceKind *kind, bool database,
+                      TokenRef *token)
 {
     const YamlField field[] = {
-        {.key = name_key, .as = YAML_AS_TEXT, .offset = offsetof(Place, name), .most = 512, .required = true},
+        {.key = kind->name_key,
+         .as = YAML_AS_TEXT,
+         .offset = offsetof(Place, name),
+         .most = 512,
+         .required = true},
         YAML_FIELD(Place, "key", YAML_AS_TEXT, key, .most = 253),
+        YAML_FIELD(Place, "namespace", YAML_AS_TEXT, space, .most = 253),
+        YAML_FIELD(Place, "version", YAML_AS_U32, version),
+        YAML_FIELD(Place, "wrap", YAML_AS_DURATION, wrap),
     };
     Place place = {0};
-    int r = node->kind == YAML_TEXT ? yaml_read_text(doc, node, store, 512, &place.name, fault)
-                                    : YAML_READ_MAP(doc, node, store, field, &place, fault);
-    if (!r) {
-        token->kind = kind;
-        put_text(&token->name, place.name);
-        put_text(&token->key, place.key                                        ? place.key
-                              : node->kind == YAML_TEXT && kind == STORE_VAULT ? ""
-                                                                               : "token");
-    }
+    bool short_form = node->kind == YAML_TEXT;
+    int r = short_form
+                ? yaml_read_text(loader->doc, node, kind->store, 512, &place.name, loader->fault)
+                : yaml_read_map(loader->doc, node, kind->store, field, kind->n_field, &place, loader->fault);
+    if (!r && place.wrap && (place.wrap < 5000000 || place.wrap > 3600000000ull))
+        r = yaml_fault(loader->doc, yaml_get(node, "wrap"), loader->fault,
+                       "'wrap' is how long the wrapped answer may be unwrapped, from 5s to 1h");
+    if (!r)
+        take_place(kind, &place, database, short_form, token);
     mem_free(place.name);
     mem_free(place.key);
+    mem_free(place.space);
     return r;
 }
 
@@ -62,6 +100,7 @@ static int set_keyring(Loader *loader, const YamlNode *node, const char *name, T
 static int fill_token(Loader *loader, const YamlNode *node, const TokenText *text, const char *key,
                       const char *owner, TokenRef *token)
 {
+    bool database = strcmp(key, "credentialFrom") == 0;
     int n = !!text->keyring + !!text->file + !!text->secret_name + !!text->kubernetes + !!text->vault;
     if (text->secret_value && !(text->secret_value->kind == YAML_NULL ||
                                 (text->secret_value->kind == YAML_TEXT && !text->secret_value->text[0])))
@@ -75,10 +114,9 @@ static int fill_token(Loader *loader, const YamlNode *node, const TokenText *tex
     if (text->keyring)
         return set_keyring(loader, yaml_get(node, "keyring"), text->keyring, token);
     if (text->kubernetes)
-        return read_place(loader->doc, text->kubernetes, "kubernetes", "secretName", STORE_KUBERNETES, token,
-                          loader->fault);
+        return read_place(loader, text->kubernetes, &in_kubernetes, database, token);
     if (text->vault)
-        return read_place(loader->doc, text->vault, "vault", "path", STORE_VAULT, token, loader->fault);
+        return read_place(loader, text->vault, &in_vault, database, token);
     if (text->secret_name) {
         int r = set_keyring(loader, yaml_get(node, "secretName"), text->secret_name, token);
         if (!r)

@@ -37,6 +37,10 @@ int parse_egress(Loader *loader, const YamlNode *list, Retriever *retriever) MUS
 /* parse-token.c: `token:` of a source, `credentialFrom:` of the sink */
 int parse_token(Loader *loader, const YamlNode *node, const char *key, const char *owner,
                 TokenRef *token) MUST_USE;
+/* parse-store.c: `vault:`, `kubernetes:`; NULL nodes leave the defaults */
+void stores_default(Config *config);
+int parse_vault(Loader *loader, const YamlNode *node) MUST_USE;
+int parse_kubernetes(Loader *loader, const YamlNode *node) MUST_USE;
 /* parse-auth.c; doc: of purser.yaml, or a provider's */
 int parse_auth(const YamlDoc *doc, const YamlNode *node, Auth *auth, Fault *fault) MUST_USE;
 /* parse-rest.c; NULL nodes leave the defaults */

@@ -88,6 +88,7 @@ void run_source_put(const RunSource *source, WireWriter *wire)
     wire_put_u64(wire, source->sent);
     wire_put_u64(wire, source->received);
     wire_put_u64(wire, source->redacted);
+    wire_put_u64(wire, source->store_calls);
     wire_put_u8(wire, source->unused);
 }
 
@@ -103,6 +104,7 @@ int run_source_get(WireReader *wire, RunSource *ret_source)
     source.sent = wire_get_u64(wire);
     source.received = wire_get_u64(wire);
     source.redacted = wire_get_u64(wire);
+    source.store_calls = wire_get_u64(wire);
     source.unused = wire_get_bool(wire);
     int r = wire_finish(wire);
     if (!r)

@@ -16,6 +16,7 @@ typedef struct KeeperSetup {
     bool has_key; /* without a key the keyring stays shut; each of its tokens is reported as denied */
     bool key_is_passphrase;
     bool sandbox_optional;
+    uint64_t seed;      /* of this machine or pod: when its calls to stores come (store/plan.h) */
     char *keyring_path; /* for sentences */
     char *proxy;        /* site: "" or http://host:port */
     char **no_proxy;
@@ -29,12 +30,10 @@ int keeper_setup_get(WireReader *wire, KeeperSetup *ret_setup) MUST_USE;
 void keeper_setup_done(KeeperSetup *setup);
 
 /* A Source as the keeper needs it: name, its hosts, graphql, auth, token, connect_to, allow_private; ca_file
- * only as "is there one". Descriptors, each if its flag is set: the source's CA bundle; the token file
- * (STORE_FILE). */
+ * only as "is there one". Descriptor, if its flag is set: the source's CA bundle. */
 typedef struct KeeperSource {
     Source source; /* ca_file: "" or its path, for sentences */
     bool has_ca;
-    bool has_token_file;
     bool used; /* some run of this process may use it: its token is fetched at start */
 } KeeperSource;
 
@@ -44,12 +43,38 @@ void keeper_source_done(KeeperSource *source);
 
 void token_ref_put(const TokenRef *ref, WireWriter *wire);
 int token_ref_get(WireReader *wire, TokenRef *ret_ref) MUST_USE;
-void token_ref_done(TokenRef *ref);
 
+/* Where stores are and how to log in; each at most once, before the sources. */
+void keeper_vault_put(const VaultConfig *vault, WireWriter *wire);
+int keeper_vault_get(WireReader *wire, VaultConfig *ret_vault) MUST_USE;
+void keeper_kubernetes_put(const KubernetesConfig *kubernetes, WireWriter *wire);
+int keeper_kubernetes_get(WireReader *wire, KubernetesConfig *ret_kubernetes) MUST_USE;
+
+#define IPC_MAX_FILES 1024
+
+/* A file that tokens, their stores' CAs and client certificates are read from: beside it its descriptor,
+ * unless it could not be opened. At set-up one of each, in order; later again when the keeper asks for it by
+ * its index (IPC_KEEPER_FILE_WANTED, a u32): a file that was replaced is another file. The keeper can ask for
+ * no other. */
+typedef struct KeeperFile {
+    uint32_t index;
+    uint32_t error; /* errno of opening it; 0: the descriptor is there */
+    char *path;
+} KeeperFile;
+
+void keeper_file_put(const KeeperFile *file, WireWriter *wire);
+int keeper_file_get(WireReader *wire, KeeperFile *ret_file) MUST_USE;
+
+/* How a source's token stands: after the first fetch, and whenever that changes. */
 typedef struct KeeperToken {
     uint32_t source;
     bool found;
     char sentence[IPC_MAX_TEXT]; /* why not */
+    char store[32];              /* "vault", "keyring", ... */
+    char version[64];            /* as the store counts; "" when it does not */
+    int64_t fetched, expires;    /* wall, us; 0: never */
+    uint32_t renewed;            /* how often, since it was fetched first */
+    uint64_t calls;              /* to the store, for this token */
 } KeeperToken;
 
 void keeper_token_put(const KeeperToken *token, WireWriter *wire);
@@ -77,6 +102,7 @@ typedef struct RunSource {
     uint64_t requests, refused, failed, retried; /* failed: upstream errors (502, 504) */
     uint64_t sent, received;                     /* body bytes */
     uint64_t redacted;                           /* credentials taken out of answers */
+    uint64_t store_calls;                        /* to its token's store: login, read, renew, revoke */
     bool unused;
 } RunSource;
 

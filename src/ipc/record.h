@@ -34,6 +34,9 @@ typedef enum IpcType {
     /* supervisor -> keeper */
     IPC_KEEPER_SETUP = 1,  /* KeeperSetup + descriptors */
     IPC_KEEPER_SOURCE,     /* KeeperSource + descriptors, in the order of the configuration */
+    IPC_KEEPER_FILE,       /* KeeperFile + its descriptor: before what names it, and when it was asked for */
+    IPC_KEEPER_VAULT,      /* VaultConfig */
+    IPC_KEEPER_KUBERNETES, /* KubernetesConfig */
     IPC_KEEPER_POLICY,     /* policy_put(), in the order of the configuration */
     IPC_KEEPER_START,      /* that was all: lock yourself in */
     IPC_KEEPER_RUN_OPEN,   /* KeeperRun + the keeper's end of the run's gate channel */
@@ -41,8 +44,9 @@ typedef enum IpcType {
     IPC_KEEPER_CREDENTIAL, /* TokenRef + the keeper's end of a clerk channel */
     IPC_STOP,              /* to any role: finish what is under way and end */
     /* keeper -> supervisor */
-    IPC_KEEPER_READY, /* locked in */
-    IPC_KEEPER_TOKEN, /* KeeperToken: how a source's token was found, one per source, before READY */
+    IPC_KEEPER_READY,       /* locked in */
+    IPC_KEEPER_TOKEN,       /* KeeperToken: how a source's token was found, and whenever that changes */
+    IPC_KEEPER_FILE_WANTED, /* u32, index of an IPC_KEEPER_FILE: open it anew */
     IPC_KEEPER_RUN_OPENED,
     IPC_KEEPER_RUN_SOURCE,  /* RunSource: calls of one source, on close */
     IPC_KEEPER_RUN_REFUSAL, /* RunRefusal: one kind of refusal, on close */

@@ -3,6 +3,7 @@
  */
 #include "base/clock.h"
 #include "keeper/head.h"
+#include "keeper/held.h"
 #include "keeper/run.h"
 #include "keeper/stream.h"
 
@@ -80,9 +81,8 @@ static int clean(Stream *stream, const Slice *head, Slice body, bool last, Slice
     if (!decide_budget(budget_spend_received(&stream->grant->budget, body.len), 0, refused))
         return -EDQUOT;
     stream->keeper->opened = true;
-    int r =
-        head ? scrub_first(stream->scrub, stream->upstream->forms, *head, body, last, ret_out, &stream->hits)
-             : scrub_piece(stream->scrub, (char *)body.ptr, body.len, last, ret_out, &stream->hits);
+    int r = head ? scrub_first(stream->scrub, stream->live->forms, *head, body, last, ret_out, &stream->hits)
+                 : scrub_piece(stream->scrub, (char *)body.ptr, body.len, last, ret_out, &stream->hits);
     if (r)
         refused_set(refused, REFUSAL_INTERNAL, "purser could not search the answer for credentials");
     return r;
@@ -215,10 +215,50 @@ static bool begin(Stream *stream, HttpHead *head, Slice raw, char *bytes, size_t
     return !end;
 }
 
+static bool take_head(Stream *stream, size_t have);
+
+/* The store has answered: another token now, and the request begins again; or the 401 was meant. */
+static void on_read_again(void *context, Held *held)
+{
+    Stream *stream = context;
+    const Live *now = stream->upstream->live;
+    size_t have = stream->partial.len;
+    (void)held;
+    if (now && now != stream->live) {
+        request_repeat(stream);
+        return;
+    }
+    memcpy(stream->keeper->read_room, stream->partial.data, have);
+    buf_reset(&stream->partial);
+    stream->state = STREAM_WAITING;
+    conn_watch_read(stream->conn, true);
+    if (take_head(stream, have))
+        stream_readable(stream);
+}
+
+/* The upstream does not take the token (any more): the store may have a newer one. True: the answer waits. */
+static bool ask_store(Stream *stream, size_t have)
+{
+    Held *held = stream->upstream->held;
+    if (stream->asked_store || !held || stream->endpoint->use == HOST_ARTIFACT)
+        return false;
+    stream->asked_store = true;
+    buf_reset(&stream->partial);
+    if (!stream->repeatable || stream->graphql ||
+        buf_append(&stream->partial, stream->keeper->read_room, have) != 0) {
+        held_read_again(held, NULL, NULL);
+        return false;
+    }
+    stream->state = STREAM_ASKING;
+    stream->deadline = 0;
+    conn_watch_read(stream->conn, false);
+    held_read_again(held, on_read_again, stream);
+    return true;
+}
+
 /* Reads and parses the answer's head. True: the stream is there, and wants what else came. */
 static bool read_head(Stream *stream)
 {
-    static HttpHead head;
     char *room = stream->keeper->read_room;
     size_t have = stream->partial.len;
     if (have)
@@ -231,7 +271,14 @@ static bool read_head(Stream *stream)
         return false;
     }
     stream->seen = true;
-    have += (size_t)n;
+    return take_head(stream, have + (size_t)n);
+}
+
+/* What lies in the room: a head, or the beginning of one. */
+static bool take_head(Stream *stream, size_t have)
+{
+    static HttpHead head;
+    char *room = stream->keeper->read_room;
     stream->keeper->read_used = have > stream->keeper->read_used ? have : stream->keeper->read_used;
     size_t at = 0, used = 0;
     int r;
@@ -249,6 +296,8 @@ static bool read_head(Stream *stream)
                                       : "sent one informational answer after the other");
         return false;
     }
+    if (head.status == 401 && ask_store(stream, have))
+        return false;
     buf_reset(&stream->partial);
     stream->deadline = clock_mono() + STREAM_ANSWER_US;
     return begin(stream, &head, (Slice){room + at, used}, room + at + used, have - at - used);

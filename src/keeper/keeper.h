@@ -6,11 +6,11 @@
 #include "audit/audit.h"
 #include "config/config.h"
 #include "ipc/channel.h"
-#include "net/address.h"
+#include "keeper/live.h"
 #include "keeper/refusal.h"
+#include "net/address.h"
 #include "policy/policy.h"
-#include "secret/scrub.h"
-#include "store/store.h"
+#include "store/client.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -27,12 +27,14 @@
 
 typedef struct Conn Conn;
 typedef struct Dialer Dialer;
+typedef struct Held Held;
 typedef struct Run Run;
 typedef struct Stream Stream;
 
 TAILQ_HEAD(ConnList, Conn);
 TAILQ_HEAD(StreamList, Stream);
 TAILQ_HEAD(RunList, Run);
+TAILQ_HEAD(HeldList, Held);
 
 /* One host of a source: its connections and its TLS session. */
 typedef struct Endpoint {
@@ -48,15 +50,16 @@ typedef struct Endpoint {
 /* A source's upstream: its token, its trust, its hosts. Nothing of it is shared with another source, even of
  * the same host. */
 typedef struct Upstream {
+    struct Keeper *keeper;
     uint32_t index;
     bool used;
     Source source;
-    Sealed *token; /* NULL: `missing` says why */
-    ScrubForms *forms;
+    Held *held; /* NULL: no run of this process uses it */
+    Live *live; /* its token; NULL: `missing` says why */
     char *missing;
-    int ca_fd, token_fd; /* -1: none */
-    SSL_CTX *tls;        /* made when first dialled: parsing the roots takes 30 ms */
-    Endpoint *endpoint;  /* one for each of source_hosts() */
+    int ca_fd;          /* -1: none */
+    SSL_CTX *tls;       /* made when first dialled: parsing the roots takes 30 ms */
+    Endpoint *endpoint; /* one for each of source_hosts() */
 } Upstream;
 
 typedef struct Keeper {
@@ -69,11 +72,17 @@ typedef struct Keeper {
     size_t n_upstream;
     Policy **policy;
     size_t n_policy;
-    Store *keyring, *file;
+    VaultConfig vault;
+    KubernetesConfig kubernetes;
+    StoreFiles *files;
+    StoreClient *client;
+    Stores stores;
+    uint64_t seed;
+    struct HeldList held;
+    unsigned closing;    /* calls that the end waits for */
     int ring_fd, key_fd; /* of the keyring, until it was read; -1: none */
     bool key_is_passphrase;
     char *ring_path;
-    char *keyring_fault; /* why the keyring stays shut, or NULL */
     char *proxy;
     char **no_proxy;
     size_t n_no_proxy;
@@ -81,6 +90,7 @@ typedef struct Keeper {
     size_t n_egress_port;
     bool sandbox_optional;
     int ca_fd;         /* the public roots */
+    int roots_fd;      /* the same, for the stores' client */
     X509_STORE *roots; /* made when first needed */
     Dialer *dialer;
     struct RunList runs;

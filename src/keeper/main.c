@@ -56,6 +56,8 @@ static int take_command(Keeper *keeper, IpcRecord *record)
         r = run_close(keeper, id);
         return r ? r : setup_tell(keeper, IPC_KEEPER_RUN_CLOSED, record->payload);
     }
+    case IPC_KEEPER_FILE:
+        return setup_take_file(keeper, record);
     case IPC_KEEPER_CREDENTIAL:
         return token_send_credential(keeper, record->payload, ipc_record_take(record, 0));
     case IPC_STOP:
@@ -134,9 +136,10 @@ static void turn_around(Keeper *keeper)
 static int prepare(Keeper *keeper, Fault *fault)
 {
     keeper->supervisor = (IpcPeer){IPC_CONTROL_FD, IPC_KEEPER, IPC_SUPERVISOR, IPC_SETUP};
-    keeper->ca_fd = keeper->ring_fd = keeper->key_fd = -1;
+    keeper->ca_fd = keeper->roots_fd = keeper->ring_fd = keeper->key_fd = -1;
     TAILQ_INIT(&keeper->runs);
     TAILQ_INIT(&keeper->refused);
+    TAILQ_INIT(&keeper->held);
     int r = secret_init(KEEPER_ARENA, fault);
     if (r)
         return r;
@@ -153,7 +156,7 @@ static int start(Keeper *keeper, Fault *fault)
 {
     struct timeval second = {1, 0};
     setup_open_keyring(keeper);
-    int r = token_fetch_all(keeper);
+    int r = token_start(keeper);
     r = r ? r : setup_tell(keeper, IPC_KEEPER_READY, (Slice){"", 0});
     if (r)
         return fault_set(fault, r, "the supervisor does not listen");
@@ -168,6 +171,10 @@ static int start(Keeper *keeper, Fault *fault)
 static void clean_up(Keeper *keeper)
 {
     run_free_all(keeper);
+    event_del(keeper->control);
+    held_close_all(keeper);
+    end_turn(keeper);
+    token_free_all(keeper);
     setup_done(keeper);
     dialer_free(keeper->dialer);
     mem_free(keeper->read_room);

@@ -18,6 +18,27 @@ void request_drop_conn(Stream *stream)
     buf_reset(&stream->partial);
     gather_release(stream);
     scrub_begin(stream->scrub, NULL);
+    stream->live = live_drop(stream->live);
+}
+
+/* Again from the start, over another connection. */
+static void begin_again(Stream *stream, bool fresh)
+{
+    Refused refused;
+    stream->grant->count.retried++;
+    request_drop_conn(stream);
+    stream->conn = conn_take(stream->keeper, stream->endpoint, stream->host, stream, fresh, &refused);
+    stream->state = STREAM_DIALING;
+    stream->up_broken = stream->sent_whole = stream->seen = false;
+    if (!stream->conn)
+        stream_refuse(stream, &refused);
+    else if (stream->conn->state == CONN_BUSY)
+        stream_connected(stream);
+}
+
+void request_repeat(Stream *stream)
+{
+    begin_again(stream, false);
 }
 
 void request_lost(Stream *stream, Refusal refusal, const char *why)
@@ -33,13 +54,7 @@ void request_lost(Stream *stream, Refusal refusal, const char *why)
         return;
     }
     stream->may_retry = false;
-    stream->grant->count.retried++;
-    request_drop_conn(stream);
-    stream->conn = conn_take(stream->keeper, stream->endpoint, stream->host, stream, true, &refused);
-    stream->state = STREAM_DIALING;
-    stream->up_broken = stream->sent_whole = false;
-    if (!stream->conn)
-        stream_refuse(stream, &refused);
+    begin_again(stream, true);
 }
 
 /* The gate is not read while its last piece waits; once all is out the answer's clock runs. */
@@ -112,7 +127,8 @@ static bool write_head(Stream *stream)
     char *room = keeper->send_room;
     size_t len = stream->head.len;
     memcpy(room, stream->head.data, len);
-    ssize_t credential = head_put_credential(stream->endpoint, room + len, KEEPER_SEND_ROOM - len);
+    ssize_t credential =
+        head_put_credential(stream->endpoint, stream->live, room + len, KEEPER_SEND_ROOM - len);
     keeper->opened = true;
     ssize_t n = credential;
     if (credential > 0) {
@@ -134,9 +150,15 @@ static bool write_head(Stream *stream)
 
 void stream_connected(Stream *stream)
 {
+    Refused refused;
     stream->state = STREAM_WAITING;
+    stream->live = live_use(stream->upstream->live);
+    if (!stream->live) { /* gone while the connection was opened */
+        refused_set(&refused, REFUSAL_TOKEN_MISSING, "%s", stream->upstream->missing);
+        stream_refuse(stream, &refused);
+        return;
+    }
     if (!write_head(stream)) {
-        Refused refused;
         refused_set(&refused, REFUSAL_INTERNAL, "the token of source %s cannot be opened any more",
                     stream->upstream->source.name);
         stream_refuse(stream, &refused);
@@ -232,7 +254,8 @@ static void note_request(Stream *stream, const StreamRequest *request)
     stream->sent_whole = stream->up_broken = stream->seen = false;
     stream->informational = stream->hits = 0;
     bool idempotent = request->method & (HTTP_GET | HTTP_HEAD | HTTP_PUT | HTTP_DELETE);
-    stream->may_retry = idempotent && !request->has_body;
+    stream->may_retry = stream->repeatable = idempotent && !request->has_body;
+    stream->asked_store = false;
     Keeper *keeper = stream->keeper;
     stream->upstream = request->source < keeper->n_upstream ? &keeper->upstream[request->source] : NULL;
     stream->endpoint = NULL;
@@ -273,7 +296,7 @@ static bool begin_body(Stream *stream, StreamRequest *request, Refused *refused)
 static bool check_token(const Stream *stream, Refused *refused)
 {
     const Upstream *upstream = stream->upstream;
-    if (!upstream->token)
+    if (!upstream->live)
         return refused_set(refused, REFUSAL_TOKEN_MISSING, "%s", upstream->missing);
     return !stream->endpoint->closed ||
            refused_set(refused, REFUSAL_HOST_CLOSED, "%s", stream->endpoint->closed);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "ipc/gate.h"
+#include "keeper/held.h"
 #include "keeper/report.h"
 #include "keeper/stream.h"
 #include "keeper/tunnel.h"
@@ -37,6 +38,14 @@ void run_lose_gate(Run *run)
     fd_close(&run->gate.fd);
 }
 
+static void leave_tokens(Run *run)
+{
+    for (size_t i = 0; i < run->n_grant; i++)
+        if (run->keeper->upstream[run->grant[i].source].held)
+            held_leave(run->keeper->upstream[run->grant[i].source].held);
+    run->n_grant = 0;
+}
+
 static void run_free(Run *run)
 {
     if (!run)
@@ -44,6 +53,7 @@ static void run_free(Run *run)
     while (!TAILQ_EMPTY(&run->streams))
         stream_free(TAILQ_FIRST(&run->streams));
     tunnel_free_all(run);
+    leave_tokens(run);
     run_lose_gate(run);
     secret_release(run->key, LEASE_KEY);
     for (size_t i = 0; i < run->n_egress; i++)
@@ -72,6 +82,30 @@ static int send_leases(Run *run)
         audit_run(run, "lease.issue", &run->grant[i], 0);
     }
     return r ? r : ipc_send(&run->gate, IPC_LEASES_END, (Slice){"", 0}, NULL, 0);
+}
+
+/* The script starts once it has its leases: not before its tokens are there, or known not to come. */
+static int give_leases(Run *run)
+{
+    for (size_t i = 0; i < run->n_grant; i++) {
+        const Held *held = run->keeper->upstream[run->grant[i].source].held;
+        if (held && !held_is_settled(held)) {
+            run->wants_leases = true;
+            return 0;
+        }
+    }
+    run->wants_leases = false;
+    return send_leases(run);
+}
+
+void run_tokens_settled(Keeper *keeper)
+{
+    Run *run;
+    TAILQ_FOREACH(run, &keeper->runs, link)
+    {
+        if (run->wants_leases && run->gate.fd >= 0 && give_leases(run) != 0)
+            run_lose_gate(run);
+    }
 }
 
 static void take_connection(Run *run, int fd)
@@ -117,7 +151,7 @@ static int take_record(Run *run, IpcRecord *record)
         take_connection(run, ipc_record_take(record, 0));
         return 0;
     case IPC_LEASES_WANTED:
-        return send_leases(run);
+        return give_leases(run);
     case IPC_TUNNEL_WANTED:
         r = tunnel_get(&wire, &tunnel);
         if (r == 0)
@@ -165,6 +199,8 @@ static int make_grants(Run *run, const KeeperRun *record)
         grant->policy = keeper->policy[ref->policy];
         randombytes_buf(grant->id, sizeof(grant->id));
         budget_init(&grant->budget, &grant->policy->budget, record->time_limit, now);
+        if (keeper->upstream[ref->source].held)
+            held_enter(keeper->upstream[ref->source].held);
     }
     return 0;
 }

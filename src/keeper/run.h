@@ -25,6 +25,7 @@ struct Run {
     size_t gathered; /* bytes of bodies that its streams put together */
     struct TunnelList tunnels;
     size_t n_tunnel;
+    bool wants_leases; /* the gate waits for them: a token of its sources is still being fetched */
     RunRefusal *refusal;
     size_t n_refusal;
     TAILQ_ENTRY(Run) link;
@@ -37,6 +38,7 @@ void run_lose_gate(Run *run); /* its channel broke or ended: no more streams or 
 /* IPC_KEEPER_RUN_CLOSE: revokes, ends the streams, reports. Unknown runs are reported as closed. */
 int run_close(Keeper *keeper, const char *id) MUST_USE;
 
+void run_tokens_settled(Keeper *keeper);          /* runs that wait for a token's fetch look again */
 void run_forget_stream(Run *run, Stream *stream); /* from stream_free() */
 void run_tick(Keeper *keeper, int64_t now);
 void run_free_all(Keeper *keeper);

@@ -8,9 +8,12 @@
 #include "keeper/conn.h"
 #include "keeper/tls.h"
 #include "sandbox/sandbox.h"
+#include "store/file.h"
 #include "store/keyring.h"
+#include "store/vault.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 
 /* Waits at both ends of the control socket, which its other owner has made non-blocking. */
@@ -50,14 +53,15 @@ void setup_open_keyring(Keeper *keeper)
     KeyringKey key = {keeper->key_is_passphrase, keeper->key_fd};
     r = r ? r : keyring_read(keeper->ring_path, keeper->ring_fd, &key, &ring, &fault);
     if (r == 0)
-        keeper->keyring = store_keyring_new(ring);
+        keeper->stores.store[STORE_KEYRING] = store_keyring_new(ring);
     else
-        keeper->keyring_fault = mem_strdup(fault.text[0] ? fault.text : "the keyring cannot be read");
+        keeper->stores.shut[STORE_KEYRING] =
+            mem_strdup(fault.text[0] ? fault.text : "the keyring cannot be read");
     fd_close(&keeper->ring_fd);
     fd_close(&keeper->key_fd);
 }
 
-#define MAX_PORTS ((CONFIG_MAX_HOSTS + 1) * CONFIG_MAX_SOURCES + IPC_MAX_PORTS + 1)
+#define MAX_PORTS ((CONFIG_MAX_HOSTS + 1) * CONFIG_MAX_SOURCES + IPC_MAX_PORTS + 3)
 
 static uint16_t port_at_end(const char *address)
 {
@@ -93,6 +97,10 @@ int setup_lock_in(Keeper *keeper, Fault *fault)
         add_port(&ports, port_at_end(source->connect_to));
     }
     add_port(&ports, port_at_end(keeper->proxy));
+    if (keeper->vault.configured)
+        add_port(&ports, keeper->vault.origin.port);
+    if (keeper->kubernetes.configured)
+        add_port(&ports, keeper->kubernetes.origin.port);
     SandboxSpec spec = {.role = SANDBOX_KEEPER,
                         .optional = keeper->sandbox_optional,
                         .connect_port = ports.port,
@@ -120,6 +128,7 @@ static int take_setup(Keeper *keeper, IpcRecord *record, Fault *fault)
     keeper->ring_path = STEAL(setup.keyring_path);
     keeper->key_is_passphrase = setup.key_is_passphrase;
     keeper->sandbox_optional = setup.sandbox_optional;
+    keeper->seed = setup.seed;
     keeper->proxy = STEAL(setup.proxy);
     keeper->no_proxy = STEAL(setup.no_proxy);
     keeper->n_no_proxy = setup.n_no_proxy;
@@ -135,8 +144,7 @@ static int take_source(Keeper *keeper, IpcRecord *record, Fault *fault)
     KeeperSource source;
     WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
     int r = keeper_source_get(&wire, &source);
-    if (r == 0 && (record->n_fd != (size_t)source.has_ca + source.has_token_file ||
-                   keeper->n_upstream >= CONFIG_MAX_SOURCES)) {
+    if (r == 0 && (record->n_fd != (size_t)source.has_ca || keeper->n_upstream >= CONFIG_MAX_SOURCES)) {
         keeper_source_done(&source);
         r = -EPROTO;
     }
@@ -144,14 +152,35 @@ static int take_source(Keeper *keeper, IpcRecord *record, Fault *fault)
         return fault_set(fault, r, "a source of the supervisor's cannot be read");
     Upstream upstream = {.index = (uint32_t)keeper->n_upstream, .used = source.used, .source = source.source};
     upstream.ca_fd = source.has_ca ? ipc_record_take(record, 0) : -1;
-    int token_fd = source.has_token_file ? ipc_record_take(record, source.has_ca) : -1;
     MEM_PUSH(keeper->upstream, keeper->n_upstream, upstream);
-    if (token_fd < 0)
-        return 0;
-    r = store_file_add(keeper->file, upstream.source.token.name, token_fd);
-    return r == 0 || r == -EEXIST ? 0
-                                  : fault_set(fault, r < 0 ? r : -EINVAL, "the token file %s cannot be used",
-                                              upstream.source.token.name);
+    return 0;
+}
+
+int setup_take_file(Keeper *keeper, IpcRecord *record)
+{
+    KeeperFile file;
+    WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
+    int r = keeper_file_get(&wire, &file);
+    if (r)
+        return r;
+    int fd = record->n_fd ? ipc_record_take(record, 0) : -1;
+    r = store_files_give(keeper->files, file.index, file.path, fd, (int)file.error);
+    mem_free(file.path);
+    return r;
+}
+
+static int take_vault(Keeper *keeper, const IpcRecord *record, Fault *fault)
+{
+    WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
+    int r = keeper->vault.configured ? -EPROTO : keeper_vault_get(&wire, &keeper->vault);
+    return r ? fault_set(fault, r, "the supervisor's word on Vault cannot be read") : 0;
+}
+
+static int take_kubernetes(Keeper *keeper, const IpcRecord *record, Fault *fault)
+{
+    WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
+    int r = keeper->kubernetes.configured ? -EPROTO : keeper_kubernetes_get(&wire, &keeper->kubernetes);
+    return r ? fault_set(fault, r, "the supervisor's word on Kubernetes cannot be read") : 0;
 }
 
 static int take_policy(Keeper *keeper, const IpcRecord *record, Fault *fault)
@@ -173,6 +202,12 @@ static int take_record(Keeper *keeper, IpcRecord *record, bool *ret_started, Fau
         return set_up ? -EPROTO : take_setup(keeper, record, fault);
     case IPC_KEEPER_SOURCE:
         return set_up ? take_source(keeper, record, fault) : -EPROTO;
+    case IPC_KEEPER_FILE:
+        return set_up ? setup_take_file(keeper, record) : -EPROTO;
+    case IPC_KEEPER_VAULT:
+        return set_up ? take_vault(keeper, record, fault) : -EPROTO;
+    case IPC_KEEPER_KUBERNETES:
+        return set_up ? take_kubernetes(keeper, record, fault) : -EPROTO;
     case IPC_KEEPER_POLICY:
         return set_up ? take_policy(keeper, record, fault) : -EPROTO;
     case IPC_KEEPER_START:
@@ -206,12 +241,39 @@ static void endpoints_done(Upstream *upstream)
     }
 }
 
+static void ask_file(void *context, uint32_t index)
+{
+    Keeper *keeper = context;
+    unsigned char room[8];
+    WireWriter wire = WIRE_WRITER(room);
+    wire_put_u32(&wire, index);
+    if (setup_tell(keeper, IPC_KEEPER_FILE_WANTED, (Slice){(char *)room, wire.len}) != 0)
+        log_error("the supervisor does not listen");
+}
+
+/* libcurl's second multi handle, and what else the network's stores need, only where there is one. */
+static int open_stores(Keeper *keeper, Fault *fault)
+{
+    Store **store = keeper->stores.store;
+    StoreClientSetup setup = {keeper->base,  keeper->files,    keeper->ca_fd,
+                              keeper->proxy, keeper->no_proxy, keeper->n_no_proxy};
+    store[STORE_FILE] = store_file_new(keeper->files);
+    if (!keeper->vault.configured && !keeper->kubernetes.configured)
+        return 0;
+    setup.roots_fd = keeper->roots_fd = fcntl(keeper->ca_fd, F_DUPFD_CLOEXEC, 3);
+    int r = store_client_new(&setup, &keeper->client, fault);
+    if (r == 0 && keeper->vault.configured)
+        store[STORE_VAULT] =
+            store_vault_new(&keeper->vault, keeper->client, &keeper->stores, keeper->base, keeper->seed);
+    return r;
+}
+
 int setup_receive(Keeper *keeper, Fault *fault)
 {
     static unsigned char room[IPC_MAX_RECORD] __attribute__((aligned(16)));
     bool started = false;
     int r = 0;
-    keeper->file = store_file_new();
+    keeper->files = store_files_new(keeper->base, ask_file, keeper);
     while (r == 0 && !started) {
         IpcRecord record;
         r = ipc_recv(&keeper->supervisor, room, &record);
@@ -227,7 +289,7 @@ int setup_receive(Keeper *keeper, Fault *fault)
     /* The array has its last place: what points into it, stays. */
     for (size_t i = 0; i < keeper->n_upstream; i++)
         make_endpoints(&keeper->upstream[i]);
-    return r;
+    return r ? r : open_stores(keeper, fault);
 }
 
 void setup_done(Keeper *keeper)
@@ -237,9 +299,6 @@ void setup_done(Keeper *keeper)
         endpoints_done(upstream);
         tls_done(upstream);
         mem_free(upstream->endpoint);
-        secret_free(upstream->token);
-        scrub_forms_free(upstream->forms);
-        mem_free(upstream->missing);
         fd_close(&upstream->ca_fd);
         KeeperSource source = {.source = upstream->source};
         keeper_source_done(&source);
@@ -248,11 +307,12 @@ void setup_done(Keeper *keeper)
     for (size_t i = 0; i < keeper->n_policy; i++)
         policy_free(keeper->policy[i]);
     mem_free(keeper->policy);
-    if (keeper->keyring)
-        keeper->keyring->driver->free(keeper->keyring);
-    if (keeper->file)
-        keeper->file->driver->free(keeper->file);
-    mem_free(keeper->keyring_fault);
+    store_client_free(keeper->client);
+    stores_free(&keeper->stores);
+    store_files_free(keeper->files);
+    vault_config_done(&keeper->vault);
+    kubernetes_config_done(&keeper->kubernetes);
+    fd_close(&keeper->roots_fd);
     mem_free(keeper->ring_path);
     mem_free(keeper->proxy);
     mem_free_strings(keeper->no_proxy, keeper->n_no_proxy);

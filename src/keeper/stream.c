@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "keeper/held.h"
 #include "keeper/report.h"
 #include "keeper/run.h"
 
@@ -17,6 +18,8 @@ typedef struct QueueHead {
 void stream_free(Stream *stream)
 {
     request_drop_conn(stream);
+    if (stream->upstream && stream->upstream->held)
+        held_forget_waiter(stream->upstream->held, stream);
     stream_watch_gate(stream, false);
     if (stream->writing)
         event_del(&stream->to_gate);
@@ -225,6 +228,7 @@ static RecordHandler *const handlers[STREAM_STATES][3] = {
     [STREAM_REFUSED] = {NULL, drop_body, drop_end},
     [STREAM_GATHERING] = {NULL, gather_more, gather_end},
     [STREAM_DIALING] = {NULL, NULL, NULL},
+    [STREAM_ASKING] = {NULL, NULL, NULL},
     [STREAM_WAITING] = {NULL, pass_body, pass_end},
     [STREAM_ANSWER] = {NULL, pass_body, pass_end},
     [STREAM_DRAINING] = {request_begin, drop_body,

@@ -22,6 +22,7 @@ typedef enum StreamState {
     STREAM_REFUSED,   /* the refusal waits for the audit to be written */
     STREAM_GATHERING, /* the body is put together, because it decides */
     STREAM_DIALING,   /* allowed; there is no connection yet */
+    STREAM_ASKING,    /* a 401 came: the store is read again, and the answer waits */
     STREAM_WAITING,   /* the request goes up; the answer's head is awaited */
     STREAM_ANSWER,    /* the answer's body is passed on */
     STREAM_DRAINING,  /* answered; what still comes of the request's body is dropped */
@@ -47,6 +48,9 @@ struct Stream {
     bool sent_whole; /* nothing of the request is left to be sent */
     bool up_broken;  /* writing failed: the answer, if there is one, is read still */
     bool may_retry;
+    bool repeatable;    /* idempotent, without a body */
+    bool asked_store;   /* because of a 401, once */
+    Live *live;         /* the token that was sent; what the answer is searched for */
     uint64_t body_left; /* of a known length */
     OverrideScan override;
     bool graphql; /* for the endpoint */
@@ -108,3 +112,4 @@ void request_dial(Stream *stream); /* it was allowed, and is ready to be sent; t
 bool gather_begin(Stream *stream, StreamRequest *request, HttpHead *head, Refused *ret_refused);
 void gather_body(Stream *stream, Slice piece, bool end);
 void gather_release(Stream *stream); /* what the run was charged with */
+void request_repeat(Stream *stream); /* with the token that there is now */

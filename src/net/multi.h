@@ -1,5 +1,5 @@
-/* libcurl's multi interface on a libevent loop. Runs in the keeper: for dialling upstreams, and for the stores'
- * requests. One thread, one loop; nothing blocks but what libcurl's own resolver thread does.
+/* libcurl's multi interface on a libevent loop. Runs in the keeper: for dialling upstreams, and for the
+ * stores' requests. One thread, one loop; nothing blocks but what libcurl's own resolver thread does.
  */
 #pragma once
 
@@ -10,8 +10,8 @@
 
 typedef struct Multi Multi;
 
-/* A transfer's end. Its easy handle is still in the multi (a CONNECT_ONLY connection would end with its going);
- * its owner takes it out with multi_remove(). */
+/* A transfer's end. Its easy handle is still in the multi (a CONNECT_ONLY connection would end with its
+ * going); its owner takes it out with multi_remove(). */
 typedef void MultiDone(void *context, CURLcode code);
 
 typedef struct MultiJob { /* stays where it is until done() or multi_remove() */

@@ -15,8 +15,8 @@
 
 #define MAX_REPORT (1u << 20)
 
-static const char *const status_text[] = {"running",      "ok",          "failed",    "timed-out",
-                                          "not-prepared", "not-started", "not-loaded"};
+static const char *const status_text[] = {"running",      "ok",          "failed",   "timed-out",
+                                          "not-prepared", "not-started", "no-token", "not-loaded"};
 
 const char *run_status_text(RunStatus status)
 {

@@ -13,6 +13,7 @@ typedef enum RunStatus {
     RUN_TIMED_OUT,
     RUN_NOT_PREPARED, /* its environment could not be built */
     RUN_NOT_STARTED,  /* a fault of purser's, or of the machine: before the script */
+    RUN_NO_TOKEN,     /* a token that it needs is not there: nothing was started, no folder made */
     RUN_NOT_LOADED,   /* the script is done, its outputs are kept and will be loaded later */
 } RunStatus;
 

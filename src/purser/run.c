@@ -356,6 +356,22 @@ void run_start(Run *run)
     event_base_once(run->supervisor->base, -1, EV_TIMEOUT, start_on_loop, run, &now);
 }
 
+static void refuse_on_loop(evutil_socket_t fd, short what, void *context)
+{
+    Run *run = context;
+    (void)fd, (void)what;
+    run_set_status(run, RUN_NO_TOKEN, "A token that it needs is not there; its script could only fail.");
+    run_enter_ending(run);
+    run_advance(run);
+}
+
+void run_refuse(Run *run)
+{
+    struct timeval now = {0};
+    run->phase = RUN_PREPARING;
+    event_base_once(run->supervisor->base, -1, EV_TIMEOUT, refuse_on_loop, run, &now);
+}
+
 Run *run_new(Supervisor *supervisor, const Retriever *retriever, int64_t window_since)
 {
     Run *run = run_alloc(supervisor, retriever);

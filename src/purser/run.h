@@ -43,7 +43,8 @@ Run *run_new(Supervisor *supervisor, const Retriever *retriever, int64_t window_
 /* The same for a run whose outputs were not loaded. */
 Run *run_new_collect(Supervisor *supervisor, const Retriever *retriever, const RunReport *old);
 
-void run_start(Run *run); /* on the loop's next turn */
+void run_start(Run *run);
+void run_refuse(Run *run); /* instead: a token that it needs is not there */ /* on the loop's next turn */
 
 bool run_owns_pid(Run *run, pid_t pid);
 void run_child_ended(Run *run, pid_t pid, int wait_status); /* the pid was reaped */

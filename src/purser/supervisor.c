@@ -42,6 +42,36 @@ static Run *run_of_record(const Supervisor *supervisor, const IpcRecord *record)
     return NULL;
 }
 
+/* A token may still be on its way from a store: its runs wait, and no other. */
+static bool knows_tokens(const Supervisor *supervisor, const Retriever *retriever)
+{
+    for (size_t i = 0; i < retriever->n_grant; i++)
+        if (!supervisor->keeper.found[retriever->grant[i].source].known)
+            return false;
+    return true;
+}
+
+static void start_or_refuse(Supervisor *supervisor, Run *run)
+{
+    if (run->collect || supervisor_has_tokens(supervisor, run->retriever))
+        run_start(run);
+    else
+        run_refuse(run);
+}
+
+/* Starts each run that waits and has no older run of its retriever before it. */
+static void start_waiting(Supervisor *supervisor)
+{
+    for (size_t i = 0; i < supervisor->n_run; i++) {
+        Run *run = supervisor->run[i];
+        bool first = run->phase == RUN_WAITING && (run->collect || knows_tokens(supervisor, run->retriever));
+        for (size_t k = 0; k < i && first; k++)
+            first = supervisor->run[k]->retriever != run->retriever;
+        if (first)
+            start_or_refuse(supervisor, run);
+    }
+}
+
 static void on_keeper(evutil_socket_t fd, short what, void *context)
 {
     static unsigned char room[IPC_MAX_RECORD];
@@ -57,6 +87,13 @@ static void on_keeper(evutil_socket_t fd, short what, void *context)
                 log_error("%.*s", (int)record.payload.len, record.payload.ptr);
             tell_keeper_gone(supervisor);
             return;
+        }
+        if (record.type == IPC_KEEPER_TOKEN || record.type == IPC_KEEPER_FILE_WANTED) {
+            Fault fault;
+            if (keeper_take_record(&supervisor->keeper, &record, &fault))
+                log_error("%s", fault.text);
+            start_waiting(supervisor);
+            continue;
         }
         Run *run = run_of_record(supervisor, &record);
         if (run)
@@ -251,10 +288,10 @@ bool supervisor_has_tokens(const Supervisor *supervisor, const Retriever *retrie
 {
     bool all = true;
     for (size_t i = 0; i < retriever->n_grant; i++) {
-        uint32_t source = retriever->grant[i].source;
-        if (supervisor->keeper.found[source])
+        const KeeperFound *found = &supervisor->keeper.found[retriever->grant[i].source];
+        if (found->token.found || !found->known)
             continue;
-        log_error("%s: %s", retriever->name, supervisor->keeper.sentence[source]);
+        log_error("%s: %s", retriever->name, found->token.sentence);
         all = false;
     }
     return all;
@@ -266,19 +303,6 @@ bool supervisor_is_busy(const Supervisor *supervisor, const Retriever *retriever
         if (supervisor->run[i]->retriever == retriever)
             return true;
     return false;
-}
-
-/* Starts each run that waits and has no older run of its retriever before it. */
-static void start_waiting(Supervisor *supervisor)
-{
-    for (size_t i = 0; i < supervisor->n_run; i++) {
-        Run *run = supervisor->run[i];
-        bool first = run->phase == RUN_WAITING;
-        for (size_t k = 0; k < i && first; k++)
-            first = supervisor->run[k]->retriever != run->retriever;
-        if (first)
-            run_start(run);
-    }
 }
 
 static void add_run(Supervisor *supervisor, Run *run)

@@ -157,8 +157,8 @@ class Run:
         sources, refusals = {}, []
         while (got := ipc.receive(self.keeper.control))[0] != Type.KEEPER_RUN_CLOSED:
             if got[0] == Type.KEEPER_RUN_SOURCE:
-                names = "requests refused failed retried sent received redacted unused".split()
-                values = ipc.unpack(got[1], "text", "u32", *["u64"] * 7, "u8")
+                names = "requests refused failed retried sent received redacted store_calls unused".split()
+                values = ipc.unpack(got[1], "text", "u32", *["u64"] * 8, "u8")
                 sources[values[1]] = dict(zip(names, values[2:]))
             else:
                 names = "run code method host path sentence count".split()
@@ -193,7 +193,7 @@ class Keeper:
         theirs.close()
         self.control.settimeout(30)
         self.tokens = {}
-        self._runs = 0
+        self._runs = self._files = 0
         self._set_up(sources, policies, budget, proxy, no_proxy)
 
     def _set_up(self, sources, policies, budget, proxy, no_proxy):
@@ -201,7 +201,7 @@ class Keeper:
         audit = os.open(self.audit_path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         roots = os.open("/etc/ssl/certs/ca-certificates.crt", os.O_RDONLY)
         ipc.send(self.control, Type.KEEPER_SETUP, pack(
-            ("u8", 0), ("u8", 0), ("u8", 0), ("u8", 0), ("text", "/nowhere/keyring"), ("text", proxy),
+            ("u8", 0), ("u8", 0), ("u8", 0), ("u8", 0), ("u64", 1), ("text", "/nowhere/keyring"), ("text", proxy),
             ("u32", len(no_proxy)), *[("text", name) for name in no_proxy],
             ("u32", 2), ("u16", 443), ("u16", 80)), [audit, roots])
         os.close(audit)
@@ -214,7 +214,7 @@ class Keeper:
                 *[part for line, rule in enumerate(rules, 3) for part in _rule(rule, line)]))
         ipc.send(self.control, Type.KEEPER_START)
         while (got := ipc.receive(self.control)) and got[0] == Type.KEEPER_TOKEN:
-            number, found, sentence = ipc.unpack(got[1], "u32", "u8", "text")
+            number, found, sentence = ipc.unpack(got[1], "u32", "u8", "text", "text", "text", "i64", "i64", "u32", "u64")[:3]
             self.tokens[number] = (bool(found), sentence)
         assert got and got[0] == Type.KEEPER_READY, (got, self.process.stderr.read())
 
@@ -226,14 +226,18 @@ class Keeper:
         if opened:
             Path(name).write_bytes(source.token)
             os.chmod(name, 0o600)
-            fds.append(os.open(name, os.O_RDONLY))
+            file = os.open(name, os.O_RDONLY)
+            ipc.send(self.control, Type.KEEPER_FILE, pack(("u32", self._files), ("u32", 0), ("text", name)), [file])
+            os.close(file)
+            self._files += 1
         ipc.send(self.control, Type.KEEPER_SOURCE, pack(
             ("text", source.name), ("u8", source.tls), ("text", source.host), ("u16", source.port), ("text", source.base),
             *ipc.hosts(source), ("u8", SCHEME[source.scheme]), ("text", source.user), ("text", source.header),
-            ("u8", source.store), ("text", name), ("text", ""), ("text", source.connect_to), ("text", str(source.ca or "")),
+            ("u8", source.store), ("text", name), ("text", ""), ("text", ""), ("u32", 0), ("u32", 0), ("u8", 0),
+            ("text", source.connect_to), ("text", str(source.ca or "")),
             ("u32", len(source.allow)),
             *[part for address, bits in source.allow for part in (("text", address), ("u8", bits))],
-            ("u8", source.ca is not None), ("u8", opened), ("u8", 1)), fds)
+            ("u8", source.ca is not None), ("u8", 1)), fds)
         for fd in fds:
             os.close(fd)
         if opened:

@@ -1,0 +1,10 @@
+/* JSON Web Tokens (RFC 7519): reading the claims of one that somebody else signed, and signing our own.
+ * Reading verifies nothing: whoever receives the token does that. */
+#pragma once
+
+#include "store/store.h"
+
+/* That this JWT is for `audience` alone, and is none that the API server which issued it would itself accept:
+ * its `aud` names exactly that, and that is not its issuer. STORE_E_DENIED with a sentence that holds nothing
+ * of it. */
+int jwt_check_audience(Slice jwt, const char *audience, Fault *fault) MUST_USE;
