@@ -346,6 +346,9 @@ static void run_until_closed(Keeper *keeper)
 void held_close_all(Keeper *keeper)
 {
     Held *held;
+    if (!keeper->client)
+        return;
+    store_client_closing(keeper->client);
     keeper->closing = 1; /* ours, until all have begun */
     TAILQ_FOREACH(held, &keeper->held, link)
     {

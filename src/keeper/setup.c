@@ -10,6 +10,7 @@
 #include "sandbox/sandbox.h"
 #include "store/file.h"
 #include "store/keyring.h"
+#include "store/kubernetes.h"
 #include "store/vault.h"
 
 #include <errno.h>
@@ -265,6 +266,10 @@ static int open_stores(Keeper *keeper, Fault *fault)
     if (r == 0 && keeper->vault.configured)
         store[STORE_VAULT] =
             store_vault_new(&keeper->vault, keeper->client, &keeper->stores, keeper->base, keeper->seed);
+    if (r == 0 && keeper->kubernetes.configured) {
+        store[STORE_KUBERNETES] = store_kubernetes_new(&keeper->kubernetes, keeper->client, &keeper->stores);
+        store[STORE_TOKEN_REQUEST] = store_token_request_new(&keeper->kubernetes, keeper->client, &keeper->stores);
+    }
     return r;
 }
 

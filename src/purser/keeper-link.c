@@ -85,7 +85,8 @@ static bool needs_keyring(const Config *config, const bool *used)
     for (size_t i = 0; i < config->n_source; i++)
         if (used[i] && config->source[i].token.kind == STORE_KEYRING)
             return true;
-    return config->sink.credential.kind == STORE_KEYRING;
+    return config->sink.credential.kind == STORE_KEYRING ||
+           (config_needs_store(config, STORE_VAULT) && config->vault.secret.kind == STORE_KEYRING);
 }
 
 /* Each port once, of every retriever: a schedule's keeper serves them all. */

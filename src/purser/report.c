@@ -37,6 +37,7 @@ static void json_sources(const RunReport *report, JsonWriter *json)
         json_u64(json, "sentBytes", source->sent);
         json_u64(json, "receivedBytes", source->received);
         json_u64(json, "redacted", source->redacted);
+        json_u64(json, "storeCalls", source->store_calls);
         json_bool(json, "unused", source->unused);
         json_object_end(json);
     }
@@ -134,6 +135,7 @@ static void read_lists(const YamlNode *root, RunReport *report)
                             .sent = number_of(node, "sentBytes"),
                             .received = number_of(node, "receivedBytes"),
                             .redacted = number_of(node, "redacted"),
+                            .store_calls = number_of(node, "storeCalls"),
                             .unused = flag_of(node, "unused")};
         size_t n = report->n_source;
         MEM_PUSH(report->source_name, n, mem_strdup(text_of(node, "name")));

@@ -34,6 +34,10 @@ int answer_take_token(const TokenRef *ref, const json_t *data, bool base64, Stor
  */
 int answer_vault_secret(const TokenRef *ref, Slice body, StoredToken *ret_token, Fault *fault) MUST_USE;
 
+/* A Secret of Kubernetes' API, and the answer to a TokenRequest. */
+int answer_kubernetes_secret(const TokenRef *ref, Slice body, StoredToken *ret_token, Fault *fault) MUST_USE;
+int answer_token_request(Slice body, StoredToken *ret_token, Fault *fault) MUST_USE;
+
 typedef struct VaultGrant { /* of a login, a renewal, or a token looked up */
     Sealed *token;          /* NULL: none came */
     uint64_t life;          /* us; 0: for ever */

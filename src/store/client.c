@@ -18,8 +18,19 @@
 typedef struct Call Call;
 LIST_HEAD(CallList, Call);
 
+/* What was read of a file: kept sealed, since one of them is a private key. */
+typedef struct Pem {
+    char *path;
+    Sealed **piece; /* a bundle is longer than one token may be */
+    size_t n_piece;
+    int64_t read; /* mono */
+} Pem;
+
 struct StoreClient {
     StoreClientSetup setup;
+    Pem *pem;
+    size_t n_pem;
+    bool closing;
     Multi *multi;
     struct CallList calls;
     Buf roots; /* read when first needed */
@@ -83,6 +94,57 @@ int store_client_new(const StoreClientSetup *setup, StoreClient **ret_client, Fa
     return 0;
 }
 
+static void pem_done(Pem *pem)
+{
+    for (size_t i = 0; i < pem->n_piece; i++)
+        secret_free(pem->piece[i]);
+    mem_free(STEAL(pem->piece));
+    pem->n_piece = 0;
+}
+
+static Pem *find_pem(StoreClient *client, const char *path)
+{
+    for (size_t i = 0; i < client->n_pem; i++)
+        if (strcmp(client->pem[i].path, path) == 0) /* not secret */
+            return &client->pem[i];
+    return NULL;
+}
+
+static void keep_pem(StoreClient *client, const char *path, const Buf *text)
+{
+    Pem *pem = find_pem(client, path);
+    if (!pem) {
+        MEM_PUSH(client->pem, client->n_pem, (Pem){.path = mem_strdup(path)});
+        pem = &client->pem[client->n_pem - 1];
+    }
+    pem_done(pem);
+    pem->read = clock_mono();
+    for (size_t at = 0; at < text->len; at += SECRET_MAX_TOKEN) {
+        size_t len = text->len - at < SECRET_MAX_TOKEN ? text->len - at : SECRET_MAX_TOKEN;
+        Sealed *piece = NULL;
+        if (secret_seal((Slice){text->data + at, len}, &piece) == 0)
+            MEM_PUSH(pem->piece, pem->n_piece, piece);
+    }
+}
+
+static int open_pem(const Pem *pem, Buf *text)
+{
+    int r = 0;
+    for (size_t i = 0; i < pem->n_piece && r == 0; i++) {
+        char *at;
+        r = buf_reserve(text, secret_len(pem->piece[i]), &at);
+        r = r ? r : secret_open(pem->piece[i], at, secret_len(pem->piece[i]));
+        if (r == 0)
+            buf_commit(text, secret_len(pem->piece[i]));
+    }
+    return r;
+}
+
+void store_client_closing(StoreClient *client)
+{
+    client->closing = true;
+}
+
 StoreClient *store_client_free(StoreClient *client)
 {
     if (!client)
@@ -91,6 +153,11 @@ StoreClient *store_client_free(StoreClient *client)
         call_free(call);
     multi_free(client->multi);
     buf_done(&client->roots);
+    for (size_t i = 0; i < client->n_pem; i++) {
+        pem_done(&client->pem[i]);
+        mem_free(client->pem[i].path);
+    }
+    mem_free(client->pem);
     mem_free(client);
     return NULL;
 }
@@ -357,14 +424,23 @@ static void on_file(void *context, int fd, const Fault *why)
         fail(call, &fault);
         return;
     }
+    keep_pem(call->client, needed_file(call), &call->pem[call->need]);
     call->need++;
     gather(call);
+}
+
+/* From what was read a moment ago, or when nobody answers for files any more. */
+static bool use_kept(Call *call)
+{
+    const Pem *pem = find_pem(call->client, needed_file(call));
+    bool usable = pem && pem->n_piece && (call->client->closing || clock_mono() - pem->read < STORE_PEM_US);
+    return usable && open_pem(pem, &call->pem[call->need]) == 0;
 }
 
 static void gather(Call *call)
 {
     Fault fault = {""};
-    while (call->need < NEEDS && (!call->server->origin->tls || !needed_file(call)[0]))
+    while (call->need < NEEDS && (!call->server->origin->tls || !needed_file(call)[0] || use_kept(call)))
         call->need++;
     if (call->need < NEEDS) {
         store_files_open(call->client->setup.files, needed_file(call), on_file, call);

@@ -14,6 +14,7 @@
 #define STORE_CONNECT_MS  5000
 #define STORE_CALL_MS     10000
 #define STORE_CONNECTIONS 8 /* to one host */
+#define STORE_PEM_US      (60L * 1000000) /* a CA bundle or client certificate is read again after */
 
 typedef struct StoreClient StoreClient;
 
@@ -28,6 +29,8 @@ typedef struct StoreClientSetup {
 
 int store_client_new(const StoreClientSetup *setup, StoreClient **ret_client, Fault *fault) MUST_USE;
 StoreClient *store_client_free(StoreClient *client); /* its calls end without done() */
+/* Nobody answers for files any more: from here on those that were read before are used. */
+void store_client_closing(StoreClient *client);
 
 /* Who is asked. Borrowed until the client is freed. */
 typedef struct StoreServer {

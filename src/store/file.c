@@ -63,7 +63,7 @@ static void on_open(void *context, int given, const Fault *fault)
 {
     FileJob *job = context;
     CLEANUP_FD int fd = given;
-    StoreResult result = {.result = STORE_E_ABSENT, .calls = 1, .fault = *fault};
+    StoreResult result = {.result = STORE_E_ABSENT, .fault = *fault};
     if (fd >= 0)
         result.result = seal_file(job->path, fd, &result.token, &result.fault);
     job->done(job->context, &result);
