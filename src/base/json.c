@@ -120,7 +120,7 @@ void json_text(JsonWriter *json, const char *key, const char *value)
     if (value)
         json_slice(json, key, slice_of(value));
     else
-        json_null(json, key);
+        json_nothing(json, key);
 }
 
 void json_u64(JsonWriter *json, const char *key, uint64_t value)
@@ -154,7 +154,7 @@ void json_bool(JsonWriter *json, const char *key, bool value)
     put_plain(json, key, value ? "true" : "false");
 }
 
-void json_null(JsonWriter *json, const char *key)
+void json_nothing(JsonWriter *json, const char *key)
 {
     put_plain(json, key, "null");
 }
@@ -165,7 +165,7 @@ void json_time(JsonWriter *json, const char *key, int64_t wall_us)
     if (wall_us)
         json_text(json, key, clock_format(text, wall_us));
     else
-        json_null(json, key);
+        json_nothing(json, key);
 }
 
 int json_finish(const JsonWriter *json)

@@ -57,12 +57,13 @@ typedef struct TokenRef {
 
 /* How a token is minted. */
 typedef struct Mint {
-    char *url;     /* githubApp: of its API; oauth2: tokenUrl; tokenRequest: "" */
-    char *id;      /* appId; clientId; service account */
-    char *account; /* installationId; ""; namespace */
-    char *scope;   /* permissions, as a JSON object; scope; "" */
-    char *ca_file; /* "" or a PEM bundle to verify `url` with */
-    char **list;   /* repositories; ""; audiences */
+    char *url;        /* githubApp: of its API; oauth2: tokenUrl; tokenRequest: "" */
+    char *id;         /* appId; clientId; service account */
+    char *account;    /* installationId; ""; namespace */
+    char *scope;      /* permissions, as a JSON object; scope; "" */
+    char *ca_file;    /* "" or a PEM bundle to verify `url` with */
+    char *connect_to; /* githubApp: as its source's */
+    char **list;      /* repositories; ""; audiences */
     size_t n_list;
     bool assertion;  /* oauth2: the secret is a private key, and signs (RFC 7523) */
     uint32_t life;   /* tokenRequest: seconds */

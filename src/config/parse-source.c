@@ -260,7 +260,8 @@ static int fill_source(Loader *loader, const YamlNode *node, SourceForm *form, S
     if (form->policy)
         put_text(&source->policy, form->policy);
     path_resolve(loader, &source->ca_file);
-    return parse_token(loader, form->token, "token", source->name, &source->token);
+    r = parse_token(loader, form->token, "token", source->name, &source->token);
+    return r ? r : finish_mint(loader, form->token, source);
 }
 
 static int parse_source(Loader *loader, const YamlNode *node)

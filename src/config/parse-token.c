@@ -9,7 +9,7 @@
 
 typedef struct TokenText {
     char *keyring, *file, *secret_name;
-    const YamlNode *kubernetes, *vault, *secret_value;
+    const YamlNode *kubernetes, *vault, *secret_value, *github_app, *oauth2, *token_request;
 } TokenText;
 
 typedef struct Place {
@@ -101,22 +101,30 @@ static int fill_token(Loader *loader, const YamlNode *node, const TokenText *tex
                       const char *owner, TokenRef *token)
 {
     bool database = strcmp(key, "credentialFrom") == 0;
-    int n = !!text->keyring + !!text->file + !!text->secret_name + !!text->kubernetes + !!text->vault;
+    int n = !!text->keyring + !!text->file + !!text->secret_name + !!text->kubernetes + !!text->vault +
+            !!text->github_app + !!text->oauth2 + !!text->token_request;
     if (text->secret_value && !(text->secret_value->kind == YAML_NULL ||
                                 (text->secret_value->kind == YAML_TEXT && !text->secret_value->text[0])))
         return refuse_value(loader, text->secret_value, text, owner);
     if (n != 1)
-        return yaml_fault(
-            loader->doc, node, loader->fault,
-            "'%s' names %s: one of keyring, file, secretName, kubernetes and vault; for example "
-            "'%s: {keyring: %s}'",
-            key, n ? "more than one place" : "no place", key, owner);
+        return yaml_fault(loader->doc, node, loader->fault,
+                          "'%s' names %s: one of keyring, file, secretName, kubernetes and vault, or of "
+                          "githubApp, oauth2 and "
+                          "kubernetesTokenRequest; for example "
+                          "'%s: {keyring: %s}'",
+                          key, n ? "more than one place" : "no place", key, owner);
     if (text->keyring)
         return set_keyring(loader, yaml_get(node, "keyring"), text->keyring, token);
     if (text->kubernetes)
         return read_place(loader, text->kubernetes, &in_kubernetes, database, token);
     if (text->vault)
         return read_place(loader, text->vault, &in_vault, database, token);
+    if (text->github_app)
+        return parse_mint(loader, text->github_app, STORE_GITHUB_APP, token);
+    if (text->oauth2)
+        return parse_mint(loader, text->oauth2, STORE_OAUTH2, token);
+    if (text->token_request)
+        return parse_mint(loader, text->token_request, STORE_TOKEN_REQUEST, token);
     if (text->secret_name) {
         int r = set_keyring(loader, yaml_get(node, "secretName"), text->secret_name, token);
         if (!r)
@@ -139,6 +147,9 @@ int parse_token(Loader *loader, const YamlNode *node, const char *key, const cha
         YAML_FIELD(TokenText, "secretValue", YAML_AS_NODE, secret_value),
         YAML_FIELD(TokenText, "kubernetes", YAML_AS_NODE, kubernetes),
         YAML_FIELD(TokenText, "vault", YAML_AS_NODE, vault),
+        YAML_FIELD(TokenText, "githubApp", YAML_AS_NODE, github_app),
+        YAML_FIELD(TokenText, "oauth2", YAML_AS_NODE, oauth2),
+        YAML_FIELD(TokenText, "kubernetesTokenRequest", YAML_AS_NODE, token_request),
     };
     if (node->kind == YAML_TEXT)
         return yaml_fault(

@@ -37,6 +37,9 @@ int parse_egress(Loader *loader, const YamlNode *list, Retriever *retriever) MUS
 /* parse-token.c: `token:` of a source, `credentialFrom:` of the sink */
 int parse_token(Loader *loader, const YamlNode *node, const char *key, const char *owner,
                 TokenRef *token) MUST_USE;
+/* parse-mint.c: a token that is minted; `finish` once its source's API is known */
+int parse_mint(Loader *loader, const YamlNode *node, StoreKind kind, TokenRef *token) MUST_USE;
+int finish_mint(Loader *loader, const YamlNode *node, Source *source) MUST_USE;
 /* parse-store.c: `vault:`, `kubernetes:`; NULL nodes leave the defaults */
 void stores_default(Config *config);
 int parse_vault(Loader *loader, const YamlNode *node) MUST_USE;

@@ -13,6 +13,7 @@ static Mint *mint_free(Mint *mint)
     mem_free(mint->account);
     mem_free(mint->scope);
     mem_free(mint->ca_file);
+    mem_free(mint->connect_to);
     mem_free_strings(mint->list, mint->n_list);
     token_ref_done(&mint->secret);
     mem_free(mint);
@@ -27,6 +28,7 @@ static Mint *mint_dup(const Mint *from)
                    .account = mem_strdup(from->account),
                    .scope = mem_strdup(from->scope),
                    .ca_file = mem_strdup(from->ca_file),
+                   .connect_to = mem_strdup(from->connect_to),
                    .assertion = from->assertion,
                    .life = from->life,
                    .secret = token_ref_dup(&from->secret)};
@@ -41,8 +43,9 @@ static bool mint_equal(const Mint *a, const Mint *b)
         return a == b;
     bool same = strcmp(a->url, b->url) == 0 && strcmp(a->id, b->id) == 0 &&
                 strcmp(a->account, b->account) == 0 && strcmp(a->scope, b->scope) == 0 &&
-                strcmp(a->ca_file, b->ca_file) == 0 && a->assertion == b->assertion && a->life == b->life &&
-                a->n_list == b->n_list && token_ref_equal(&a->secret, &b->secret);
+                strcmp(a->ca_file, b->ca_file) == 0 && strcmp(a->connect_to, b->connect_to) == 0 &&
+                a->assertion == b->assertion && a->life == b->life && a->n_list == b->n_list &&
+                token_ref_equal(&a->secret, &b->secret);
     for (size_t i = 0; same && i < a->n_list; i++)
         same = strcmp(a->list[i], b->list[i]) == 0;
     return same;

@@ -12,6 +12,7 @@ static void put_mint(const Mint *mint, WireWriter *wire)
     wire_put_text(wire, mint->account);
     wire_put_text(wire, mint->scope);
     wire_put_text(wire, mint->ca_file);
+    wire_put_text(wire, mint->connect_to);
     wire_put_strings(wire, mint->list, mint->n_list);
     wire_put_u8(wire, mint->assertion);
     wire_put_u32(wire, mint->life);
@@ -54,6 +55,7 @@ static void read_mint(WireReader *wire, Mint *mint)
     mint->account = wire_dup_text(wire, IPC_MAX_TEXT);
     mint->scope = wire_dup_text(wire, MAX_PATH);
     mint->ca_file = wire_dup_text(wire, MAX_PATH);
+    mint->connect_to = wire_dup_text(wire, IPC_MAX_TEXT);
     wire_get_strings(wire, IPC_MAX_TEXT, &mint->list, &mint->n_list);
     mint->assertion = wire_get_bool(wire);
     mint->life = wire_get_u32(wire);

@@ -104,7 +104,10 @@ static void take_failure(Held *held, const StoreResult *result)
     uint64_t wait = plan_retry(held->keeper->seed, held->failures, result->retry_after);
     if (!outage && held->store && held->store->life.refresh && held->store->life.refresh > wait)
         wait = held->store->life.refresh;
-    bool tried_enough = now + (int64_t)wait - held->begun > (int64_t)PLAN_GIVE_UP;
+    int64_t patience = held->begun + (int64_t)PLAN_GIVE_UP - now;
+    bool tried_enough = patience <= 0;
+    if (!held->settled && outage && patience > 0 && (int64_t)wait > patience)
+        wait = (uint64_t)patience; /* a last try, before its runs are told */
     bool news = (had && gone) || (!held->settled && (!outage || tried_enough));
     held->settled |= !outage || tried_enough;
     token_failed(held, result->result);

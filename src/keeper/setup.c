@@ -11,6 +11,7 @@
 #include "store/file.h"
 #include "store/keyring.h"
 #include "store/kubernetes.h"
+#include "store/mint.h"
 #include "store/vault.h"
 
 #include <errno.h>
@@ -62,7 +63,7 @@ void setup_open_keyring(Keeper *keeper)
     fd_close(&keeper->key_fd);
 }
 
-#define MAX_PORTS ((CONFIG_MAX_HOSTS + 1) * CONFIG_MAX_SOURCES + IPC_MAX_PORTS + 3)
+#define MAX_PORTS ((CONFIG_MAX_HOSTS + 2) * CONFIG_MAX_SOURCES + IPC_MAX_PORTS + 3)
 
 static uint16_t port_at_end(const char *address)
 {
@@ -86,6 +87,16 @@ static void add_port(Ports *ports, uint16_t port)
         ports->port[ports->n++] = port;
 }
 
+static uint16_t mint_port(const Mint *mint)
+{
+    Origin origin;
+    if (!mint || origin_parse(slice_of(mint->url), &origin, NULL))
+        return 0;
+    uint16_t port = origin.port;
+    origin_done(&origin);
+    return port;
+}
+
 int setup_lock_in(Keeper *keeper, Fault *fault)
 {
     Ports ports = {.n = 0};
@@ -96,6 +107,7 @@ int setup_lock_in(Keeper *keeper, Fault *fault)
         for (uint32_t k = 0; k < source_hosts(source); k++)
             add_port(&ports, source_origin(source, k)->port);
         add_port(&ports, port_at_end(source->connect_to));
+        add_port(&ports, mint_port(source->token.mint));
     }
     add_port(&ports, port_at_end(keeper->proxy));
     if (keeper->vault.configured)
@@ -252,6 +264,14 @@ static void ask_file(void *context, uint32_t index)
         log_error("the supervisor does not listen");
 }
 
+static bool mints(const Keeper *keeper)
+{
+    for (size_t i = 0; i < keeper->n_upstream; i++)
+        if (keeper->upstream[i].source.token.mint)
+            return true;
+    return false;
+}
+
 /* libcurl's second multi handle, and what else the network's stores need, only where there is one. */
 static int open_stores(Keeper *keeper, Fault *fault)
 {
@@ -259,16 +279,21 @@ static int open_stores(Keeper *keeper, Fault *fault)
     StoreClientSetup setup = {keeper->base,  keeper->files,    keeper->ca_fd,
                               keeper->proxy, keeper->no_proxy, keeper->n_no_proxy};
     store[STORE_FILE] = store_file_new(keeper->files);
-    if (!keeper->vault.configured && !keeper->kubernetes.configured)
+    if (!keeper->vault.configured && !keeper->kubernetes.configured && !mints(keeper))
         return 0;
     setup.roots_fd = keeper->roots_fd = fcntl(keeper->ca_fd, F_DUPFD_CLOEXEC, 3);
     int r = store_client_new(&setup, &keeper->client, fault);
     if (r == 0 && keeper->vault.configured)
         store[STORE_VAULT] =
             store_vault_new(&keeper->vault, keeper->client, &keeper->stores, keeper->base, keeper->seed);
+    if (r == 0) {
+        store[STORE_GITHUB_APP] = store_github_app_new(keeper->client, &keeper->stores);
+        store[STORE_OAUTH2] = store_oauth2_new(keeper->client, &keeper->stores);
+    }
     if (r == 0 && keeper->kubernetes.configured) {
         store[STORE_KUBERNETES] = store_kubernetes_new(&keeper->kubernetes, keeper->client, &keeper->stores);
-        store[STORE_TOKEN_REQUEST] = store_token_request_new(&keeper->kubernetes, keeper->client, &keeper->stores);
+        store[STORE_TOKEN_REQUEST] =
+            store_token_request_new(&keeper->kubernetes, keeper->client, &keeper->stores);
     }
     return r;
 }

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "purser/audit-files.h"
 #include "purser/keeper-files.h"
+#include "purser/kubeconfig.h"
 #include "purser/process.h"
 #include "store/plan.h"
 
@@ -83,7 +84,9 @@ static int open_key(const Config *config, const Paths *paths, bool *ret_passphra
 static bool needs_keyring(const Config *config, const bool *used)
 {
     for (size_t i = 0; i < config->n_source; i++)
-        if (used[i] && config->source[i].token.kind == STORE_KEYRING)
+        if (used[i] &&
+            (config->source[i].token.kind == STORE_KEYRING ||
+             (config->source[i].token.mint && config->source[i].token.mint->secret.kind == STORE_KEYRING)))
             return true;
     return config->sink.credential.kind == STORE_KEYRING ||
            (config_needs_store(config, STORE_VAULT) && config->vault.secret.kind == STORE_KEYRING);
@@ -175,8 +178,12 @@ static int send_file(KeeperLink *keeper, uint32_t index, Fault *fault)
 {
     unsigned char bytes[5120];
     WireWriter wire = WIRE_WRITER(bytes);
-    CLEANUP_FD int fd = open(keeper->file[index], O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    KeeperFile file = {index, fd < 0 ? (uint32_t)errno : 0, keeper->file[index]};
+    const char *path = keeper->file[index];
+    size_t part = strlen(KUBECONFIG_PART);
+    CLEANUP_FD int fd = strncmp(path, KUBECONFIG_PART, part) == 0
+                            ? kubeconfig_open(keeper->kubernetes, path + part)
+                            : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    KeeperFile file = {index, fd == -1 ? (uint32_t)errno : fd < 0 ? (uint32_t)-fd : 0, keeper->file[index]};
     keeper_file_put(&file, &wire);
     return role_send_wire(&keeper->role, IPC_KEEPER_FILE, &wire, &fd, fd < 0 ? 0 : 1, fault);
 }
@@ -277,6 +284,7 @@ int keeper_start(const Config *config, const Paths *paths, State *state, const b
     if (r)
         return r;
     keeper.n_source = config->n_source;
+    keeper.kubernetes = &config->kubernetes;
     keeper.found = MEM_NEW_ARRAY(KeeperFound, config->n_source);
     r = send_setup(config, paths, state, used, &keeper, fault);
     if (!r)

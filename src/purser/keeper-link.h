@@ -17,6 +17,7 @@ typedef struct KeeperLink {
     Role role;
     KeeperFound *found; /* per source */
     size_t n_source;
+    const KubernetesConfig *kubernetes;
     char **file; /* that the keeper may ask for anew, by index */
     size_t n_file;
 } KeeperLink;

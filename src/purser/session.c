@@ -3,6 +3,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "purser/kubeconfig.h"
 
 #include <stdlib.h>
 
@@ -22,7 +23,9 @@ int session_open(const char *file, Session *ret_session)
     int status = paths_load_config(file, &session.paths, &session.config);
     if (status >= 0)
         return status;
-    if (config_take_environment(session.config, environment, &fault)) {
+    if (config_take_environment(session.config, environment, &fault) ||
+        (config_needs_store(session.config, STORE_KUBERNETES) &&
+         kubeconfig_take(&session.config->kubernetes, &fault))) {
         log_error("%s.", fault.text);
         session_close(&session);
         return EXIT_CONFIG;

@@ -95,7 +95,7 @@ def test_a_token_comes_by_approle_and_takes_a_login_and_a_read(lab, bao):
     assert bao.accessors() == [], "the login was given back"
     fetched = lab.audit("token.fetch")
     assert [entry["source"] for entry in fetched] == ["api"]
-    assert "secret/data/ci/api" in fetched[0]["sentence"] and "version 1" in fetched[0]["sentence"]
+    assert "secret/data/ci/api" in fetched[0]["message"] and "version 1" in fetched[0]["message"]
     for secret in (bao.token_of_ci, lab.secret_id):
         assert [hit for hit in search_files(lab.state, needles(secret))[0]] == []
 
