@@ -2,6 +2,7 @@
 #include "keeper/held.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "keeper/token.h"
 #include "store/plan.h"
@@ -85,6 +86,7 @@ static void take_token(Held *held, StoreResult *result)
     result->token = (StoredToken){0};
     held->fault.text[0] = 0;
     held->failures = 0;
+    held->was_outage = false;
     held->settled = true;
     take_life(held, held->token.life);
     token_changed(held, !same);
@@ -95,7 +97,11 @@ static void take_token(Held *held, StoreResult *result)
 static void take_failure(Held *held, const StoreResult *result)
 {
     int64_t now = clock_mono();
-    bool outage = result->result == STORE_E_OUTAGE, gone = result->result == STORE_E_ABSENT;
+    bool gone = result->result == STORE_E_ABSENT;
+    /* One that has just come back may not know its own rules for a moment. */
+    bool coming = result->result == STORE_E_DENIED && held->was_outage && !held->settled;
+    bool outage = result->result == STORE_E_OUTAGE || coming;
+    held->was_outage = result->result == STORE_E_OUTAGE || (coming && held->failures < 8);
     held->failures++;
     held->fault = result->fault;
     bool had = held->token.token != NULL;
@@ -331,7 +337,8 @@ void held_leave(Held *held)
 static void on_closed(void *context, StoreResult *result)
 {
     Keeper *keeper = context;
-    (void)result;
+    if (result->result)
+        log_warning("a login could not be given back, and lives until its own time is over: %s", result->fault.text);
     keeper->closing--;
 }
 

@@ -31,6 +31,7 @@ struct Held {
     int64_t next;      /* mono: the next call; 0: none is planned */
     int64_t expires;   /* wall, for people; 0: never */
     unsigned failures; /* one after the other */
+    bool was_outage;   /* the last of them */
     unsigned renewed, turn;
     uint64_t calls;   /* to the store */
     uint64_t counted; /* of these, in the reports of runs */

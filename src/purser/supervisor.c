@@ -9,6 +9,8 @@
 #include "purser/command.h"
 #include "purser/orphans.h"
 #include "purser/run.h"
+#include "purser/token-list.h"
+#include "purser/token-state.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -92,6 +94,8 @@ static void on_keeper(evutil_socket_t fd, short what, void *context)
             Fault fault;
             if (keeper_take_record(&supervisor->keeper, &record, &fault))
                 log_error("%s", fault.text);
+            if (record.type == IPC_KEEPER_TOKEN)
+                token_state_write(supervisor->state, supervisor->config, &supervisor->keeper);
             start_waiting(supervisor);
             continue;
         }
@@ -199,6 +203,8 @@ int supervisor_open(Supervisor *supervisor, const Config *config, const Paths *p
         log_error("%s", fault.text);
         return EXIT_TOKEN;
     }
+    if (token_list_wanted(config))
+        token_state_write(state, config, &supervisor->keeper);
     supervisor->base = event_base_new();
     supervisor->keeper_event = event_new(supervisor->base, supervisor->keeper.role.peer.fd,
                                          EV_READ | EV_PERSIST, on_keeper, supervisor);

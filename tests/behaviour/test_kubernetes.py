@@ -222,6 +222,7 @@ def test_a_token_request_mints_a_token_for_the_audience_alone(lab, kube):
         return Answer(200, b"token 0")
     kube.account("ci", "purser", secrets=["github"], tokens=["metrics"])
     kube.account("ci", "metrics")
+    lab.mounted.swap(token=kube.token("ci", "purser"))
     source(lab, token={"kubernetesTokenRequest": {"serviceAccount": "metrics", "audiences": ["api.test"], "life": "10m"}},
            answer=answer)
     in_pod(lab, kube)
