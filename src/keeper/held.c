@@ -338,7 +338,8 @@ static void on_closed(void *context, StoreResult *result)
 {
     Keeper *keeper = context;
     if (result->result)
-        log_warning("a login could not be given back, and lives until its own time is over: %s", result->fault.text);
+        log_warning("a login could not be given back, and lives until its own time is over: %s",
+                    result->fault.text);
     keeper->closing--;
 }
 

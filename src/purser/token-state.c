@@ -92,12 +92,14 @@ int token_state_read(const State *state, const Config *config, KeeperFound *ret_
     CLEANUP_YAML YamlDoc *doc = NULL;
     int r = io_read_file(state->fd, FILE_NAME, &text);
     r = r ? r : yaml_doc_read(FILE_NAME, buf_slice(&text), MAX_FILE, &doc, NULL);
-    const YamlNode *list = r || !doc->root || doc->root->kind != YAML_MAP ? NULL : yaml_get(doc->root, "sources");
+    const YamlNode *list =
+        r || !doc->root || doc->root->kind != YAML_MAP ? NULL : yaml_get(doc->root, "sources");
     if (!list || list->kind != YAML_LIST)
         return r ? r : -EINVAL;
     for (size_t i = 0; i < list->n_child; i++) {
-        int32_t index =
-            list->child[i]->kind == YAML_MAP ? config_find_source(config, text_of(list->child[i], "source")) : -1;
+        int32_t index = list->child[i]->kind == YAML_MAP
+                            ? config_find_source(config, text_of(list->child[i], "source"))
+                            : -1;
         if (index >= 0)
             ret_found[index] = read_source(list->child[i]);
     }
@@ -106,8 +108,8 @@ int token_state_read(const State *state, const Config *config, KeeperFound *ret_
 
 void token_state_print(const Config *config, const KeeperFound *found)
 {
-    printf("%-24s %-12s %-10s %-21s %-21s %7s %6s\n", "SOURCE", "STORE", "VERSION", "FETCHED", "EXPIRES", "RENEWED",
-           "CALLS");
+    printf("%-24s %-12s %-10s %-21s %-21s %7s %6s\n", "SOURCE", "STORE", "VERSION", "FETCHED", "EXPIRES",
+           "RENEWED", "CALLS");
     for (size_t i = 0; i < config->n_source; i++) {
         const KeeperToken *token = &found[i].token;
         char fetched[CLOCK_TEXT] = "-", expires[CLOCK_TEXT] = "never";
@@ -115,9 +117,9 @@ void token_state_print(const Config *config, const KeeperFound *found)
             clock_format(fetched, token->fetched - token->fetched % CLOCK_SECOND);
         if (token->expires)
             clock_format(expires, token->expires - token->expires % CLOCK_SECOND);
-        printf("%-24s %-12s %-10s %-21s %-21s %7u %6llu\n", config->source[i].name, token->store[0] ? token->store : "-",
-               token->version[0] ? token->version : "-", fetched, token->found ? expires : "-", token->renewed,
-               (unsigned long long)token->calls);
+        printf("%-24s %-12s %-10s %-21s %-21s %7u %6llu\n", config->source[i].name,
+               token->store[0] ? token->store : "-", token->version[0] ? token->version : "-", fetched,
+               token->found ? expires : "-", token->renewed, (unsigned long long)token->calls);
         if (found[i].known && !token->found)
             printf("    %s\n", token->sentence);
     }

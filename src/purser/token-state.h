@@ -1,5 +1,5 @@
-/* How each source's token stands: for `purser token list`, and for STATE/tokens.json, in which a purser that runs keeps
- * it, since only its keeper knows. Never a token, nor a hash of one. */
+/* How each source's token stands: for `purser token list`, and for STATE/tokens.json, in which a purser that
+ * runs keeps it, since only its keeper knows. Never a token, nor a hash of one. */
 #pragma once
 
 #include "base/json.h"

@@ -13,7 +13,7 @@
 #define STORE_MAX_REQUEST (64u << 10)
 #define STORE_CONNECT_MS  5000
 #define STORE_CALL_MS     10000
-#define STORE_CONNECTIONS 8 /* to one host */
+#define STORE_CONNECTIONS 8               /* to one host */
 #define STORE_PEM_US      (60L * 1000000) /* a CA bundle or client certificate is read again after */
 
 typedef struct StoreClient StoreClient;

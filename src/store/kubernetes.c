@@ -49,11 +49,13 @@ static int refusal(const Job *job, const StoreAnswer *answer, Fault *fault)
     answer_error(answer->body, said);
     switch (answer->status) {
     case 401:
-        return fault_set(fault, STORE_E_DENIED, LABEL " does not take purser's own token or certificate (401)");
+        return fault_set(fault, STORE_E_DENIED,
+                         LABEL " does not take purser's own token or certificate (401)");
     case 403:
         return fault_set(fault, STORE_E_DENIED,
-                         LABEL " refuses %s in namespace %s (403): a Role must allow it, as in {resources: [%s], "
-                               "resourceNames: [%s], verbs: [%s]}",
+                         LABEL
+                         " refuses %s in namespace %s (403): a Role must allow it, as in {resources: [%s], "
+                         "resourceNames: [%s], verbs: [%s]}",
                          name, space, resource, name, job->ref.mint ? "create" : "get");
     case 404:
         return fault_set(fault, STORE_E_ABSENT, "there is no %s %s in namespace %s",
@@ -61,7 +63,8 @@ static int refusal(const Job *job, const StoreAnswer *answer, Fault *fault)
     case 429:
         return fault_set(fault, STORE_E_OUTAGE, LABEL " asks for fewer calls (429)");
     default:
-        return fault_set(fault, answer->status >= 500 || answer->status < 400 ? STORE_E_OUTAGE : STORE_E_DENIED,
+        return fault_set(fault,
+                         answer->status >= 500 || answer->status < 400 ? STORE_E_OUTAGE : STORE_E_DENIED,
                          LABEL " answered with status %d%s%s", answer->status, said[0] ? ": " : "", said);
     }
 }
@@ -100,8 +103,8 @@ static int put_request(const Mint *mint, Buf *body)
     for (size_t i = 0; i < mint->n_list; i++)
         json_array_append_new(list, json_string(mint->list[i]));
     CLEANUP_JSON json_t *request =
-        json_pack("{s:s, s:s, s:{s:O, s:I}}", "apiVersion", "authentication.k8s.io/v1", "kind", "TokenRequest", "spec",
-                  "audiences", list, "expirationSeconds", (json_int_t)mint->life);
+        json_pack("{s:s, s:s, s:{s:O, s:I}}", "apiVersion", "authentication.k8s.io/v1", "kind",
+                  "TokenRequest", "spec", "audiences", list, "expirationSeconds", (json_int_t)mint->life);
     char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
     *body = BUF_INIT(STORE_MAX_REQUEST);
     int r = text ? buf_append_text(body, text) : -EINVAL;
@@ -165,21 +168,23 @@ static Store *kubernetes_free(Store *store)
     return NULL;
 }
 
-static Store *make(const StoreDriver *driver, const KubernetesConfig *config, StoreClient *client, const Stores *stores)
+static Store *make(const StoreDriver *driver, const KubernetesConfig *config, StoreClient *client,
+                   const Stores *stores)
 {
     Kubernetes *self = MEM_NEW(Kubernetes);
-    *self = (Kubernetes){{driver, config->life},
-                         config,
-                         stores,
-                         client,
-                         {LABEL, &config->origin, config->server_name, config->ca_file, config->cert_file,
-                          config->key_file}};
+    *self = (Kubernetes){
+        {driver, config->life},
+        config,
+        stores,
+        client,
+        {LABEL, &config->origin, config->server_name, config->ca_file, config->cert_file, config->key_file}};
     return &self->store;
 }
 
 Store *store_kubernetes_new(const KubernetesConfig *config, StoreClient *client, const Stores *stores)
 {
-    static const StoreDriver driver = {.name = "kubernetes", .fetch = kubernetes_fetch, .free = kubernetes_free};
+    static const StoreDriver driver = {
+        .name = "kubernetes", .fetch = kubernetes_fetch, .free = kubernetes_free};
     return make(&driver, config, client, stores);
 }
 

@@ -101,6 +101,7 @@ class Bao:
         end = time.monotonic() + 20
         while True:
             try:
+                self.call("GET", "sys/health")  # 200 of the active node alone
                 self.call("GET", "sys/mounts")
                 return
             except Refused:
@@ -121,7 +122,7 @@ class Bao:
         context = ssl.create_default_context(cafile=self.ca)
         try:
             with urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(
-                    context=context)).open(request, timeout=10) as answer:
+                    context=context)).open(request, timeout=60) as answer:
                 text = answer.read()
                 return json.loads(text) if text else None
         except urllib.error.HTTPError as error:

@@ -1,5 +1,5 @@
-/* Any bytes as the answer of a store, in each way that one is read, and as a JWT: no crash, a sentence for every
- * refusal, and a token that was taken is one that a request can carry. */
+/* Any bytes as the answer of a store, in each way that one is read, and as a JWT: no crash, a sentence for
+ * every refusal, and a token that was taken is one that a request can carry. */
 #include "base/mem.h"
 #include "store/answer.h"
 #include "store/jwt.h"

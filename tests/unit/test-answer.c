@@ -40,12 +40,13 @@ static void test_kv_2_has_its_version(void **state)
 {
     (void)state;
     StoredToken token;
-    assert_int_equal(read_secret("token",
-                                 "{\"lease_id\":\"\",\"lease_duration\":0,\"renewable\":false,\"data\":{\"data\":"
-                                 "{\"token\":\"t0k\",\"hosts\":\"a.test b.test\"},\"metadata\":{\"created_time\":"
-                                 "\"2026-01-02T03:04:05.678Z\",\"destroyed\":false,\"version\":7}}}",
-                                 &token, NULL),
-                     0);
+    assert_int_equal(
+        read_secret("token",
+                    "{\"lease_id\":\"\",\"lease_duration\":0,\"renewable\":false,\"data\":{\"data\":"
+                    "{\"token\":\"t0k\",\"hosts\":\"a.test b.test\"},\"metadata\":{\"created_time\":"
+                    "\"2026-01-02T03:04:05.678Z\",\"destroyed\":false,\"version\":7}}}",
+                    &token, NULL),
+        0);
     assert_token(&token, "t0k");
     assert_string_equal(token.version, "7");
     assert_int_equal(token.n_host, 2);
@@ -59,7 +60,8 @@ static void test_kv_1_has_no_lease_whatever_it_says(void **state)
 {
     (void)state;
     StoredToken token;
-    assert_int_equal(read_secret("token", "{\"lease_id\":\"\",\"lease_duration\":2764800,\"data\":{\"token\":\"x\"}}",
+    assert_int_equal(read_secret("token",
+                                 "{\"lease_id\":\"\",\"lease_duration\":2764800,\"data\":{\"token\":\"x\"}}",
                                  &token, NULL),
                      0);
     assert_int_equal(token.life, 0);
@@ -72,11 +74,12 @@ static void test_user_and_password_come_together_with_their_lease(void **state)
 {
     (void)state;
     StoredToken token;
-    assert_int_equal(read_secret("",
-                                 "{\"lease_id\":\"database/creds/purser/abc\",\"lease_duration\":60,\"renewable\":true,"
-                                 "\"data\":{\"password\":\"p\\\"w\",\"username\":\"u\"}}",
-                                 &token, NULL),
-                     0);
+    assert_int_equal(
+        read_secret("",
+                    "{\"lease_id\":\"database/creds/purser/abc\",\"lease_duration\":60,\"renewable\":true,"
+                    "\"data\":{\"password\":\"p\\\"w\",\"username\":\"u\"}}",
+                    &token, NULL),
+        0);
     assert_token(&token, "{\"username\":\"u\",\"password\":\"p\\\"w\"}");
     assert_true(token.leased && token.renewable);
     assert_int_equal(token.life, 60000000);
@@ -89,25 +92,35 @@ static void test_what_is_not_there_is_named_and_values_are_not(void **state)
     (void)state;
     StoredToken token;
     Fault fault;
-    assert_int_equal(read_secret("token", "{\"data\":{\"password\":\"sesame\"}}", &token, &fault), STORE_E_ABSENT);
+    assert_int_equal(read_secret("token", "{\"data\":{\"password\":\"sesame\"}}", &token, &fault),
+                     STORE_E_ABSENT);
     assert_non_null(strstr(fault.text, "it has: password"));
     assert_int_equal(read_secret("", "{\"data\":{\"a\":\"sesame\",\"b\":\"sesame\"}}", &token, &fault),
                      STORE_E_ABSENT);
     assert_non_null(strstr(fault.text, "a, b"));
     assert_int_equal(
-        read_secret("t", "{\"data\":{\"data\":null,\"metadata\":{\"version\":2,\"deletion_time\":\"x\"}}}", &token, &fault),
+        read_secret("t", "{\"data\":{\"data\":null,\"metadata\":{\"version\":2,\"deletion_time\":\"x\"}}}",
+                    &token, &fault),
         STORE_E_ABSENT);
     assert_int_equal(read_secret("t", "{\"data\":{\"t\":7}}", &token, &fault), STORE_E_BAD_TOKEN);
-    assert_int_equal(read_secret("t", "{\"data\":{\"t\":\"sesame\\n!\"}}", &token, &fault), STORE_E_BAD_TOKEN);
+    assert_int_equal(read_secret("t", "{\"data\":{\"t\":\"sesame\\n!\"}}", &token, &fault),
+                     STORE_E_BAD_TOKEN);
     assert_null(strstr(fault.text, "sesame"));
-    assert_int_equal(read_secret("t", "{\"data\":{\"t\":\"x\",\"hosts\":7}}", &token, &fault), STORE_E_BAD_TOKEN);
+    assert_int_equal(read_secret("t", "{\"data\":{\"t\":\"x\",\"hosts\":7}}", &token, &fault),
+                     STORE_E_BAD_TOKEN);
 }
 
 static void test_what_is_no_answer_is_damaged(void **state)
 {
     (void)state;
-    static const char *const body[] = {"", "<html>", "[]", "{", "{\"data\":{\"t\":\"x\"}} {}", "{\"data\":\"x\"}",
-                                       "{\"data\":{\"t\":\"x\"},\"data\":{\"t\":\"y\"}}", "{}"};
+    static const char *const body[] = {"",
+                                       "<html>",
+                                       "[]",
+                                       "{",
+                                       "{\"data\":{\"t\":\"x\"}} {}",
+                                       "{\"data\":\"x\"}",
+                                       "{\"data\":{\"t\":\"x\"},\"data\":{\"t\":\"y\"}}",
+                                       "{}"};
     StoredToken token;
     for (size_t i = 0; i < COUNT_OF(body); i++)
         assert_int_equal(read_secret("t", body[i], &token, NULL), STORE_E_DAMAGED);
@@ -156,15 +169,17 @@ static void test_a_jwt_is_for_one_audience_alone(void **state)
 {
     (void)state;
     Fault fault;
-    assert_int_equal(audience("eyJhdWQiOiJ2YXVsdCJ9", NULL), 0);                                 /* "vault" */
-    assert_int_equal(audience("eyJhdWQiOlsidmF1bHQiXX0", NULL), 0);                              /* ["vault"] */
-    assert_int_equal(audience("eyJhdWQiOlsidmF1bHQiLCJrIl19", &fault), STORE_E_DENIED);          /* two */
-    assert_int_equal(audience("e30", &fault), STORE_E_DENIED);                                   /* none */
-    assert_int_equal(audience("eyJpc3MiOiJ2YXVsdCIsImF1ZCI6InZhdWx0In0", &fault), STORE_E_DENIED); /* the issuer's own */
+    assert_int_equal(audience("eyJhdWQiOiJ2YXVsdCJ9", NULL), 0);                        /* "vault" */
+    assert_int_equal(audience("eyJhdWQiOlsidmF1bHQiXX0", NULL), 0);                     /* ["vault"] */
+    assert_int_equal(audience("eyJhdWQiOlsidmF1bHQiLCJrIl19", &fault), STORE_E_DENIED); /* two */
+    assert_int_equal(audience("e30", &fault), STORE_E_DENIED);                          /* none */
+    assert_int_equal(audience("eyJpc3MiOiJ2YXVsdCIsImF1ZCI6InZhdWx0In0", &fault),
+                     STORE_E_DENIED); /* the issuer's own */
     assert_int_equal(audience("", &fault), STORE_E_DENIED);
     assert_int_equal(audience("!", &fault), STORE_E_DENIED);
     assert_int_equal(jwt_check_audience(slice_of("a.b"), "vault", &fault), STORE_E_DENIED);
-    assert_int_equal(jwt_check_audience(slice_of("a.eyJhdWQiOiJ2YXVsdCJ9.c.d"), "vault", &fault), STORE_E_DENIED);
+    assert_int_equal(jwt_check_audience(slice_of("a.eyJhdWQiOiJ2YXVsdCJ9.c.d"), "vault", &fault),
+                     STORE_E_DENIED);
 }
 
 static int start(void **state)

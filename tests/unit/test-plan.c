@@ -1,5 +1,5 @@
-/* When calls to a store come: the bounds, and what a thousand pods do together: the arrival curve, with the code that
- * the keeper runs. */
+/* When calls to a store come: the bounds, and what a thousand pods do together: the arrival curve, with the
+ * code that the keeper runs. */
 #include "base/mem.h"
 #include "base/result.h"
 #include "store/plan.h"
@@ -54,14 +54,16 @@ static void test_a_seed_says_the_same_again_and_another_one_something_else(void 
 
 #define BINS 64
 
-/* First calls of `pods` pods that all start at 0, by tenths of a second. The greatest, and how many bins have any. */
+/* First calls of `pods` pods that all start at 0, by tenths of a second. The greatest, and how many bins have
+ * any. */
 static unsigned arrivals(unsigned pods, uint64_t spread, unsigned *ret_bins)
 {
     unsigned bin[BINS] = {0}, most = 0;
     *ret_bins = 0;
     for (unsigned pod = 0; pod < pods; pod++) {
         char name[64];
-        snprintf(name, sizeof(name), "purser-github-actions-%08x-%05x", 29384000u + pod / 7, pod * 2654435761u >> 12);
+        snprintf(name, sizeof(name), "purser-github-actions-%08x-%05x", 29384000u + pod / 7,
+                 pod * 2654435761u >> 12);
         size_t at = (size_t)(plan_first(plan_seed(name), spread) / (SECOND / 10));
         assert_in_range(at, 0, BINS - 1);
         if (++bin[at] > most)
@@ -77,7 +79,8 @@ static unsigned arrivals(unsigned pods, uint64_t spread, unsigned *ret_bins)
     return most;
 }
 
-/* Five seconds are fifty bins: a thousand pods are 20 a bin, ten thousand 200; five deviations above that is flat. */
+/* Five seconds are fifty bins: a thousand pods are 20 a bin, ten thousand 200; five deviations above that is
+ * flat. */
 static void test_a_thousand_pods_at_the_full_minute_do_not_arrive_together(void **state)
 {
     (void)state;
