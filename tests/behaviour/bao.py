@@ -43,13 +43,20 @@ class Bao:
         self.ca = self.authority.bundle
         self.address = f"https://{host}:{self.port}"
         self.token = self.process = None
+        # Every request it gets, for tests that count them: what is secret in it is hashed there.
+        self.audit_path = self.folder / "audit.log"
+        try:
+            self.set_up()
+        except BaseException:
+            self.close()
+            raise
+
+    def set_up(self):
         self.start()
         made = self.call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
         self.unseal_key, self.root = made["keys"][0], made["root_token"]
         self.token = self.root
         self.unseal()
-        # Every request it gets, for tests that count them: what is secret in it is hashed there.
-        self.audit_path = self.folder / "audit.log"
 
     def start(self):
         (self.folder / "bao.hcl").write_text(f"""
@@ -187,7 +194,7 @@ class Bao:
             "policies"] != ["root"]]
 
     def close(self):
-        if self.process.poll() is None:
+        if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -32,7 +32,11 @@ class Kube:
         self.signer = self.folder / "pki/service-account.key"
         subprocess.run(["openssl", "genrsa", "-out", self.signer, "2048"], check=True, capture_output=True)
         self.processes = []
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
 
     def client(self, name, subject):
         """(certificate, key) that the API server takes for this user"""
