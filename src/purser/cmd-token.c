@@ -92,8 +92,11 @@ static int run(const Invocation *invocation)
             if (status >= 0)
                 return status;
         }
-        if (config && strcmp(argv[0], "list") == 0 && token_list_wanted(config))
+        if (config && strcmp(argv[0], "list") == 0 && token_list_wanted(config)) {
+            config_free(config);
+            mem_free_strings(words.word, words.n);
             return token_list_sources(file, is_given(argc, argv, "--json"));
+        }
         State state = STATE_NONE;
         if (state_open(config ? config->state : paths.state, &state, &fault)) {
             log_error("%s", fault.text);
