@@ -98,18 +98,28 @@ static int take_value(const char *name, const json_t *value, bool base64, Sealed
                       fault);
 }
 
-/* {"username": ..., "password": ...}, as the clerk takes it. */
+int answer_dump(const json_t *json, Buf *out)
+{
+    char *at;
+    size_t len = json ? json_dumpb(json, NULL, 0, JSON_COMPACT) : 0;
+    int r = len ? buf_reserve(out, len, &at) : -EINVAL;
+    if (r)
+        return r;
+    json_dumpb(json, at, len, JSON_COMPACT);
+    buf_commit(out, len);
+    return 0;
+}
+
+/* {"username": ..., "password": ...}, as the clerk takes it. Not CLEANUP_JSON: `data` lives still. */
 static int take_pair(const char *name, const json_t *data, Sealed **ret_token, Fault *fault)
 {
-    CLEANUP_JSON json_t *pair = json_pack("{s:O, s:O}", "username", json_object_get(data, "username"),
-                                          "password", json_object_get(data, "password"));
-    char *text = pair ? json_dumps(pair, JSON_COMPACT) : NULL;
-    int r = text ? store_seal(name, slice_of(text), false, ret_token, fault)
-                 : fault_set(fault, STORE_E_BAD_TOKEN, "user and password of %s cannot be used", name);
-    if (text)
-        explicit_bzero(text, strlen(text));
-    mem_free(text);
-    return r;
+    CLEANUP_BUF Buf text = BUF_INIT(2 * SECRET_MAX_TOKEN);
+    json_t *pair = json_pack("{s:O, s:O}", "username", json_object_get(data, "username"), "password",
+                             json_object_get(data, "password"));
+    int r = answer_dump(pair, &text);
+    json_decref(pair);
+    return r ? fault_set(fault, STORE_E_BAD_TOKEN, "user and password of %s cannot be used", name)
+             : store_seal(name, buf_slice(&text), false, ret_token, fault);
 }
 
 static void name_keys(const json_t *data, char *out, size_t size)

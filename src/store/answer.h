@@ -3,17 +3,24 @@
  */
 #pragma once
 
+#include "base/buf.h"
 #include "store/store.h"
+#include "json/arena.h"
 
 #include <jansson.h>
 
 /* The body as a JSON object: nothing twice in it, nothing behind it, 64 levels at most. NULL: it is none. */
 json_t *answer_json(Slice body);
+/* jansson's memory is one (json/arena.h), and wiped as a whole: one answer, or one body, at a time. */
 static inline void answer_free(json_t **json)
 {
     json_decref(*json);
+    json_arena_wipe();
 }
 #define CLEANUP_JSON CLEANUP(answer_free)
+
+/* As compact text into a Buf, which wipes it. -ENOBUFS, -EINVAL. */
+int answer_dump(const json_t *json, Buf *out) MUST_USE;
 
 /* The text of a key, or NULL when it is none. Borrowed. */
 const char *answer_text(const json_t *object, const char *key);

@@ -99,17 +99,14 @@ static void put_name(Buf *path, const char *name)
 
 static int put_request(const Mint *mint, Buf *body)
 {
-    CLEANUP_JSON json_t *list = json_array();
+    json_t *list = json_array();
     for (size_t i = 0; i < mint->n_list; i++)
         json_array_append_new(list, json_string(mint->list[i]));
     CLEANUP_JSON json_t *request =
-        json_pack("{s:s, s:s, s:{s:O, s:I}}", "apiVersion", "authentication.k8s.io/v1", "kind",
+        json_pack("{s:s, s:s, s:{s:o, s:I}}", "apiVersion", "authentication.k8s.io/v1", "kind",
                   "TokenRequest", "spec", "audiences", list, "expirationSeconds", (json_int_t)mint->life);
-    char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
     *body = BUF_INIT(STORE_MAX_REQUEST);
-    int r = text ? buf_append_text(body, text) : -EINVAL;
-    mem_free(text);
-    return r;
+    return answer_dump(request, body);
 }
 
 /* token NULL: a client certificate logs in. */

@@ -139,11 +139,8 @@ static int github_body(const Mint *mint, Buf *body)
     json_t *permissions = mint->scope[0] ? json_loads(mint->scope, JSON_REJECT_DUPLICATES, NULL) : NULL;
     if (permissions)
         json_object_set_new(json, "permissions", permissions);
-    char *text = json_dumps(json, JSON_COMPACT);
     *body = BUF_INIT(STORE_MAX_REQUEST);
-    int r = text ? buf_append_text(body, text) : -EINVAL;
-    mem_free(text);
-    return r;
+    return answer_dump(json, body);
 }
 
 static uint64_t github_life(const Job *job, const json_t *json)

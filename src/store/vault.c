@@ -101,12 +101,7 @@ int vault_body(Buf *body, const char *key, const char *value, const char *secret
     if (r == 0 && secret_key)
         r = json_object_set_new(json, secret_key, json_stringn(plain, len));
     secret_release(plain, len + 1);
-    char *text = r == 0 ? json_dumps(json, JSON_COMPACT) : NULL;
-    r = text ? buf_append_text(body, text) : r ? r : -EINVAL;
-    if (text)
-        explicit_bzero(text, strlen(text));
-    mem_free(text);
-    return r;
+    return r ? r : answer_dump(json, body);
 }
 
 /* With a login at once, else once there is one. */
