@@ -8,8 +8,9 @@ static const struct {
     const char *table;
     bool dead;
 } pruned[] = {
-    {"ci_run", false},          {"ci_job", false},        {"ci_test_result", false}, {"ci_deployment", false},
-    {"ci_queue_sample", false}, {"metric_sample", false}, {"dead_letter", true},     {"ingest_ledger", false},
+    {"ci_run", false},         {"ci_job", false},          {"ci_test_result", false},
+    {"ci_deployment", false},  {"ci_queue_sample", false}, {"metric_sample", false},
+    {"collection_run", false}, {"dead_letter", true},      {"ingest_ledger", false},
 };
 
 int prune(RowSink *sink, const ClerkPrune *prune, PruneReport *report, void *userdata, Fault *fault)

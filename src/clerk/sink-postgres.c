@@ -46,6 +46,12 @@ static int postgres_sink_ready(RowSink *base, Fault *fault)
     return r;
 }
 
+static int postgres_sink_migrate(RowSink *base, Fault *fault)
+{
+    int r = postgres_sink_ready(base, fault);
+    return r ? r : postgres_let_read(&((PostgresSink *)base)->postgres, fault);
+}
+
 static int postgres_sink_check(RowSink *base, Buf *report, Fault *fault)
 {
     PostgresSink *sink = (PostgresSink *)base;
@@ -393,6 +399,32 @@ static int postgres_sink_stream_set(RowSink *base, Slice retriever, Slice run, i
                           parameter, 3, "writing stream_state", &result, fault);
 }
 
+static int postgres_sink_run_put(RowSink *base, const ClerkRun *run, Fault *fault)
+{
+    const Slice text[] = {run->run, run->retriever, run->status, run->sources, run->refusals};
+    const int64_t number[] = {run->exit_status, run->started, run->ended, run->since, run->until};
+    char *copy[COUNT_OF(text)], digits[COUNT_OF(number)][24];
+    const char *parameter[COUNT_OF(text) + COUNT_OF(number)];
+    CLEANUP_RESULT PGresult *result = NULL;
+    for (size_t i = 0; i < COUNT_OF(text); i++)
+        parameter[i] = copy[i] = mem_dup(text[i].ptr, text[i].len);
+    for (size_t i = 0; i < COUNT_OF(number); i++) {
+        snprintf(digits[i], sizeof(digits[i]), "%lld", (long long)number[i]);
+        parameter[COUNT_OF(text) + i] = digits[i];
+    }
+#define TIME(parameter) "timestamptz 'epoch' + $" parameter "::bigint * interval '1 microsecond'"
+    int r = postgres_query(&((PostgresSink *)base)->postgres,
+                           "INSERT INTO collection_run (purser_run, retriever, status, sources, refusals,"
+                           " exit_status, started_at, ended_at, since_at, until_at, observed_at)"
+                           " VALUES ($1, $2, $3, nullif($4, '')::jsonb, nullif($5, '')::jsonb,"
+                           " nullif($6::bigint, -1), " TIME("7") ", " TIME("8") ", " TIME("9") ", " TIME(
+                               "10") ", now()) ON CONFLICT DO NOTHING",
+                           parameter, COUNT_OF(parameter), "writing collection_run", &result, fault);
+    for (size_t i = 0; i < COUNT_OF(copy); i++)
+        mem_free(copy[i]);
+    return r;
+}
+
 static int postgres_sink_count(RowSink *base, const char *table, uint64_t *ret_rows, Fault *fault)
 {
     char sql[128];
@@ -459,6 +491,7 @@ static RowSink *postgres_sink_close(RowSink *base)
 
 static const SinkOps postgres_ops = {
     .ready = postgres_sink_ready,
+    .migrate = postgres_sink_migrate,
     .check = postgres_sink_check,
     .claim = postgres_sink_claim,
     .release = postgres_sink_release,
@@ -469,6 +502,7 @@ static const SinkOps postgres_ops = {
     .abandon = postgres_sink_abandon,
     .stream_get = postgres_sink_stream_get,
     .stream_set = postgres_sink_stream_set,
+    .run_put = postgres_sink_run_put,
     .count = postgres_sink_count,
     .prune = postgres_sink_prune,
     .close = postgres_sink_close,

@@ -185,7 +185,7 @@ static int migrate(SqliteSink *sink, Fault *fault)
         r = judge_version(sink, version, fault);
     for (; !r && version < SCHEMA_VERSION; version++) {
         CLEANUP_BUF Buf sql = BUF_INIT(64u << 10);
-        if (schema_migration(SCHEMA_SQLITE, (unsigned)version + 1, &sql))
+        if (schema_migration(SQL_SQLITE, (unsigned)version + 1, &sql))
             r = fault_set(fault, CLERK_E_SCHEMA, "the schema's text is too long");
         else
             r = execute(sink, buf_text(&sql), "creating tables", fault);
@@ -449,6 +449,38 @@ static int sqlite_stream_set(RowSink *base, Slice retriever, Slice run, int64_t 
     return sqlite3_step(statement) == SQLITE_DONE ? 0 : failed(sink, "writing stream_state", fault);
 }
 
+static void bind_json(sqlite3_stmt *statement, int at, Slice json)
+{
+    if (json.len)
+        bind(statement, at, json);
+}
+
+static int sqlite_run_put(RowSink *base, const ClerkRun *run, Fault *fault)
+{
+    SqliteSink *sink = (SqliteSink *)base;
+    CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
+    const int64_t time[] = {run->started, run->ended, run->since, run->until, clock_wall()};
+    char text[COUNT_OF(time)][CLOCK_TEXT];
+    int r =
+        prepare(sink,
+                "INSERT INTO collection_run (purser_run, retriever, status, exit_status, sources, refusals,"
+                " started_at, ended_at, since_at, until_at, observed_at) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+                " ON CONFLICT DO NOTHING",
+                &statement, fault);
+    if (r)
+        return r;
+    bind(statement, 1, run->run);
+    bind(statement, 2, run->retriever);
+    bind(statement, 3, run->status);
+    if (run->exit_status >= 0)
+        sqlite3_bind_int64(statement, 4, run->exit_status);
+    bind_json(statement, 5, run->sources);
+    bind_json(statement, 6, run->refusals);
+    for (size_t i = 0; i < COUNT_OF(time); i++)
+        bind(statement, 7 + (int)i, time_text(sink, time[i], text[i]));
+    return sqlite3_step(statement) == SQLITE_DONE ? 0 : failed(sink, "writing collection_run", fault);
+}
+
 static int sqlite_count(RowSink *base, const char *table, uint64_t *ret_rows, Fault *fault)
 {
     char sql[128];
@@ -488,6 +520,7 @@ static RowSink *sqlite_close(RowSink *base)
 
 static const SinkOps sqlite_ops = {
     .ready = sqlite_ready,
+    .migrate = sqlite_ready, /* it has no roles */
     .check = sqlite_check,
     .claim = sqlite_claim,
     .release = sqlite_release,
@@ -498,6 +531,7 @@ static const SinkOps sqlite_ops = {
     .abandon = sqlite_abandon,
     .stream_get = sqlite_stream_get,
     .stream_set = sqlite_stream_set,
+    .run_put = sqlite_run_put,
     .count = sqlite_count,
     .prune = sqlite_prune,
     .close = sqlite_close,

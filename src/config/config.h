@@ -221,6 +221,7 @@ typedef struct Sink {
     char *dsn;           /* PostgreSQL: libpq keywords or URL, without a password */
     TokenRef credential; /* STORE_NONE when the DSN alone is enough (peer, certificate, trust) */
     char *owner_role;    /* owns the schema; "" for the connecting role */
+    char *reader_role;   /* is given the views; "": nobody */
     bool migrate;        /* default true */
 } Sink;
 

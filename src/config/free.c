@@ -52,6 +52,7 @@ static void settings_free(Config *config)
     mem_free(config->sink.dsn);
     token_ref_done(&config->sink.credential);
     mem_free(config->sink.owner_role);
+    mem_free(config->sink.reader_role);
     mem_free(config->site.proxy);
     mem_free_strings(config->site.no_proxy, config->site.n_no_proxy);
     mem_free(config->site.ca_file);

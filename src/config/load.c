@@ -24,6 +24,7 @@ static Config *config_new(const char *path)
                            &config->sink.path,
                            &config->sink.dsn,
                            &config->sink.owner_role,
+                           &config->sink.reader_role,
                            &config->site.proxy,
                            &config->site.ca_file,
                            &config->site.package_index,

@@ -8,7 +8,7 @@
 
 typedef struct SinkForm {
     const YamlNode *sqlite, *postgres;
-    char *path, *dsn, *owner_role;
+    char *path, *dsn, *owner_role, *reader_role;
     const YamlNode *credential;
     bool migrate;
 } SinkForm;
@@ -25,6 +25,7 @@ static int fill_postgres(Loader *loader, const YamlNode *node, const SinkForm *f
     sink->migrate = form->migrate;
     put_text(&sink->dsn, form->dsn);
     put_text(&sink->owner_role, form->owner_role ? form->owner_role : "");
+    put_text(&sink->reader_role, form->reader_role ? form->reader_role : "");
     if (!form->credential)
         return 0;
     return parse_token(loader, form->credential, "credentialFrom", "postgres", &sink->credential);
@@ -36,6 +37,7 @@ static int read_postgres(Loader *loader, const YamlNode *node, SinkForm *form, S
         YAML_FIELD(SinkForm, "dsn", YAML_AS_TEXT, dsn, .most = 2048, .required = true),
         YAML_FIELD(SinkForm, "credentialFrom", YAML_AS_NODE, credential),
         YAML_FIELD(SinkForm, "ownerRole", YAML_AS_TEXT, owner_role, .most = 63),
+        YAML_FIELD(SinkForm, "readerRole", YAML_AS_TEXT, reader_role, .most = 63),
         YAML_FIELD(SinkForm, "migrate", YAML_AS_BOOL, migrate),
     };
     int r = YAML_READ_MAP(loader->doc, node, "postgres", field, form, loader->fault);
@@ -78,6 +80,7 @@ int parse_sink(Loader *loader, const YamlNode *node)
     mem_free(form.path);
     mem_free(form.dsn);
     mem_free(form.owner_role);
+    mem_free(form.reader_role);
     return r;
 }
 

@@ -1,6 +1,6 @@
 /* What the supervisor tells the clerk and hears from it. Conventions as in ipc/keeper.h.
  *
- *   supervisor: SETUP, then commands one at a time (CHECK MIGRATE COUNT PRUNE SCHEMA STREAM LOAD INGEST)
+ *   supervisor: SETUP, then commands one at a time (CHECK MIGRATE COUNT PRUNE SCHEMA STREAM LOAD INGEST RUN)
  *   clerk: [STREAM_IS | ROWS... | TEXT...| LOADED] DONE for each
  * The clerk locks itself in after SETUP, before it connects.
  */
@@ -19,6 +19,7 @@ typedef struct ClerkSetup {
     char *path; /* SQLite */
     char *dsn;  /* PostgreSQL */
     char *owner_role;
+    char *reader_role; /* "": none; it is given the views */
 } ClerkSetup;
 
 void clerk_setup_put(const ClerkSetup *setup, WireWriter *wire);
@@ -44,6 +45,18 @@ typedef struct ClerkLoad {
 void clerk_load_put(const ClerkLoad *load, WireWriter *wire);
 int clerk_load_get(WireReader *wire, ClerkLoad *ret_load) MUST_USE;
 void clerk_load_done(ClerkLoad *load);
+
+/* RUN: how a run ended, for the sink's collection_run; one that is there already stays as it is. Borrowed
+ * text, valid as long as the record. */
+typedef struct ClerkRun {
+    Slice run, retriever, status;
+    int32_t exit_status;                  /* -1: the script did not end by itself */
+    int64_t started, ended, since, until; /* wall us */
+    Slice sources, refusals;              /* JSON, a list and an object; "": not known */
+} ClerkRun;
+
+void clerk_run_put(const ClerkRun *run, WireWriter *wire);
+int clerk_run_get(WireReader *wire, ClerkRun *ret_run) MUST_USE;
 
 typedef struct ClerkPrune {
     bool dry_run;

@@ -89,6 +89,7 @@ void run_source_put(const RunSource *source, WireWriter *wire)
     wire_put_u64(wire, source->received);
     wire_put_u64(wire, source->redacted);
     wire_put_u64(wire, source->store_calls);
+    wire_put_i64(wire, source->token_set);
     wire_put_u8(wire, source->unused);
 }
 
@@ -105,6 +106,7 @@ int run_source_get(WireReader *wire, RunSource *ret_source)
     source.received = wire_get_u64(wire);
     source.redacted = wire_get_u64(wire);
     source.store_calls = wire_get_u64(wire);
+    source.token_set = wire_get_i64(wire);
     source.unused = wire_get_bool(wire);
     int r = wire_finish(wire);
     if (!r)

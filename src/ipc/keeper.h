@@ -103,6 +103,7 @@ typedef struct RunSource {
     uint64_t sent, received;                     /* body bytes */
     uint64_t redacted;                           /* credentials taken out of answers */
     uint64_t store_calls;                        /* to its token's store: login, read, renew, revoke */
+    int64_t token_set; /* wall us: when the token was put into its store; 0: the store does not say */
     bool unused;
 } RunSource;
 

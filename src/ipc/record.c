@@ -73,6 +73,7 @@ static const IpcRule rules[] = {
     [IPC_CLERK_SETUP] = {IPC_CLERK_SETUP, "clerk-setup", S, C, IPC_SETUP, FULL, 0, 1},
     [IPC_CLERK_LOAD] = {IPC_CLERK_LOAD, "clerk-load", S, C, IPC_OPEN, FULL, 1, 1},
     [IPC_CLERK_INGEST] = {IPC_CLERK_INGEST, "clerk-ingest", S, C, IPC_OPEN, FULL, 1, 1},
+    [IPC_CLERK_RUN] = {IPC_CLERK_RUN, "clerk-run", S, C, IPC_OPEN, FULL, 0, 0},
     [IPC_CLERK_STREAM] = {IPC_CLERK_STREAM, "clerk-stream", S, C, IPC_OPEN, TEXT, 0, 0},
     [IPC_CLERK_CHECK] = {IPC_CLERK_CHECK, "clerk-check", S, C, IPC_OPEN, 0, 0, 0},
     [IPC_CLERK_MIGRATE] = {IPC_CLERK_MIGRATE, "clerk-migrate", S, C, IPC_OPEN, 0, 0, 0},

@@ -97,6 +97,7 @@ typedef enum IpcType {
     IPC_CLERK_SETUP = 96, /* ClerkSetup (+ the clerk's end of a keeper channel) */
     IPC_CLERK_LOAD,       /* ClerkLoad + the clerk's end of the run's results channel */
     IPC_CLERK_INGEST,     /* ClerkLoad + a descriptor of one file; name in the record */
+    IPC_CLERK_RUN,        /* ClerkRun: how a run ended */
     IPC_CLERK_STREAM,     /* retriever: how far it has come */
     IPC_CLERK_CHECK,      /* connect, look at schema and rights, change nothing */
     IPC_CLERK_MIGRATE,    /* bring the schema up to date */

@@ -57,6 +57,7 @@ int report_send(Run *run)
         if (held) {
             count.store_calls = held->calls - held->counted;
             held->counted = held->calls;
+            count.token_set = held->token.set;
         }
         WireWriter wire = WIRE_WRITER(room);
         run_source_put(&count, &wire);

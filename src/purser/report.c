@@ -23,9 +23,9 @@ const char *run_status_text(RunStatus status)
     return status_text[status];
 }
 
-static void json_sources(const RunReport *report, JsonWriter *json)
+void run_report_sources(const RunReport *report, JsonWriter *json, const char *key)
 {
-    json_array_begin(json, "sources");
+    json_array_begin(json, key);
     for (size_t i = 0; i < report->n_source; i++) {
         const RunSource *source = &report->source[i];
         json_object_begin(json, NULL);
@@ -38,6 +38,7 @@ static void json_sources(const RunReport *report, JsonWriter *json)
         json_u64(json, "receivedBytes", source->received);
         json_u64(json, "redacted", source->redacted);
         json_u64(json, "storeCalls", source->store_calls);
+        json_time(json, "tokenSet", source->token_set);
         json_bool(json, "unused", source->unused);
         json_object_end(json);
     }
@@ -61,6 +62,29 @@ static void json_refusals(const RunReport *report, JsonWriter *json)
     json_array_end(json);
 }
 
+static bool is_first_of_code(const RunReport *report, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (strcmp(report->refusal[k].code, report->refusal[i].code) == 0)
+            return false;
+    return true;
+}
+
+void run_report_refusal_counts(const RunReport *report, JsonWriter *json)
+{
+    json_object_begin(json, NULL);
+    for (size_t i = 0; i < report->n_refusal; i++) {
+        uint64_t count = 0;
+        if (!is_first_of_code(report, i))
+            continue;
+        for (size_t k = i; k < report->n_refusal; k++)
+            if (strcmp(report->refusal[k].code, report->refusal[i].code) == 0)
+                count += report->refusal[k].count;
+        json_u64(json, report->refusal[i].code, count);
+    }
+    json_object_end(json);
+}
+
 void run_report_json(const RunReport *report, JsonWriter *json, const char *key)
 {
     json_object_begin(json, key);
@@ -80,7 +104,7 @@ void run_report_json(const RunReport *report, JsonWriter *json, const char *key)
     json_u64(json, "files", report->files);
     json_bool(json, "outputKept", report->output_kept);
     json_bool(json, "advance", report->advance);
-    json_sources(report, json);
+    run_report_sources(report, json, "sources");
     json_refusals(report, json);
     json_object_end(json);
 }
@@ -136,6 +160,7 @@ static void read_lists(const YamlNode *root, RunReport *report)
                             .received = number_of(node, "receivedBytes"),
                             .redacted = number_of(node, "redacted"),
                             .store_calls = number_of(node, "storeCalls"),
+                            .token_set = time_of(node, "tokenSet"),
                             .unused = flag_of(node, "unused")};
         size_t n = report->n_source;
         MEM_PUSH(report->source_name, n, mem_strdup(text_of(node, "name")));

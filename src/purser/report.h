@@ -39,6 +39,9 @@ typedef struct RunReport {
 const char *run_status_text(RunStatus status); /* "ok", "failed", "timed-out", ... */
 
 void run_report_json(const RunReport *report, JsonWriter *json, const char *key);
+/* As ClerkRun has them: a list of the sources' calls, and how often each code was refused. */
+void run_report_sources(const RunReport *report, JsonWriter *json, const char *key);
+void run_report_refusal_counts(const RunReport *report, JsonWriter *json);
 int run_report_write(const RunReport *report, int folder_fd) MUST_USE; /* run.json */
 int run_report_read(int folder_fd, RunReport *ret_report) MUST_USE; /* -EINVAL when it cannot be understood */
 void run_report_done(RunReport *report);

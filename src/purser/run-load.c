@@ -2,6 +2,7 @@
 #include "purser/run-phase.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -70,6 +71,24 @@ static void take_loaded(Run *run, Slice payload)
     }
 }
 
+/* The end of what the clerk was told: to load, or to record. */
+static void take_done(Run *run, Slice payload)
+{
+    WireReader wire = WIRE_READER(payload.ptr, payload.len);
+    ClerkDone done = {.sentence = "its answer cannot be read"};
+    if (run->sink_told) {
+        if (clerk_done_get(&wire, &done) || done.result)
+            log_warning("%s: not in the sink's collection_run: %s", run->id, done.sentence);
+        run_load_stop(run);
+    } else if (!run->have_loaded) {
+        run_load_failed(run, "The clerk could not load the results.");
+    } else {
+        run_enter_ending(run);
+        if (run->report.output_kept) /* nothing to record yet */
+            run_load_stop(run);
+    }
+}
+
 static void on_clerk(evutil_socket_t fd, short what, void *context)
 {
     static unsigned char room[IPC_MAX_RECORD];
@@ -89,7 +108,9 @@ static void on_clerk(evutil_socket_t fd, short what, void *context)
             else
                 snprintf(sentence, sizeof(sentence), "%.*s", (int)record.payload.len, record.payload.ptr);
             run_load_stop(run);
-            if (run->have_loaded)
+            if (run->sink_told)
+                log_warning("%s: not in the sink's collection_run: the clerk ended.", run->id);
+            else if (run->have_loaded)
                 run_enter_ending(run);
             else
                 run_load_failed(run, sentence);
@@ -98,14 +119,9 @@ static void on_clerk(evutil_socket_t fd, short what, void *context)
         }
         if (record.type == IPC_LOADED)
             take_loaded(run, record.payload);
-        bool done = record.type == IPC_CLERK_DONE;
         ipc_record_close(&record);
-        if (done) {
-            run_load_stop(run);
-            if (!run->have_loaded)
-                run_load_failed(run, "The clerk could not load the results.");
-            else
-                run_enter_ending(run);
+        if (record.type == IPC_CLERK_DONE) {
+            take_done(run, record.payload);
             run_advance(run);
             return;
         }
@@ -142,20 +158,27 @@ static int send_load(Run *run, Fault *fault)
     return role_send_wire(&run->clerk, IPC_CLERK_LOAD, &wire, &run->results_fd, 1, fault);
 }
 
-void run_load(Run *run)
+int run_load_clerk(Run *run, Fault *fault)
 {
     Supervisor *supervisor = run->supervisor;
+    int r = clerk_start(supervisor->config, supervisor->paths, &supervisor->keeper, &run->clerk, fault);
+    if (r)
+        return r;
+    run->clerk_event = event_new(supervisor->base, run->clerk.peer.fd, EV_READ | EV_PERSIST, on_clerk, run);
+    event_add(run->clerk_event, NULL);
+    return 0;
+}
+
+void run_load(Run *run)
+{
     Fault fault = {0};
     run_enter(run, RUN_LOADING, LOADING_TIME_S);
     run_close_at_keeper(run);
-    int r = clerk_start(supervisor->config, supervisor->paths, &supervisor->keeper, &run->clerk, &fault);
+    int r = run_load_clerk(run, &fault);
     if (!r)
         r = send_load(run, &fault);
-    if (r) {
+    if (r)
         run_load_failed(run, fault.text);
-        return;
-    }
-    fd_close(&run->results_fd);
-    run->clerk_event = event_new(supervisor->base, run->clerk.peer.fd, EV_READ | EV_PERSIST, on_clerk, run);
-    event_add(run->clerk_event, NULL);
+    else
+        fd_close(&run->results_fd);
 }

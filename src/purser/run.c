@@ -271,14 +271,19 @@ static void runner_ended(Run *run, int wait_status)
     run_enter_ending(run);
 }
 
+void run_settle(Run *run)
+{
+    if (!run->report.ended)
+        run->report.ended = clock_wall();
+    run_set_status(run, RUN_OK, "");
+}
+
 static void finish(Run *run)
 {
     run->phase = RUN_DONE;
     evtimer_del(run->timer);
     stop_gate(run);
-    if (!run->report.ended)
-        run->report.ended = clock_wall();
-    run_set_status(run, RUN_OK, "");
+    run_settle(run);
     write_report(run);
     if (run->folder.fd >= 0)
         run_folder_clean(&run->folder, run->report.output_kept);
@@ -290,7 +295,7 @@ void run_advance(Run *run)
 {
     if (run->phase != RUN_ENDING)
         return;
-    if (run->runner > 0 || run->clerk.pid > 0 || run->keeper_open)
+    if (run_tell_sink(run) || run->runner > 0 || run->clerk.pid > 0 || run->keeper_open)
         return;
     finish(run);
 }
@@ -385,6 +390,20 @@ Run *run_new(Supervisor *supervisor, const Retriever *retriever, int64_t window_
     return run;
 }
 
+/* What it had called is in its old report alone, unless purser was killed before that was written. */
+static void take_calls(Run *run, const RunReport *old)
+{
+    RunReport *report = &run->report;
+    for (size_t i = 0; i < old->n_source; i++) {
+        size_t n = report->n_source;
+        MEM_PUSH(report->source_name, n, mem_strdup(old->source_name[i]));
+        MEM_PUSH(report->source, report->n_source, old->source[i]);
+    }
+    for (size_t i = 0; i < old->n_refusal; i++)
+        MEM_PUSH(report->refusal, report->n_refusal, old->refusal[i]);
+    run->keeper_told = old->n_source > 0;
+}
+
 Run *run_new_collect(Supervisor *supervisor, const Retriever *retriever, const RunReport *old)
 {
     Run *run = run_alloc(supervisor, retriever);
@@ -397,6 +416,7 @@ Run *run_new_collect(Supervisor *supervisor, const Retriever *retriever, const R
     report->since = old->since, report->until = old->until;
     report->exit_status = old->exit_status, report->signal = old->signal, report->advance = old->advance;
     report->output_kept = true;
+    take_calls(run, old);
     return run;
 }
 
@@ -441,6 +461,7 @@ void run_keeper_record(Run *run, const IpcRecord *record)
             MEM_PUSH(report->refusal, report->n_refusal, refusal);
     } else if (record->type == IPC_KEEPER_RUN_CLOSED) {
         run->keeper_open = false;
+        run->keeper_told = run->keeper_told || !run->collect;
         run_advance(run);
     }
 }

@@ -6,7 +6,7 @@
  * command)
  *   RUNNING    gate and purser-exec are up; ends when the runner has reported how the script ended
  *   LOADING    the leases are revoked; a clerk loads what the runner passes
- *   ENDING     the runner ends, the keeper reports what was called
+ *   ENDING     the runner ends, the keeper reports what was called, a clerk writes that into collection_run
  *   DONE       run.json is written, the folder cleaned
  * Whatever fails, the run reaches DONE with a status and a sentence. Outputs that were not loaded stay in its
  * folder and are collected by a later run of the same id (collect: no script, no leases).
@@ -35,6 +35,8 @@ typedef struct Run {
     struct event *gate_event, *clerk_event, *timer;
     int gate_end; /* wait status, once its pid is 0 */
     bool keeper_open, have_loaded, told_to_end;
+    bool keeper_told; /* the report has what was called and refused */
+    bool sink_told;   /* it was tried to write this run into the sink's collection_run */
 } Run;
 
 /* A run that waits for run_start(). Never fails: what goes wrong is in the report. window_since: where this

@@ -35,7 +35,7 @@ class Done:
 class Clerk:
     """One clerk process. Use as a context manager; it is stopped at the end."""
 
-    def __init__(self, path="", dsn="", migrate=True, credential=None, owner="", limit=None, sandbox_optional=False):
+    def __init__(self, path="", dsn="", migrate=True, credential=None, owner="", reader="", limit=None, sandbox_optional=False):
         self.control, child = pair()
         keeper = keeper_child = None
         if credential is not None:
@@ -52,7 +52,7 @@ class Clerk:
         child.close()
         send(self.control, Type.CLERK_SETUP,
              pack(("u8", POSTGRES if dsn else SQLITE), ("u8", migrate), ("u8", credential is not None),
-                  ("u8", sandbox_optional), ("text", str(path)), ("text", dsn), ("text", owner)),
+                  ("u8", sandbox_optional), ("text", str(path)), ("text", dsn), ("text", owner), ("text", reader)),
              [keeper_child.fileno()] if keeper_child else [])
         if keeper:
             keeper_child.close()

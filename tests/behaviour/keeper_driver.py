@@ -157,8 +157,8 @@ class Run:
         sources, refusals = {}, []
         while (got := ipc.receive(self.keeper.control))[0] != Type.KEEPER_RUN_CLOSED:
             if got[0] == Type.KEEPER_RUN_SOURCE:
-                names = "requests refused failed retried sent received redacted store_calls unused".split()
-                values = ipc.unpack(got[1], "text", "u32", *["u64"] * 8, "u8")
+                names = "requests refused failed retried sent received redacted store_calls token_set unused".split()
+                values = ipc.unpack(got[1], "text", "u32", *["u64"] * 8, "i64", "u8")
                 sources[values[1]] = dict(zip(names, values[2:]))
             else:
                 names = "run code method host path sentence count".split()

@@ -33,6 +33,7 @@ static void nothing(const void *record)
 
 TRY(ClerkSetup, clerk_setup, clerk_setup_done)
 TRY(ClerkLoad, clerk_load, clerk_load_done)
+TRY(ClerkRun, clerk_run, nothing)
 TRY(ClerkPrune, clerk_prune, nothing)
 TRY(ClerkRows, clerk_rows, nothing)
 TRY(ClerkDone, clerk_done, nothing)
@@ -96,7 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         try_tunnel_refused,     try_keeper_setup, try_keeper_source, try_token_ref,     try_keeper_token,
         try_keeper_run,         try_run_source,   try_run_refusal,   try_run_limits,    try_run_output,
         try_run_output_refused, try_run_end,      try_run_loaded,    try_stream_refuse, try_stream_request,
-        try_stream_response,    try_host_port,
+        try_stream_response,    try_host_port,    try_clerk_run,
     };
     static unsigned char room[IPC_MAX_RECORD];
     if (size < 1 || size > IPC_MAX_PAYLOAD)
