@@ -42,7 +42,8 @@ static int grant(const Postgres *postgres, Fault *fault)
     int r = postgres_run_with_role(postgres, "GRANT SELECT ON purser_schema TO", user, what, fault);
     for (size_t i = 0; schema_tables[i] && !r; i++) {
         char prefix[128];
-        snprintf(prefix, sizeof(prefix), "GRANT SELECT, INSERT, UPDATE ON %s TO", schema_tables[i]);
+        snprintf(prefix, sizeof(prefix), "GRANT SELECT, INSERT%s ON %s TO",
+                 strcmp(schema_tables[i], SCHEMA_SEALS) == 0 ? "" : ", UPDATE", schema_tables[i]);
         if (strcmp(schema_tables[i], "purser_schema") != 0)
             r = postgres_run_with_role(postgres, prefix, user, what, fault);
     }
@@ -176,10 +177,10 @@ static int check_rights(const Postgres *postgres, Fault *fault)
         postgres,
         "SELECT string_agg(t, ', ') FROM unnest(ARRAY['ci_run', 'ci_job', 'ci_test_result', 'ci_deployment',"
         " 'ci_queue_sample', 'metric_sample', 'ingest_ledger', 'stream_state', 'dead_letter', "
-        "'collection_run']) AS t"
+        "'collection_run', '" SCHEMA_SEALS "']) AS t"
         " WHERE to_regclass(t) IS NULL OR NOT (has_table_privilege(to_regclass(t), 'SELECT')"
-        " AND has_table_privilege(to_regclass(t), 'INSERT') AND has_table_privilege(to_regclass(t), "
-        "'UPDATE'))",
+        " AND has_table_privilege(to_regclass(t), 'INSERT') AND (t = '" SCHEMA_SEALS
+        "' OR has_table_privilege(to_regclass(t), 'UPDATE')))",
         NULL, 0, "looking at rights", &result, fault);
     if (r)
         return r;

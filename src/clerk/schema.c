@@ -5,7 +5,8 @@
 
 const char *const schema_tables[] = {"ci_run",          "ci_job",         "ci_test_result", "ci_deployment",
                                      "ci_queue_sample", "metric_sample",  "ingest_ledger",  "stream_state",
-                                     "dead_letter",     "collection_run", "purser_schema",  NULL};
+                                     "dead_letter",     "collection_run", SCHEMA_SEALS,     "purser_schema",
+                                     NULL};
 
 /* Words with a dollar: sql.h. */
 #define ORIGIN                                                                                               \
@@ -115,7 +116,18 @@ static const char version_2[] =
     "$index(ingest_ledger_observed; ingest_ledger (observed_at))"
     "$index(collection_run_ended; collection_run (ended_at))";
 
-static const char *const migrations[SCHEMA_VERSION] = {version_1, version_2};
+/* The audit's heads: no role of purser's may change one that is there. */
+static const char version_3[] =
+    "CREATE TABLE " SCHEMA_SEALS " (            -- heads of the audits' chains: `purser audit verify`\n"
+    "  installation $key NOT NULL,       -- whose audit: made of its key\n"
+    "  number $int NOT NULL,             -- of the record\n"
+    "  head $text NOT NULL,              -- its mac\n"
+    "  retriever $text NOT NULL,\n"
+    "  purser_run $text NOT NULL,        -- the run whose end it is\n"
+    "  observed_at $time NOT NULL,\n"
+    "  PRIMARY KEY (installation, number));\n";
+
+static const char *const migrations[SCHEMA_VERSION] = {version_1, version_2, version_3};
 
 int schema_migration(SqlDialect dialect, unsigned version, Buf *sql)
 {
@@ -184,6 +196,7 @@ int schema_for_dba(const char *owner, Buf *sql)
         r = buf_append_text(sql, "GRANT SELECT ON ALL TABLES IN SCHEMA purser TO purser_loader;\n"
                                  "GRANT INSERT, UPDATE ON ALL TABLES IN SCHEMA purser TO purser_loader;\n"
                                  "REVOKE INSERT, UPDATE ON purser_schema FROM purser_loader;\n"
+                                 "REVOKE UPDATE ON " SCHEMA_SEALS " FROM purser_loader;\n"
                                  "-- Only if purser is to remove old rows (`retain:`, purser prune):\n"
                                  "-- GRANT DELETE ON ALL TABLES IN SCHEMA purser TO purser_loader;\n"
                                  "COMMIT;\n");

@@ -10,9 +10,12 @@
 #include "clerk/sql.h"
 #include "clerk/table.h"
 
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 #define VIEWS_VERSION  2                  /* makes the views of views.sql */
 #define SCHEMA_LOCK    0x7075727365720001 /* PostgreSQL's advisory lock while migrating */
+
+/* What no role of purser's may change once it is there. */
+#define SCHEMA_SEALS "audit_seal"
 
 /* Every table there is, for counting, granting, pruning; ends with NULL. */
 extern const char *const schema_tables[];

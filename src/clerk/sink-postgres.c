@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "clerk/postgres.h"
 #include "clerk/schema.h"
+#include "clerk/seal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -425,6 +426,42 @@ static int postgres_sink_run_put(RowSink *base, const ClerkRun *run, Fault *faul
     return r;
 }
 
+static int postgres_sink_seal_put(RowSink *base, const ClerkSeal *seal, Fault *fault)
+{
+    CLEANUP_RESULT PGresult *result = NULL;
+    char head[SEAL_HEX], number[24], time[24];
+    snprintf(number, sizeof(number), "%llu", (unsigned long long)seal->number);
+    snprintf(time, sizeof(time), "%lld", (long long)seal->time);
+    const char *parameter[] = {seal->installation, number,    seal_head_text(seal, head),
+                               seal->retriever,    seal->run, time};
+    return postgres_query(
+        &((PostgresSink *)base)->postgres,
+        "INSERT INTO " SCHEMA_SEALS " (installation, number, head, retriever, purser_run,"
+        " observed_at) VALUES ($1, $2, $3, $4, $5,"
+        " timestamptz 'epoch' + $6::bigint * interval '1 microsecond') ON CONFLICT DO NOTHING",
+        parameter, 6, "writing " SCHEMA_SEALS, &result, fault);
+}
+
+static int postgres_sink_seals(RowSink *base, Slice installation, SinkSeal *each, void *userdata,
+                               Fault *fault)
+{
+    CLEANUP_MEM char *name = mem_dup(installation.ptr, installation.len);
+    CLEANUP_RESULT PGresult *result = NULL;
+    const char *parameter[] = {name};
+    int r = postgres_query(
+        &((PostgresSink *)base)->postgres,
+        "SELECT number, head, retriever, purser_run, to_char(observed_at AT TIME ZONE 'UTC',"
+        " 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') FROM " SCHEMA_SEALS " WHERE installation = $1 ORDER BY number",
+        parameter, 1, "reading " SCHEMA_SEALS, &result, fault);
+    for (int i = 0; !r && i < PQntuples(result); i++) {
+        SealRow row = {.number = strtoull(PQgetvalue(result, i, 0), NULL, 10)};
+        for (int k = 0; k < SEAL_TEXTS; k++)
+            row.text[k] = slice_of(PQgetvalue(result, i, k + 1));
+        r = seal_each(installation, &row, each, userdata);
+    }
+    return r;
+}
+
 static int postgres_sink_count(RowSink *base, const char *table, uint64_t *ret_rows, Fault *fault)
 {
     char sql[128];
@@ -503,6 +540,8 @@ static const SinkOps postgres_ops = {
     .stream_get = postgres_sink_stream_get,
     .stream_set = postgres_sink_stream_set,
     .run_put = postgres_sink_run_put,
+    .seal_put = postgres_sink_seal_put,
+    .seals = postgres_sink_seals,
     .count = postgres_sink_count,
     .prune = postgres_sink_prune,
     .close = postgres_sink_close,

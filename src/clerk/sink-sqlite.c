@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "clerk/schema.h"
-#include "clerk/sink.h"
+#include "clerk/seal.h"
 
 #include <errno.h>
 #include <sqlite3.h>
@@ -481,6 +481,54 @@ static int sqlite_run_put(RowSink *base, const ClerkRun *run, Fault *fault)
     return sqlite3_step(statement) == SQLITE_DONE ? 0 : failed(sink, "writing collection_run", fault);
 }
 
+static int sqlite_seal_put(RowSink *base, const ClerkSeal *seal, Fault *fault)
+{
+    SqliteSink *sink = (SqliteSink *)base;
+    CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
+    char time[CLOCK_TEXT], head[SEAL_HEX];
+    int r = prepare(sink,
+                    "INSERT INTO " SCHEMA_SEALS
+                    " (installation, number, head, retriever, purser_run, observed_at)"
+                    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    &statement, fault);
+    if (r)
+        return r;
+    bind(statement, 1, slice_of(seal->installation));
+    sqlite3_bind_int64(statement, 2, (int64_t)seal->number);
+    bind(statement, 3, slice_of(seal_head_text(seal, head)));
+    bind(statement, 4, slice_of(seal->retriever));
+    bind(statement, 5, slice_of(seal->run));
+    bind(statement, 6, time_text(sink, seal->time, time));
+    return sqlite3_step(statement) == SQLITE_DONE ? 0 : failed(sink, "writing " SCHEMA_SEALS, fault);
+}
+
+static Slice text_column(sqlite3_stmt *statement, int at)
+{
+    const char *text = (const char *)sqlite3_column_text(statement, at);
+    return (Slice){text ? text : "", text ? (size_t)sqlite3_column_bytes(statement, at) : 0};
+}
+
+static int sqlite_seals(RowSink *base, Slice installation, SinkSeal *each, void *userdata, Fault *fault)
+{
+    SqliteSink *sink = (SqliteSink *)base;
+    CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
+    int step = SQLITE_ROW;
+    int r = prepare(sink,
+                    "SELECT number, head, retriever, purser_run, observed_at FROM " SCHEMA_SEALS
+                    " WHERE installation = ? ORDER BY number",
+                    &statement, fault);
+    if (r)
+        return r;
+    bind(statement, 1, installation);
+    while (!r && (step = sqlite3_step(statement)) == SQLITE_ROW) {
+        SealRow row = {.number = (uint64_t)sqlite3_column_int64(statement, 0)};
+        for (int i = 0; i < SEAL_TEXTS; i++)
+            row.text[i] = text_column(statement, i + 1);
+        r = seal_each(installation, &row, each, userdata);
+    }
+    return r ? r : step == SQLITE_DONE ? 0 : failed(sink, "reading " SCHEMA_SEALS, fault);
+}
+
 static int sqlite_count(RowSink *base, const char *table, uint64_t *ret_rows, Fault *fault)
 {
     char sql[128];
@@ -532,6 +580,8 @@ static const SinkOps sqlite_ops = {
     .stream_get = sqlite_stream_get,
     .stream_set = sqlite_stream_set,
     .run_put = sqlite_run_put,
+    .seal_put = sqlite_seal_put,
+    .seals = sqlite_seals,
     .count = sqlite_count,
     .prune = sqlite_prune,
     .close = sqlite_close,

@@ -310,6 +310,7 @@ typedef struct Config {
     VaultConfig vault;
     KubernetesConfig kubernetes;
     bool sandbox_optional; /* `sandbox: {required: false}` */
+    bool audit_optional;   /* `audit: {onFailure: continue}`: requests go on when they cannot be recorded */
     char **note;           /* what was ignored or mapped on one machine, a sentence each */
     size_t n_note;
 } Config;

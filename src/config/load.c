@@ -13,7 +13,7 @@
 
 typedef struct Top {
     char *schedule, *time_zone, *state;
-    const YamlNode *sources, *retrievers, *sink, *site, *retain, *keyring, *sandbox, *vault, *kubernetes;
+    const YamlNode *sources, *retrievers, *sink, *site, *retain, *keyring, *sandbox, *vault, *kubernetes, *audit;
 } Top;
 
 static Config *config_new(const char *path)
@@ -73,7 +73,9 @@ static int read_parts(Loader *loader, Top *top)
         r = parse_vault(loader, top->vault);
     if (!r)
         r = parse_kubernetes(loader, top->kubernetes);
-    return r ? r : parse_sandbox(loader, top->sandbox);
+    if (!r)
+        r = parse_sandbox(loader, top->sandbox);
+    return r ? r : parse_audit(loader, top->audit);
 }
 
 static int read_top(Loader *loader)
@@ -91,6 +93,7 @@ static int read_top(Loader *loader)
         YAML_FIELD(Top, "sandbox", YAML_AS_NODE, sandbox),
         YAML_FIELD(Top, "vault", YAML_AS_NODE, vault),
         YAML_FIELD(Top, "kubernetes", YAML_AS_NODE, kubernetes),
+        YAML_FIELD(Top, "audit", YAML_AS_NODE, audit),
     };
     Top top = {0};
     int r = YAML_READ_MAP(loader->doc, loader->doc->root, "purser.yaml", field, &top, loader->fault);

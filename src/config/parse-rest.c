@@ -1,4 +1,4 @@
-/* `sink:`, `site:`, `retain:`, `keyring:`, `sandbox:`. See parse.h. */
+/* `sink:`, `site:`, `retain:`, `keyring:`, `sandbox:`, `audit:`. See parse.h. */
 #include "config/parse.h"
 
 #include "base/mem.h"
@@ -178,5 +178,25 @@ int parse_sandbox(Loader *loader, const YamlNode *node)
     SandboxForm form = {.required = true};
     int r = node ? YAML_READ_MAP(loader->doc, node, "sandbox", field, &form, loader->fault) : 0;
     loader->config->sandbox_optional = !form.required;
+    return r;
+}
+
+typedef struct AuditForm {
+    char *on_failure;
+} AuditForm;
+
+int parse_audit(Loader *loader, const YamlNode *node)
+{
+    static const YamlField field[] = {
+        YAML_FIELD(AuditForm, "onFailure", YAML_AS_TEXT, on_failure, .most = 16, .required = true),
+    };
+    AuditForm form = {NULL};
+    int r = node ? YAML_READ_MAP(loader->doc, node, "audit", field, &form, loader->fault) : 0;
+    bool go_on = form.on_failure && strcmp(form.on_failure, "continue") == 0;
+    if (!r && form.on_failure && !go_on && strcmp(form.on_failure, "refuse") != 0)
+        r = yaml_fault(loader->doc, yaml_get(node, "onFailure"), loader->fault,
+                       "'onFailure' is 'refuse' (a call that cannot be recorded is not made) or 'continue'");
+    loader->config->audit_optional = go_on;
+    mem_free(form.on_failure);
     return r;
 }

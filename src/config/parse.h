@@ -52,6 +52,7 @@ int parse_site(Loader *loader, const YamlNode *node) MUST_USE;
 int parse_retain(Loader *loader, const YamlNode *node) MUST_USE;
 int parse_keyring(Loader *loader, const YamlNode *node) MUST_USE;
 int parse_sandbox(Loader *loader, const YamlNode *node) MUST_USE;
+int parse_audit(Loader *loader, const YamlNode *node) MUST_USE;
 /* dsn.c: whether a libpq connection string holds a password */
 bool dsn_has_password(const char *dsn);
 /* loader.c: a relative path becomes absolute, against the folder of purser.yaml */

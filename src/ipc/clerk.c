@@ -129,12 +129,14 @@ void clerk_prune_put(const ClerkPrune *prune, WireWriter *wire)
     wire_put_u8(wire, prune->dry_run);
     wire_put_u64(wire, prune->rows);
     wire_put_u64(wire, prune->dead_letters);
+    wire_put_u64(wire, prune->seals);
 }
 
 int clerk_prune_get(WireReader *wire, ClerkPrune *ret_prune)
 {
     ClerkPrune prune = {.dry_run = wire_get_bool(wire), .rows = wire_get_u64(wire)};
     prune.dead_letters = wire_get_u64(wire);
+    prune.seals = wire_get_u64(wire);
     int r = wire_finish(wire);
     if (!r)
         *ret_prune = prune;
@@ -155,6 +157,31 @@ int clerk_rows_get(WireReader *wire, ClerkRows *ret_rows)
     int r = wire_finish(wire);
     if (!r)
         *ret_rows = rows;
+    return r;
+}
+
+void clerk_seal_put(const ClerkSeal *seal, WireWriter *wire)
+{
+    wire_put_text(wire, seal->installation);
+    wire_put_u64(wire, seal->number);
+    wire_put_slice(wire, (Slice){(const char *)seal->head, sizeof(seal->head)});
+    wire_put_text(wire, seal->run);
+    wire_put_text(wire, seal->retriever);
+    wire_put_i64(wire, seal->time);
+}
+
+int clerk_seal_get(WireReader *wire, ClerkSeal *ret_seal)
+{
+    ClerkSeal seal = {.number = 0};
+    WIRE_GET_ARRAY(wire, seal.installation);
+    seal.number = wire_get_u64(wire);
+    WIRE_GET_BYTES(wire, seal.head);
+    WIRE_GET_ARRAY(wire, seal.run);
+    WIRE_GET_ARRAY(wire, seal.retriever);
+    seal.time = wire_get_i64(wire);
+    int r = wire_finish(wire);
+    if (!r)
+        *ret_seal = seal;
     return r;
 }
 

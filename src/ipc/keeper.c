@@ -114,6 +114,29 @@ int run_source_get(WireReader *wire, RunSource *ret_source)
     return r;
 }
 
+void run_closed_put(const RunClosed *closed, WireWriter *wire)
+{
+    wire_put_text(wire, closed->run);
+    wire_put_text(wire, closed->installation);
+    wire_put_u64(wire, closed->number);
+    wire_put_slice(wire, (Slice){(const char *)closed->head, sizeof(closed->head)});
+    wire_put_i64(wire, closed->time);
+}
+
+int run_closed_get(WireReader *wire, RunClosed *ret_closed)
+{
+    RunClosed closed = {.number = 0};
+    WIRE_GET_ARRAY(wire, closed.run);
+    WIRE_GET_ARRAY(wire, closed.installation);
+    closed.number = wire_get_u64(wire);
+    WIRE_GET_BYTES(wire, closed.head);
+    closed.time = wire_get_i64(wire);
+    int r = wire_finish(wire);
+    if (!r)
+        *ret_closed = closed;
+    return r;
+}
+
 void run_refusal_put(const RunRefusal *refusal, WireWriter *wire)
 {
     wire_put_text(wire, refusal->run);

@@ -10,13 +10,17 @@
 #define IPC_MAX_REFUSALS 64   /* kinds of refusals that a run's report has */
 #define IPC_MAX_PORTS    1024 /* different ports of all retrievers' `egress:` together */
 
-/* Descriptors: [0] audit (append), [1] CA bundle, then, each if its flag is set: keyring file, key. */
+/* Descriptors: [0] the audit's file (append only), [1] its key, [2] CA bundle, then, each if its flag is set:
+ * the file that the audit's chain ends in (to be read), keyring file, key. */
 typedef struct KeeperSetup {
+    bool has_audit_tail;
+    bool audit_optional; /* `audit: {onFailure: continue}`: requests go on when they cannot be recorded */
     bool has_keyring;
     bool has_key; /* without a key the keyring stays shut; each of its tokens is reported as denied */
     bool key_is_passphrase;
     bool sandbox_optional;
     uint64_t seed;      /* of this machine or pod: when its calls to stores come (store/plan.h) */
+    char *audit_before; /* name of the file before this one; "" when this one goes on, or is the first */
     char *keyring_path; /* for sentences */
     char *proxy;        /* site: "" or http://host:port */
     char **no_proxy;
@@ -109,6 +113,18 @@ typedef struct RunSource {
 
 void run_source_put(const RunSource *source, WireWriter *wire);
 int run_source_get(WireReader *wire, RunSource *ret_source) MUST_USE;
+
+/* The keeper is done with a run. */
+typedef struct RunClosed {
+    char run[64];
+    char installation[24]; /* whose audit it is: of the audit's key */
+    uint64_t number;       /* of the run's seal in the audit; 0: it could not be written */
+    unsigned char head[32];
+    int64_t time; /* wall us */
+} RunClosed;
+
+void run_closed_put(const RunClosed *closed, WireWriter *wire);
+int run_closed_get(WireReader *wire, RunClosed *ret_closed) MUST_USE;
 
 /* One kind of refusal, counted: same code, method, host and path. Kept in the run's summary. */
 typedef struct RunRefusal {

@@ -18,3 +18,6 @@ void wire_get_array(WireReader *wire, char *out, size_t size);
 void origin_put(const Origin *origin, WireWriter *wire);
 void origin_get(WireReader *wire, Origin *origin);
 void token_ref_read(WireReader *wire, TokenRef *ref);
+/* Bytes of one length, which is written too. */
+void wire_get_bytes(WireReader *wire, unsigned char *out, size_t size);
+#define WIRE_GET_BYTES(wire, array) wire_get_bytes((wire), (array), sizeof(array))

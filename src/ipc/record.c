@@ -13,7 +13,7 @@
 #define TEXT 4096
 
 static const IpcRule rules[] = {
-    [IPC_KEEPER_SETUP] = {IPC_KEEPER_SETUP, "keeper-setup", S, K, IPC_SETUP, FULL, 2, 4},
+    [IPC_KEEPER_SETUP] = {IPC_KEEPER_SETUP, "keeper-setup", S, K, IPC_SETUP, FULL, 3, 6},
     [IPC_KEEPER_SOURCE] = {IPC_KEEPER_SOURCE, "keeper-source", S, K, IPC_SETUP, FULL, 0, 1},
     [IPC_KEEPER_FILE] = {IPC_KEEPER_FILE, "keeper-file", S, K, IPC_SETUP | IPC_OPEN, 8192, 0, 1},
     [IPC_KEEPER_VAULT] = {IPC_KEEPER_VAULT, "keeper-vault", S, K, IPC_SETUP, FULL, 0, 0},
@@ -23,6 +23,7 @@ static const IpcRule rules[] = {
     [IPC_KEEPER_RUN_OPEN] = {IPC_KEEPER_RUN_OPEN, "keeper-run-open", S, K, IPC_OPEN, FULL, 1, 1},
     [IPC_KEEPER_RUN_CLOSE] = {IPC_KEEPER_RUN_CLOSE, "keeper-run-close", S, K, LIVE, TEXT, 0, 0},
     [IPC_KEEPER_CREDENTIAL] = {IPC_KEEPER_CREDENTIAL, "keeper-credential", S, K, IPC_OPEN, FULL, 1, 1},
+    [IPC_KEEPER_AUDIT] = {IPC_KEEPER_AUDIT, "keeper-audit", S, K, IPC_OPEN, TEXT, 1, 1},
     [IPC_STOP] = {IPC_STOP, "stop", S, K | G | C, ANY, 0, 0, 0},
     [IPC_KEEPER_READY] = {IPC_KEEPER_READY, "keeper-ready", K, S, IPC_SETUP, 0, 0, 0},
     [IPC_KEEPER_TOKEN] = {IPC_KEEPER_TOKEN, "keeper-token", K, S, ANY, TEXT, 0, 0},
@@ -80,9 +81,12 @@ static const IpcRule rules[] = {
     [IPC_CLERK_COUNT] = {IPC_CLERK_COUNT, "clerk-count", S, C, IPC_OPEN, 0, 0, 0},
     [IPC_CLERK_PRUNE] = {IPC_CLERK_PRUNE, "clerk-prune", S, C, IPC_OPEN, TEXT, 0, 0},
     [IPC_CLERK_SCHEMA] = {IPC_CLERK_SCHEMA, "clerk-schema", S, C, IPC_OPEN, 0, 0, 0},
+    [IPC_CLERK_SEAL] = {IPC_CLERK_SEAL, "clerk-seal", S, C, IPC_OPEN, TEXT, 0, 0},
+    [IPC_CLERK_SEALS] = {IPC_CLERK_SEALS, "clerk-seals", S, C, IPC_OPEN, TEXT, 0, 0},
     [IPC_CLERK_STREAM_IS] = {IPC_CLERK_STREAM_IS, "clerk-stream-is", C, S, LIVE, TEXT, 0, 0},
     [IPC_CLERK_ROWS] = {IPC_CLERK_ROWS, "clerk-rows", C, S, LIVE, TEXT, 0, 0},
     [IPC_CLERK_TEXT] = {IPC_CLERK_TEXT, "clerk-text", C, S, LIVE, FULL, 0, 0},
+    [IPC_CLERK_SEAL_IS] = {IPC_CLERK_SEAL_IS, "clerk-seal-is", C, S, LIVE, TEXT, 0, 0},
     [IPC_CLERK_DONE] = {IPC_CLERK_DONE, "clerk-done", C, S, LIVE, TEXT, 0, 0},
     [IPC_CREDENTIAL] = {IPC_CREDENTIAL, "credential", K, C, IPC_OPEN, FULL, 0, 0},
     [IPC_CREDENTIAL_FAULT] = {IPC_CREDENTIAL_FAULT, "credential-fault", K, C, IPC_OPEN, TEXT, 0, 0},

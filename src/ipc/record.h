@@ -42,6 +42,7 @@ typedef enum IpcType {
     IPC_KEEPER_RUN_OPEN,   /* KeeperRun + the keeper's end of the run's gate channel */
     IPC_KEEPER_RUN_CLOSE,  /* run id: revoke its leases, report */
     IPC_KEEPER_CREDENTIAL, /* TokenRef + the keeper's end of a clerk channel */
+    IPC_KEEPER_AUDIT,      /* name of the audit's file so far + the descriptor of the one to go on in */
     IPC_STOP,              /* to any role: finish what is under way and end */
     /* keeper -> supervisor */
     IPC_KEEPER_READY,       /* locked in */
@@ -50,8 +51,8 @@ typedef enum IpcType {
     IPC_KEEPER_RUN_OPENED,
     IPC_KEEPER_RUN_SOURCE,  /* RunSource: calls of one source, on close */
     IPC_KEEPER_RUN_REFUSAL, /* RunRefusal: one kind of refusal, on close */
-    IPC_KEEPER_RUN_CLOSED,
-    IPC_FAULT, /* any role -> supervisor: a sentence; it cannot go on and ends */
+    IPC_KEEPER_RUN_CLOSED,  /* RunClosed */
+    IPC_FAULT,              /* any role -> supervisor: a sentence; it cannot go on and ends */
     /* supervisor -> gate */
     IPC_GATE_SETUP = 32, /* GateSetup + descriptors */
     IPC_GATE_SOURCE,     /* GateSource */
@@ -104,13 +105,16 @@ typedef enum IpcType {
     IPC_CLERK_COUNT,      /* rows per table */
     IPC_CLERK_PRUNE,      /* ClerkPrune */
     IPC_CLERK_SCHEMA,     /* the SQL for a DBA, without connecting */
+    IPC_CLERK_SEAL,       /* ClerkSeal: keep this head of the audit */
+    IPC_CLERK_SEALS,      /* text installation: which heads are kept */
     /* clerk -> supervisor */
     IPC_CLERK_STREAM_IS, /* i64 wall us, 0: never */
     IPC_CLERK_ROWS,      /* text table, u64 rows */
     IPC_CLERK_TEXT,      /* a piece of text */
+    IPC_CLERK_SEAL_IS,   /* ClerkSeal */
     IPC_CLERK_DONE,      /* ClerkDone: the command's end */
     /* keeper -> clerk */
-    IPC_CREDENTIAL = 112, /* the database credential's bytes */
+    IPC_CREDENTIAL = 120, /* the database credential's bytes */
     IPC_CREDENTIAL_FAULT, /* a sentence */
 } IpcType;
 

@@ -7,11 +7,14 @@
 
 void keeper_setup_put(const KeeperSetup *setup, WireWriter *wire)
 {
+    wire_put_u8(wire, setup->has_audit_tail);
+    wire_put_u8(wire, setup->audit_optional);
     wire_put_u8(wire, setup->has_keyring);
     wire_put_u8(wire, setup->has_key);
     wire_put_u8(wire, setup->key_is_passphrase);
     wire_put_u8(wire, setup->sandbox_optional);
     wire_put_u64(wire, setup->seed);
+    wire_put_text(wire, setup->audit_before);
     wire_put_text(wire, setup->keyring_path);
     wire_put_text(wire, setup->proxy);
     wire_put_strings(wire, setup->no_proxy, setup->n_no_proxy);
@@ -23,12 +26,15 @@ void keeper_setup_put(const KeeperSetup *setup, WireWriter *wire)
 int keeper_setup_get(WireReader *wire, KeeperSetup *ret_setup)
 {
     KeeperSetup setup = {
+        .has_audit_tail = wire_get_bool(wire),
+        .audit_optional = wire_get_bool(wire),
         .has_keyring = wire_get_bool(wire),
         .has_key = wire_get_bool(wire),
         .key_is_passphrase = wire_get_bool(wire),
         .sandbox_optional = wire_get_bool(wire),
         .seed = wire_get_u64(wire),
     };
+    setup.audit_before = wire_dup_text(wire, 255);
     setup.keyring_path = wire_dup_text(wire, 4096);
     setup.proxy = wire_dup_text(wire, IPC_MAX_TEXT);
     wire_get_strings(wire, 253, &setup.no_proxy, &setup.n_no_proxy);
@@ -46,6 +52,7 @@ int keeper_setup_get(WireReader *wire, KeeperSetup *ret_setup)
 
 void keeper_setup_done(KeeperSetup *setup)
 {
+    mem_free(setup->audit_before);
     mem_free(setup->keyring_path);
     mem_free(setup->proxy);
     mem_free_strings(setup->no_proxy, setup->n_no_proxy);

@@ -55,6 +55,7 @@ static bool check_lease(const DecideRequest *decide, Grant **ret_grant, Refused 
             refused, REFUSAL_FOREIGN_LEASE,
             "the lease belongs to another run: use the one that this run has in its environment");
     grant->seen = true;
+    grant->rule = 0;
     *ret_grant = grant;
     if (grant->source != decide->request->source)
         return refused_set(refused, REFUSAL_WRONG_SOURCE,
@@ -190,7 +191,12 @@ static Slice host_of_rules(const StreamRequest *request, const Source *source)
                : SLICE_LITERAL("");
 }
 
-static bool check_rules(const DecideRequest *decide, const Grant *grant, Refused *refused)
+static unsigned rule_line(const Grant *grant, int32_t rule)
+{
+    return rule >= 0 ? grant->policy->rule[rule].line : 0;
+}
+
+static bool check_rules(const DecideRequest *decide, Grant *grant, Refused *refused)
 {
     Slice path = {"", 0};
     uint32_t method[MAX_METHODS];
@@ -203,6 +209,7 @@ static bool check_rules(const DecideRequest *decide, const Grant *grant, Refused
     Slice host = host_of_rules(decide->request, grant->origin);
     for (size_t i = 0; i < n; i++) {
         PolicyVerdict verdict = policy_decide(grant->policy, method[i], host, path);
+        grant->rule = rule_line(grant, verdict.rule);
         if (verdict.answer == POLICY_ALLOW)
             continue;
         refused->refusal = verdict.answer == POLICY_DENY ? REFUSAL_PATH_DENIED : REFUSAL_PATH_NOT_ALLOWED;
@@ -213,7 +220,7 @@ static bool check_rules(const DecideRequest *decide, const Grant *grant, Refused
     return true;
 }
 
-static bool check_policy(const DecideRequest *decide, const Grant *grant, Refused *refused)
+static bool check_policy(const DecideRequest *decide, Grant *grant, Refused *refused)
 {
     const StreamRequest *request = decide->request;
     return check_method(request->method, request->method_text, refused) &&
@@ -234,6 +241,8 @@ static bool check_artifact(const DecideRequest *decide, Grant **ret_grant, uint3
     int32_t index = redirect_find(decide->redirects, name, request->target, decide->now);
     Grant *grant = index >= 0 && (size_t)index < decide->n_grant ? &decide->grant[index] : NULL;
     *ret_grant = grant;
+    if (grant)
+        grant->rule = 0;
     for (uint32_t i = 0; grant && i < source_hosts(grant->origin); i++)
         if (source_use(grant->origin, i) == HOST_ARTIFACT &&
             host_matches(source_origin(grant->origin, i)->host, request->host_name)) {
@@ -295,6 +304,7 @@ bool decide_graphql(Grant *grant, const GraphqlChosen *chosen, int64_t now, Refu
     if (!check_alive(grant, now, ret_refused))
         return false;
     PolicyGraphqlVerdict verdict = policy_decide_graphql(grant->policy, chosen);
+    grant->rule = rule_line(grant, verdict.rule);
     if (verdict.answer == POLICY_ALLOW)
         return true;
     ret_refused->refusal = REFUSAL_GRAPHQL_DENIED;

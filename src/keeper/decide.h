@@ -24,6 +24,7 @@ typedef struct Grant {
     Budget budget;
     RunSource count; /* its report; .run is filled in when it is sent */
     bool seen;       /* the lease was presented */
+    unsigned rule;   /* the policy's line that has decided last; 0: none named it */
 } Grant;
 
 typedef struct DecideRequest {

@@ -55,6 +55,7 @@ static bool decide(Stream *stream, Slice bytes, Buf *out, Refused *refused)
     if (yes) {
         graphql_summary(&chosen, stream->summary, sizeof(stream->summary));
         yes = decide_graphql(stream->grant, &chosen, clock_mono(), refused);
+        stream->rule = stream->grant->rule;
     }
     yes = yes && graphql_send(stream->way, &chosen, out, refused);
     graphql_forget();

@@ -143,6 +143,12 @@ static void fetch(Held *held)
     held->call = HELD_FETCHES;
     held->asked = clock_mono();
     held->keeper->opened = true;
+    if (!token_may_mint(held)) {
+        StoreResult result = {.result = STORE_E_OUTAGE};
+        fault_set(&result.fault, 0, "no token is minted while the audit cannot be written");
+        on_fetched(held, &result);
+        return;
+    }
     stores_fetch(&held->keeper->stores, &held->ref, on_fetched, held);
 }
 

@@ -1,5 +1,5 @@
 /* What the parts of the keeper share: one process, one thread of its own code, one loop. A turn of the loop
- * is: take what came, decide, write upstream; then write the audit, then send the refusals, then wipe.
+ * is: take what came, decide, write upstream; then write the audit, then send what waited for it, then wipe.
  */
 #pragma once
 
@@ -28,11 +28,14 @@
 typedef struct Conn Conn;
 typedef struct Dialer Dialer;
 typedef struct Held Held;
+typedef struct Parked Parked;
 typedef struct Run Run;
 typedef struct Stream Stream;
+typedef struct Tunnel Tunnel;
 
 TAILQ_HEAD(ConnList, Conn);
 TAILQ_HEAD(StreamList, Stream);
+TAILQ_HEAD(TunnelList, Tunnel);
 TAILQ_HEAD(RunList, Run);
 TAILQ_HEAD(HeldList, Held);
 
@@ -67,7 +70,9 @@ typedef struct Keeper {
     IpcPeer supervisor;
     struct event *control, *tick;
     Audit *audit;
-    bool audit_failed; /* said so once */
+    unsigned char *audit_key; /* in the arena */
+    bool audit_optional;      /* what cannot be recorded goes on all the same: not mint, not reveal */
+    bool audit_failed;        /* the last turn could not write it */
     Upstream *upstream;
     size_t n_upstream;
     Policy **policy;
@@ -95,7 +100,12 @@ typedef struct Keeper {
     Dialer *dialer;
     struct RunList runs;
     size_t n_run;
-    struct StreamList refused; /* streams whose refusal waits for the audit */
+    /* What waits for the audit in this turn: */
+    Parked *parked;             /* heads of answers */
+    struct StreamList recorded; /* requests that may change something */
+    struct StreamList unread;   /* answers that waited for a store */
+    struct StreamList refused;
+    struct TunnelList dialled;
     char *read_room;
     size_t read_used; /* most bytes of read_room that this turn wrote */
     char *send_room;
@@ -103,3 +113,16 @@ typedef struct Keeper {
     bool stopping, ended;
     int64_t stop_by; /* mono */
 } Keeper;
+
+/* main.c: whether requests must wait because nothing can be recorded. */
+static inline bool keeper_is_mute(const Keeper *keeper)
+{
+    return keeper->audit_failed && !keeper->audit_optional;
+}
+
+/* setup.c: writes the audit now; what it could not write is said once, and once when it can again. 0: all
+ * that was recorded is on the disk's way. */
+int keeper_flush_audit(Keeper *keeper) MUST_USE;
+/* For what must be on record before it happens, whatever `onFailure` says (mint, reveal): adds and writes it.
+ * False: it must not happen. */
+bool keeper_record(Keeper *keeper, const AuditEvent *event);

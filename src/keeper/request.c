@@ -3,8 +3,8 @@
 #include "base/mem.h"
 #include "http/target.h"
 #include "keeper/head.h"
+#include "keeper/record.h"
 #include "keeper/run.h"
-#include "keeper/stream.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -16,6 +16,7 @@ void request_drop_conn(Stream *stream)
     stream->conn = conn_free(stream->conn);
     buf_reset(&stream->out);
     buf_reset(&stream->partial);
+    answer_forget_unread(stream);
     gather_release(stream);
     scrub_begin(stream->scrub, NULL);
     stream->live = live_drop(stream->live);
@@ -208,6 +209,7 @@ bool request_check_piece(Stream *stream, Slice piece, Refused *refused)
         return refused_set(refused, REFUSAL_METHOD,
                            "the form overrides its method by a parameter _method: send that method itself");
     stream->grant->count.sent += piece.len;
+    stream->sent += piece.len;
     return decide_budget(budget_spend_sent(&stream->grant->budget, piece.len), 0, refused);
 }
 
@@ -252,7 +254,9 @@ static void note_request(Stream *stream, const StreamRequest *request)
     stream->body_open = request->has_body && !request->end;
     stream->wants_continue = request->expect_continue;
     stream->sent_whole = stream->up_broken = stream->seen = false;
-    stream->informational = stream->hits = 0;
+    stream->informational = stream->hits = stream->rule = 0;
+    stream->sent = stream->received = stream->record = 0;
+    stream->began = clock_mono();
     bool idempotent = request->method & (HTTP_GET | HTTP_HEAD | HTTP_PUT | HTTP_DELETE);
     stream->may_retry = stream->repeatable = idempotent && !request->has_body;
     stream->asked_store = false;
@@ -267,19 +271,6 @@ static void note_request(Stream *stream, const StreamRequest *request)
     buf_reset(&stream->out);
 }
 
-static void audit_request(Stream *stream)
-{
-    AuditEvent event = {.event = "request",
-                        .run = stream->run->id,
-                        .retriever = stream->run->retriever,
-                        .source = stream->upstream->source.name,
-                        .method = http_method_text(stream->method),
-                        .target = slice_of(stream->path),
-                        .operation = stream->summary[0] ? stream->summary : NULL,
-                        .host = stream->host};
-    audit_add(stream->keeper->audit, &event);
-}
-
 /* What the body's announcement and first piece are. */
 static bool begin_body(Stream *stream, StreamRequest *request, Refused *refused)
 {
@@ -291,6 +282,15 @@ static bool begin_body(Stream *stream, StreamRequest *request, Refused *refused)
         (request->has_body && !frame(stream, request->body, request->end)))
         return refused_set(refused, REFUSAL_BAD_REQUEST, "the request's body is not what its length says");
     return request_check_piece(stream, request->body, refused);
+}
+
+/* What could not be recorded is not done. */
+static bool check_audit(const Stream *stream, Refused *refused)
+{
+    return !keeper_is_mute(stream->keeper) ||
+           refused_set(refused, REFUSAL_AUDIT,
+                       "purser cannot write its audit, and makes no call that is not recorded; its own log "
+                       "says why");
 }
 
 static bool check_token(const Stream *stream, Refused *refused)
@@ -321,7 +321,7 @@ static bool ask(Stream *stream, const StreamRequest *request, const HttpHead *he
                               .artifact = is_artifact(stream->upstream, request),
                               .request = request,
                               .head = head,
-                              .now = clock_mono()};
+                              .now = stream->began};
     bool yes = decide_request(&question, &stream->grant, &host, refused);
     if (yes) {
         stream->upstream = &stream->keeper->upstream[stream->grant->source];
@@ -336,9 +336,12 @@ static bool decide(Stream *stream, StreamRequest *request, HttpHead *head, Refus
 {
     bool yes = ask(stream, request, head, refused);
     sodium_memzero((char *)request->credential.ptr, request->credential.len); /* it may be a real token */
+    stream->rule = stream->grant ? stream->grant->rule : 0;
     if (!yes)
         return false;
     stream->grant->count.requests++;
+    if (!check_audit(stream, refused))
+        return false;
     if (stream->graphql)
         return check_token(stream, refused) && gather_begin(stream, request, head, refused);
     if (!check_token(stream, refused) ||
@@ -352,10 +355,9 @@ static bool decide(Stream *stream, StreamRequest *request, HttpHead *head, Refus
     return begin_body(stream, request, refused);
 }
 
-void request_dial(Stream *stream)
+static void go_up(Stream *stream)
 {
     Refused refused;
-    audit_request(stream);
     stream->conn = conn_take(stream->keeper, stream->endpoint, stream->host, stream, false, &refused);
     if (!stream->conn) {
         stream_refuse(stream, &refused);
@@ -368,12 +370,23 @@ void request_dial(Stream *stream)
         stream_watch_gate(stream, !stream->body_open);
 }
 
+void request_dial(Stream *stream)
+{
+    if (stream->method & (HTTP_GET | HTTP_HEAD)) {
+        go_up(stream);
+        return;
+    }
+    record_sent(stream);
+    stream->state = STREAM_RECORDED;
+    TAILQ_INSERT_TAIL(&stream->keeper->recorded, stream, turn_link);
+}
+
 void request_begin(Stream *stream, Slice payload)
 {
     static HttpHead head; /* only its headers are used */
     StreamRequest request;
     WireReader wire = WIRE_READER(payload.ptr, payload.len);
-    if (stream_request_get(&wire, head.header, &request) != 0 || stream_blocked(stream)) {
+    if (stream_request_get(&wire, head.header, &request) != 0 || stream->parked || stream_blocked(stream)) {
         stream_free(stream);
         return;
     }
@@ -384,4 +397,15 @@ void request_begin(Stream *stream, Slice payload)
         stream_refuse(stream, &refused);
     else if (stream->state != STREAM_GATHERING)
         request_dial(stream);
+}
+
+void request_recorded(Stream *stream)
+{
+    TAILQ_REMOVE(&stream->keeper->recorded, stream, turn_link);
+    stream->state = STREAM_IDLE;
+    Refused refused;
+    if (check_audit(stream, &refused))
+        go_up(stream);
+    else
+        stream_refuse(stream, &refused);
 }

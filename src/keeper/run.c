@@ -8,11 +8,13 @@
 #include "ipc/gate.h"
 #include "keeper/held.h"
 #include "keeper/report.h"
+#include "keeper/setup.h"
 #include "keeper/stream.h"
 #include "keeper/tunnel.h"
 
 #include <errno.h>
 #include <sodium.h>
+#include <stdio.h>
 
 static void audit_run(const Run *run, const char *event, const Grant *grant, uint64_t count)
 {
@@ -38,6 +40,13 @@ void run_lose_gate(Run *run)
     fd_close(&run->gate.fd);
 }
 
+static void end_streams(Run *run)
+{
+    while (!TAILQ_EMPTY(&run->streams))
+        stream_free(TAILQ_FIRST(&run->streams));
+    tunnel_free_all(run);
+}
+
 static void leave_tokens(Run *run)
 {
     for (size_t i = 0; i < run->n_grant; i++)
@@ -50,9 +59,7 @@ static void run_free(Run *run)
 {
     if (!run)
         return;
-    while (!TAILQ_EMPTY(&run->streams))
-        stream_free(TAILQ_FIRST(&run->streams));
-    tunnel_free_all(run);
+    end_streams(run);
     leave_tokens(run);
     run_lose_gate(run);
     secret_release(run->key, LEASE_KEY);
@@ -69,6 +76,10 @@ static void run_free(Run *run)
 static int send_leases(Run *run)
 {
     unsigned char room[2048];
+    for (size_t i = 0; i < run->n_grant; i++)
+        audit_run(run, "lease.issue", &run->grant[i], 0);
+    /* A lease that could not be recorded is worth nothing as long as that is so: requests ask. */
+    (void)!keeper_flush_audit(run->keeper);
     int r = 0;
     for (size_t i = 0; i < run->n_grant && r == 0; i++) {
         char text[LEASE_MAX_TEXT];
@@ -79,7 +90,6 @@ static int send_leases(Run *run)
         r = ipc_send_wire(&run->gate, IPC_LEASE, &wire, NULL, 0);
         sodium_memzero(text, sizeof(text));
         sodium_memzero(room, sizeof(room));
-        audit_run(run, "lease.issue", &run->grant[i], 0);
     }
     return r ? r : ipc_send(&run->gate, IPC_LEASES_END, (Slice){"", 0}, NULL, 0);
 }
@@ -135,6 +145,7 @@ static int take_gates_refusal(Run *run, WireReader *wire)
                         .method = refusal.method,
                         .target = slice_of(refusal.path),
                         .host = refusal.host,
+                        .decision = AUDIT_REFUSED,
                         .code = refusal.code,
                         .sentence = refusal.sentence};
     audit_add(run->keeper->audit, &event);
@@ -265,17 +276,38 @@ static Run *find_run(const Keeper *keeper, const char *id)
     return NULL;
 }
 
-int run_close(Keeper *keeper, const char *id)
+/* The run's records end in a seal, whose head the sink keeps. */
+static void seal(const Run *run, RunClosed *closed)
 {
-    Run *run = find_run(keeper, id);
-    if (!run)
-        return 0;
+    Keeper *keeper = run->keeper;
+    AuditSeal made;
     for (size_t i = 0; i < run->n_grant; i++)
         audit_run(run, "run.requests", &run->grant[i], run->grant[i].count.requests);
     audit_run(run, "run.close", NULL, 0);
-    int r = report_send(run);
-    forget(run);
-    return r;
+    if (audit_seal(keeper->audit, run->id, run->retriever, &made) != 0)
+        return; /* the next run's seal is of this one's records too */
+    audit_installation(keeper->audit_key, closed->installation);
+    closed->number = made.number;
+    memcpy(closed->head, made.mac.bytes, sizeof(closed->head));
+    closed->time = made.time;
+}
+
+int run_close(Keeper *keeper, const char *id)
+{
+    unsigned char room[256];
+    WireWriter wire = WIRE_WRITER(room);
+    RunClosed closed = {.number = 0};
+    Run *run = find_run(keeper, id);
+    snprintf(closed.run, sizeof(closed.run), "%s", id);
+    int r = 0;
+    if (run) {
+        end_streams(run);
+        seal(run, &closed);
+        r = report_send(run);
+        forget(run);
+    }
+    run_closed_put(&closed, &wire);
+    return r ? r : setup_tell(keeper, IPC_KEEPER_RUN_CLOSED, (Slice){(char *)room, wire.len});
 }
 
 void run_tick(Keeper *keeper, int64_t now)

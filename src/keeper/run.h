@@ -6,9 +6,6 @@
 #include "keeper/decide.h"
 #include "keeper/keeper.h"
 
-typedef struct Tunnel Tunnel;
-TAILQ_HEAD(TunnelList, Tunnel);
-
 struct Run {
     Keeper *keeper;
     char *id, *retriever;
@@ -35,7 +32,8 @@ struct Run {
 int run_open(Keeper *keeper, Slice payload, int gate_fd) MUST_USE;
 void run_lose_gate(Run *run); /* its channel broke or ended: no more streams or tunnels come; the run stays */
 
-/* IPC_KEEPER_RUN_CLOSE: revokes, ends the streams, reports. Unknown runs are reported as closed. */
+/* IPC_KEEPER_RUN_CLOSE: revokes, ends the streams, seals the audit, reports. Unknown runs are reported as
+ * closed. */
 int run_close(Keeper *keeper, const char *id) MUST_USE;
 
 void run_tokens_settled(Keeper *keeper);          /* runs that wait for a token's fetch look again */

@@ -125,19 +125,51 @@ int setup_lock_in(Keeper *keeper, Fault *fault)
     return 0;
 }
 
+int keeper_flush_audit(Keeper *keeper)
+{
+    int r = audit_flush(keeper->audit);
+    if (r && !keeper->audit_failed)
+        log_error("the audit cannot be written: %s; %s", strerror(-r),
+                  keeper->audit_optional ? "requests go on (audit.onFailure)"
+                                         : "requests are refused until it can");
+    if (!r && keeper->audit_failed)
+        log_info("the audit can be written again");
+    keeper->audit_failed = r != 0;
+    return r;
+}
+
+bool keeper_record(Keeper *keeper, const AuditEvent *event)
+{
+    uint64_t number = audit_add(keeper->audit, event);
+    return keeper_flush_audit(keeper) == 0 && number;
+}
+
+/* The audit's descriptors: its file, its key, and the file that its chain ends in. */
+static int open_audit(Keeper *keeper, const KeeperSetup *setup, IpcRecord *record, Fault *fault)
+{
+    CLEANUP_FD int file = ipc_record_take(record, 0), key = ipc_record_take(record, 1);
+    CLEANUP_FD int tail = setup->has_audit_tail ? ipc_record_take(record, 3) : -1;
+    int r = audit_key_read(key, keeper->audit_key, fault);
+    keeper->audit_optional = setup->audit_optional;
+    return r ? r
+             : audit_open(fd_steal(&file), tail, setup->audit_before, keeper->audit_key, &keeper->audit,
+                          fault);
+}
+
 static int take_setup(Keeper *keeper, IpcRecord *record, Fault *fault)
 {
     KeeperSetup setup;
     WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
     int r = keeper_setup_get(&wire, &setup);
-    if (r == 0 && record->n_fd != 2u + setup.has_keyring + setup.has_key)
+    if (r == 0 && record->n_fd != 3u + setup.has_audit_tail + setup.has_keyring + setup.has_key)
         r = -EPROTO;
     if (r)
         return fault_set(fault, r, "the supervisor's set-up cannot be read");
-    r = audit_open(ipc_record_take(record, 0), &keeper->audit, fault);
-    keeper->ca_fd = ipc_record_take(record, 1);
-    keeper->ring_fd = setup.has_keyring ? ipc_record_take(record, 2) : -1;
-    keeper->key_fd = setup.has_key ? ipc_record_take(record, 2 + (size_t)setup.has_keyring) : -1;
+    r = open_audit(keeper, &setup, record, fault);
+    size_t next = 3u + setup.has_audit_tail;
+    keeper->ca_fd = ipc_record_take(record, 2);
+    keeper->ring_fd = setup.has_keyring ? ipc_record_take(record, next++) : -1;
+    keeper->key_fd = setup.has_key ? ipc_record_take(record, next) : -1;
     keeper->ring_path = STEAL(setup.keyring_path);
     keeper->key_is_passphrase = setup.key_is_passphrase;
     keeper->sandbox_optional = setup.sandbox_optional;

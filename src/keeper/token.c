@@ -93,7 +93,11 @@ static int tell(const Upstream *upstream)
 static void audit_held(const Held *held, const char *name, const char *code, const char *sentence)
 {
     Keeper *keeper = held->keeper;
-    AuditEvent event = {.event = name, .code = code, .sentence = sentence, .count = held->calls};
+    AuditEvent event = {.event = name,
+                        .decision = code ? AUDIT_FAILED : AUDIT_ALLOWED,
+                        .code = code,
+                        .sentence = sentence,
+                        .count = held->calls};
     bool any = false;
     for (size_t i = 0; i < keeper->n_upstream; i++) {
         if (keeper->upstream[i].held != held)
@@ -106,9 +110,20 @@ static void audit_held(const Held *held, const char *name, const char *code, con
         audit_add(keeper->audit, &event);
 }
 
+bool token_may_mint(Held *held)
+{
+    AuditEvent event = {.event = "token.mint", .decision = AUDIT_ALLOWED, .sentence = held->ref.name};
+    const Keeper *keeper = held->keeper;
+    for (size_t i = 0; i < keeper->n_upstream && !event.source; i++)
+        if (keeper->upstream[i].held == held)
+            event.source = keeper->upstream[i].source.name;
+    return !held->ref.mint || keeper_record(held->keeper, &event);
+}
+
 void token_changed(Held *held, bool replaced)
 {
     Keeper *keeper = held->keeper;
+    const char *name = held->renewed && !replaced && held->call == HELD_RESTS ? "token.renew" : "token.fetch";
     char what[400];
     snprintf(what, sizeof(what), "%s %.300s%s%s", store_name(held), held->ref.name,
              held->token.version ? ", version " : "", held->token.version ? held->token.version : "");
@@ -116,6 +131,8 @@ void token_changed(Held *held, bool replaced)
         Upstream *upstream = &keeper->upstream[i];
         if (upstream->held != held)
             continue;
+        if (replaced && upstream->live && held->token.token)
+            name = "token.rotate";
         if (replaced || !upstream->live)
             install(upstream, held);
         if (held->token.token && !upstream->live)
@@ -124,9 +141,7 @@ void token_changed(Held *held, bool replaced)
             log_error("the supervisor does not listen");
     }
     if (held->token.token)
-        audit_held(held,
-                   held->call == HELD_RESTS && held->renewed && !replaced ? "token.renew" : "token.fetch",
-                   NULL, what);
+        audit_held(held, name, NULL, what);
 }
 
 void token_failed(Held *held, int result)
@@ -214,14 +229,20 @@ typedef struct WaitingClerk {
 static void send_credential(void *context, Held *held)
 {
     WaitingClerk *clerk = context;
+    Keeper *keeper = held->keeper;
     const Sealed *token = held->token.token;
-    held->keeper->opened = true;
-    int r = token ? pass_on(&clerk->peer, token)
-                  : ipc_send(&clerk->peer, IPC_CREDENTIAL_FAULT, slice_of(held->fault.text), NULL, 0);
+    const char *why = token ? NULL : held->fault.text;
     AuditEvent event = {.event = "credential.send",
+                        .decision = token ? AUDIT_ALLOWED : AUDIT_FAILED,
                         .code = token ? NULL : "token-missing",
-                        .sentence = token ? NULL : held->fault.text};
-    audit_add(held->keeper->audit, &event);
+                        .sentence = why};
+    if (!keeper_record(keeper, &event) && token && !keeper->audit_optional) {
+        token = NULL;
+        why = "the database's credential is not given, because the audit cannot be written";
+    }
+    keeper->opened = true;
+    int r = token ? pass_on(&clerk->peer, token)
+                  : ipc_send(&clerk->peer, IPC_CREDENTIAL_FAULT, slice_of(why), NULL, 0);
     if (r == -EPROTO)
         log_error("the database credential could not be sent: %s", strerror(-r));
     /* else: a clerk that has ended is its own trouble */

@@ -14,6 +14,8 @@ void token_free_all(Keeper *keeper);
 int token_send_credential(Keeper *keeper, Slice payload, int clerk_fd) MUST_USE;
 
 /* From held.c. */
+bool token_may_mint(
+    Held *held); /* on record before it happens; also true when reading it makes no new token */
 void token_changed(Held *held,
                    bool replaced); /* fetched, renewed, or gone; replaced: not the bytes of before */
 void token_failed(Held *held, int result);

@@ -1,6 +1,7 @@
 /* The supervisor's side of the keeper. See keeper-link.h. */
 #include "purser/keeper-link.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "purser/audit-files.h"
 #include "purser/keeper-files.h"
@@ -128,9 +129,12 @@ static int send_setup(const Config *config, const Paths *paths, State *state, co
 {
     static unsigned char bytes[IPC_MAX_PAYLOAD];
     WireWriter wire = WIRE_WRITER(bytes);
-    CLEANUP_FD int audit = -1, roots = -1, keyring = -1, key = -1;
+    CLEANUP_FD int roots = -1, keyring = -1, key = -1;
+    CLEANUP(audit_files_close) AuditFiles audit = AUDIT_FILES_NONE;
     char name[256];
-    KeeperSetup setup = {.sandbox_optional = config->sandbox_optional,
+    KeeperSetup setup = {.audit_optional = config->audit_optional,
+                         .audit_before = audit.before,
+                         .sandbox_optional = config->sandbox_optional,
                          .keyring_path = config->keyring.path,
                          .proxy = config->site.proxy,
                          .no_proxy = config->site.no_proxy,
@@ -145,8 +149,10 @@ static int send_setup(const Config *config, const Paths *paths, State *state, co
         (keyring = open(config->keyring.path, O_RDONLY | O_CLOEXEC | O_NOCTTY)) >= 0 &&
         (r = open_key(config, paths, &setup.key_is_passphrase, &key, fault)))
         return r;
-    int fd[4] = {audit, roots};
-    size_t n_fd = 2;
+    int fd[6] = {audit.file, audit.key, roots};
+    size_t n_fd = 3;
+    if ((setup.has_audit_tail = audit.tail >= 0))
+        fd[n_fd++] = audit.tail;
     if ((setup.has_keyring = keyring >= 0))
         fd[n_fd++] = keyring;
     if ((setup.has_key = key >= 0))
@@ -327,6 +333,16 @@ int keeper_run_open(KeeperLink *keeper, const KeeperRun *run, int gate_fd, Fault
 int keeper_run_close(KeeperLink *keeper, const char *run, Fault *fault)
 {
     return role_send(&keeper->role, IPC_KEEPER_RUN_CLOSE, slice_of(run), NULL, 0, fault);
+}
+
+void keeper_turn_audit(KeeperLink *keeper, const State *state, uint64_t retain)
+{
+    CLEANUP(audit_files_close) AuditFiles files = AUDIT_FILES_NONE;
+    Fault fault;
+    if (!audit_files_turn(state, retain, &files))
+        return;
+    if (role_send(&keeper->role, IPC_KEEPER_AUDIT, slice_of(files.before), &files.file, 1, &fault))
+        log_warning("%s", fault.text);
 }
 
 int keeper_send_credential(KeeperLink *keeper, const TokenRef *ref, int clerk_fd, Fault *fault)

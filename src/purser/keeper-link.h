@@ -40,6 +40,9 @@ int keeper_take_record(KeeperLink *keeper, const IpcRecord *record, Fault *fault
 int keeper_run_open(KeeperLink *keeper, const KeeperRun *run, int gate_fd, Fault *fault) MUST_USE;
 int keeper_run_close(KeeperLink *keeper, const char *run, Fault *fault) MUST_USE;
 
+/* Puts the audit's file aside when it is time, and tells the keeper in which to go on. */
+void keeper_turn_audit(KeeperLink *keeper, const State *state, uint64_t retain);
+
 /* Has the keeper send the credential to a clerk; clerk_fd stays the caller's. */
 int keeper_send_credential(KeeperLink *keeper, const TokenRef *ref, int clerk_fd, Fault *fault) MUST_USE;
 

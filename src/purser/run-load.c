@@ -15,6 +15,7 @@ void run_load_stop(Run *run)
         event_free(run->clerk_event);
     run->clerk_event = NULL;
     fd_close(&run->clerk.peer.fd);
+    seals_move(&run->sealing, &run->supervisor->seals); /* those that it did not come to */
 }
 
 void run_load_failed(Run *run, const char *sentence)
@@ -26,6 +27,7 @@ void run_load_failed(Run *run, const char *sentence)
     if (run->report.status == RUN_OK)
         run->report.status = RUN_IS_RUNNING;
     run_set_status(run, RUN_NOT_LOADED, sentence);
+    run->supervisor->sink_failed = true;
     fd_close(&run->results_fd); /* the gate tells the runner */
     run_enter_ending(run);
 }
@@ -62,6 +64,7 @@ static void take_loaded(Run *run, Slice payload)
     run->report.files = loaded.files;
     run->report.output_kept = loaded.result != RUN_LOAD_OK;
     snprintf(sentence, sizeof(sentence), "%.*s", (int)loaded.sentence.len, loaded.sentence.ptr);
+    run->supervisor->sink_failed = loaded.result != RUN_LOAD_OK;
     if (loaded.result != RUN_LOAD_OK) {
         if (run->report.status == RUN_OK)
             run->report.status = RUN_IS_RUNNING;
@@ -71,15 +74,29 @@ static void take_loaded(Run *run, Slice payload)
     }
 }
 
+/* The clerk was told to record the run, then to keep heads of the audit. */
+static void take_told(Run *run, const ClerkDone *done)
+{
+    if (done->result)
+        log_warning("%s: not in the sink's %s: %s", run->id,
+                    run->sink_answered ? "audit_seal" : "collection_run", done->sentence);
+    else if (run->sink_answered)
+        seals_drop_first(&run->sealing);
+    run->sink_answered = true;
+    run->supervisor->sink_failed = done->result != 0;
+    if (done->result || run->sealing.n == 0)
+        run_load_stop(run);
+}
+
 /* The end of what the clerk was told: to load, or to record. */
 static void take_done(Run *run, Slice payload)
 {
     WireReader wire = WIRE_READER(payload.ptr, payload.len);
-    ClerkDone done = {.sentence = "its answer cannot be read"};
+    ClerkDone done;
     if (run->sink_told) {
-        if (clerk_done_get(&wire, &done) || done.result)
-            log_warning("%s: not in the sink's collection_run: %s", run->id, done.sentence);
-        run_load_stop(run);
+        if (clerk_done_get(&wire, &done))
+            done = (ClerkDone){.result = CLERK_E_DATA, .sentence = "its answer cannot be read"};
+        take_told(run, &done);
     } else if (!run->have_loaded) {
         run_load_failed(run, "The clerk could not load the results.");
     } else {
@@ -109,7 +126,8 @@ static void on_clerk(evutil_socket_t fd, short what, void *context)
                 snprintf(sentence, sizeof(sentence), "%.*s", (int)record.payload.len, record.payload.ptr);
             run_load_stop(run);
             if (run->sink_told)
-                log_warning("%s: not in the sink's collection_run: the clerk ended.", run->id);
+                log_warning("%s: not in the sink's %s: the clerk ended.", run->id,
+                            run->sink_answered ? "audit_seal" : "collection_run");
             else if (run->have_loaded)
                 run_enter_ending(run);
             else

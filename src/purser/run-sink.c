@@ -1,4 +1,4 @@
-/* A run's line in the sink's collection_run. See run-phase.h. */
+/* A run's line in the sink's collection_run, and the audit's head beside it. See run-phase.h. */
 #include "purser/run-phase.h"
 
 #include "base/log.h"
@@ -58,6 +58,8 @@ bool run_tell_sink(Run *run)
     if (!run->clerk_event)
         r = run_load_clerk(run, &fault);
     r = r ? r : send_run(run, &fault);
+    seals_move(&run->supervisor->seals, &run->sealing);
+    r = r ? r : seals_send(&run->sealing, &run->clerk, &fault);
     if (r) {
         log_warning("%s: not in the sink's collection_run: %s", run->id, fault.text);
         run_load_stop(run);

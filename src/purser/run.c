@@ -460,6 +460,9 @@ void run_keeper_record(Run *run, const IpcRecord *record)
         if (!run_refusal_get(&wire, &refusal) && report->n_refusal < IPC_MAX_REFUSALS)
             MEM_PUSH(report->refusal, report->n_refusal, refusal);
     } else if (record->type == IPC_KEEPER_RUN_CLOSED) {
+        RunClosed closed;
+        if (!run_closed_get(&wire, &closed) && closed.number)
+            supervisor_take_seal(run->supervisor, &closed, run->retriever->name);
         run->keeper_open = false;
         run->keeper_told = run->keeper_told || !run->collect;
         run_advance(run);
@@ -504,6 +507,7 @@ Run *run_free(Run *run)
         return NULL;
     stop_gate(run);
     run_load_stop(run);
+    seals_done(&run->sealing);
     event_free(run->timer);
     run_folder_close(&run->folder);
     fd_close(&run->ns_fd);

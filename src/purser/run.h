@@ -35,8 +35,10 @@ typedef struct Run {
     struct event *gate_event, *clerk_event, *timer;
     int gate_end; /* wait status, once its pid is 0 */
     bool keeper_open, have_loaded, told_to_end;
-    bool keeper_told; /* the report has what was called and refused */
-    bool sink_told;   /* it was tried to write this run into the sink's collection_run */
+    bool keeper_told;   /* the report has what was called and refused */
+    bool sink_told;     /* it was tried to write this run into the sink's collection_run */
+    bool sink_answered; /* what is left to be answered are the heads of the audit */
+    Seals sealing;      /* those: what its clerk was told to keep */
 } Run;
 
 /* A run that waits for run_start(). Never fails: what goes wrong is in the report. window_since: where this

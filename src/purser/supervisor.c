@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "purser/audit-files.h"
 #include "purser/command.h"
 #include "purser/orphans.h"
 #include "purser/run.h"
@@ -34,7 +35,7 @@ static void tell_keeper_gone(Supervisor *supervisor)
 static Run *run_of_record(const Supervisor *supervisor, const IpcRecord *record)
 {
     Slice id = record->payload;
-    if (record->type == IPC_KEEPER_RUN_SOURCE || record->type == IPC_KEEPER_RUN_REFUSAL) {
+    if (record->type != IPC_KEEPER_RUN_OPENED) {
         WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
         id = wire_get_slice(&wire, 63);
     }
@@ -222,11 +223,41 @@ static void free_ended(Supervisor *supervisor)
     supervisor->n_ended = 0;
 }
 
+/* The sink shall not have a head of records that a power cut could still take away. */
+void supervisor_take_seal(Supervisor *supervisor, const RunClosed *closed, const char *retriever)
+{
+    int r = audit_files_sync(supervisor->state);
+    if (r)
+        log_warning("The audit may not be on the disk yet: %s.", strerror(-r));
+    else
+        seals_add(&supervisor->seals, closed, retriever);
+}
+
+/* Of runs that loaded nothing, or whose keeper was slower than their clerk. */
+static void put_last_seals(Supervisor *supervisor)
+{
+    Role clerk = ROLE_NONE;
+    Fault fault = {0};
+    if (supervisor->seals.n == 0 || supervisor->sink_failed || supervisor->keeper_gone)
+        return;
+    int r = clerk_start(supervisor->config, supervisor->paths, &supervisor->keeper, &clerk, &fault);
+    for (; !r && supervisor->seals.n; seals_drop_first(&supervisor->seals)) {
+        unsigned char room[512];
+        WireWriter wire = WIRE_WRITER(room);
+        clerk_seal_put(supervisor->seals.seal, &wire);
+        r = clerk_command(&clerk, IPC_CLERK_SEAL, &wire, NULL, 0, 20000, NULL, NULL, &fault);
+    }
+    if (r)
+        log_warning("The audit's head is not in the sink: %s The next run's will be.", fault.text);
+    role_stop(&clerk, 1000);
+}
+
 void supervisor_close(Supervisor *supervisor)
 {
     for (size_t i = 0; i < supervisor->n_run; i++)
         run_free(supervisor->run[i]);
     free_ended(supervisor);
+    put_last_seals(supervisor);
     struct event *const event[] = {supervisor->keeper_event, supervisor->child_event, supervisor->term_event,
                                    supervisor->int_event};
     for (size_t i = 0; i < COUNT_OF(event); i++)
@@ -234,6 +265,7 @@ void supervisor_close(Supervisor *supervisor)
             event_free(event[i]);
     role_stop(&supervisor->first_clerk, 1000);
     keeper_stop(&supervisor->keeper);
+    seals_done(&supervisor->seals);
     if (supervisor->base)
         event_base_free(supervisor->base);
     mem_free(supervisor->run);
@@ -319,6 +351,7 @@ static void add_run(Supervisor *supervisor, Run *run)
 
 void supervisor_start_run(Supervisor *supervisor, const Retriever *retriever, int64_t window_since)
 {
+    keeper_turn_audit(&supervisor->keeper, supervisor->state, supervisor->config->retain.audit);
     add_run(supervisor, run_new(supervisor, retriever, window_since));
 }
 

@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from ipc import CONTROL_FD, Type, pack, pair, receive, send, unpack
+from ipc import CONTROL_FD, Reader, Type, pack, pair, receive, send, unpack
 
 OK, OUTAGE, SCHEMA, DATA, FULL = range(5)
 SQLITE, POSTGRES = 0, 1
@@ -26,7 +26,7 @@ def program():
 class Done:
     def __init__(self):
         self.result, self.sentence, self.text = None, "", ""
-        self.rows, self.loaded, self.stream = {}, None, None
+        self.rows, self.loaded, self.stream, self.seals = {}, None, None, []
 
     def __repr__(self):
         return repr(self.__dict__)
@@ -98,6 +98,8 @@ class Clerk:
                 done.text += payload.decode()
             elif type_ == Type.LOADED:
                 done.loaded = loaded(payload)
+            elif type_ == Type.CLERK_SEAL_IS:
+                done.seals.append(seal(payload))
             elif type_ == Type.CLERK_STREAM_IS:
                 (done.stream,) = unpack(payload, "i64")
 
@@ -142,6 +144,15 @@ def output(gate, name, data):
 def end_run(gate, outputs, status=0, signal=0, timed_out=False):
     send(gate, Type.RUN_END,
          pack(("i32", status), ("i32", signal), ("u8", timed_out), ("u8", 0), ("u32", outputs)))
+
+
+def seal(payload):
+    """installation, number, head (hex), run, retriever, time"""
+    reader = Reader(payload)
+    fields = [reader.text().decode(), reader.number(8), reader.text().hex(), reader.text().decode(), reader.text().decode(),
+              reader.number(8)]
+    assert reader.at == len(payload)
+    return fields
 
 
 def loaded(payload):

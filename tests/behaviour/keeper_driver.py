@@ -178,9 +178,10 @@ def _rule(rule, line):
 
 class Keeper:
     """policies: lists of rules, (deny, methods, path) with methods 0 for all, or ("graphql", root fields); budget: requests,
-    bytes up and down, rate, time."""
+    bytes up and down, rate, time. audit: the folder that its audit lies in (audit.ndjson, audit.key), if not its own."""
 
-    def __init__(self, sources, policies=(((0, 63, "/**"), (0, 63, "/")),), budget=(0, 0, 0, 0, 0), proxy="", no_proxy=()):
+    def __init__(self, sources, policies=(((0, 63, "/**"), (0, 63, "/")),), budget=(0, 0, 0, 0, 0), proxy="", no_proxy=(),
+                 audit=None, audit_optional=False):
         prefix = os.environ.get("PURSER_PREFIX")
         assert prefix, "PURSER_PREFIX must name the installed tree"
         self.folder = Path(tempfile.mkdtemp(prefix="purser-keeper-"))
@@ -194,18 +195,26 @@ class Keeper:
         self.control.settimeout(30)
         self.tokens = {}
         self._runs = self._files = 0
-        self._set_up(sources, policies, budget, proxy, no_proxy)
+        self.audit_path = Path(audit or self.folder) / "audit.ndjson"
+        self.audit_optional = audit_optional
+        self.audit_key = self.audit_path.with_name("audit.key")
+        self._set_up(sources, policies, budget, proxy, no_proxy, audit_optional)
 
-    def _set_up(self, sources, policies, budget, proxy, no_proxy):
-        self.audit_path = self.folder / "audit.ndjson"
-        audit = os.open(self.audit_path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-        roots = os.open("/etc/ssl/certs/ca-certificates.crt", os.O_RDONLY)
+    def _set_up(self, sources, policies, budget, proxy, no_proxy, audit_optional):
+        if not self.audit_key.exists():
+            self.audit_key.touch(0o600)
+            self.audit_key.write_bytes(os.urandom(32))
+        goes_on = self.audit_path.exists()
+        fds = [os.open(self.audit_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), os.open(self.audit_key, os.O_RDONLY),
+               os.open("/etc/ssl/certs/ca-certificates.crt", os.O_RDONLY)]
+        if goes_on:
+            fds.append(os.open(self.audit_path, os.O_RDONLY))
         ipc.send(self.control, Type.KEEPER_SETUP, pack(
-            ("u8", 0), ("u8", 0), ("u8", 0), ("u8", 0), ("u64", 1), ("text", "/nowhere/keyring"), ("text", proxy),
-            ("u32", len(no_proxy)), *[("text", name) for name in no_proxy],
-            ("u32", 2), ("u16", 443), ("u16", 80)), [audit, roots])
-        os.close(audit)
-        os.close(roots)
+            ("u8", goes_on), ("u8", audit_optional), ("u8", 0), ("u8", 0), ("u8", 0), ("u8", 0), ("u64", 1), ("text", ""),
+            ("text", "/nowhere/keyring"), ("text", proxy), ("u32", len(no_proxy)), *[("text", name) for name in no_proxy],
+            ("u32", 2), ("u16", 443), ("u16", 80)), fds)
+        for fd in fds:
+            os.close(fd)
         for number, source in enumerate(sources):
             self._send_source(number, source)
         for rules in policies:

@@ -202,5 +202,5 @@ print("LEFT", run, flush=True)
             per_run[run] = per_run.get(run, 0) + 1
         assert len(left) > 5 and {run: per_run.get(run) for run in left} == dict.fromkeys(left, 9000)
         assert kept(lab) == [] and lab.rows("SELECT file, reason FROM dead_letter WHERE line = 0") == []
-        assert subprocess.run([lab.prefix / "bin/purser", "audit", "verify", lab.state / "audit/audit.ndjson"],
-                              capture_output=True).returncode == 0
+        audit = lab.purser("audit", "verify")
+        assert audit.status == 0, audit.text
