@@ -33,7 +33,8 @@ class Done:
 
 
 class Clerk:
-    """One clerk process. Use as a context manager; it is stopped at the end."""
+    """One clerk process. Use as a context manager; it is stopped at the end.
+    credential: what the keeper sends, its sentence, or a function that plays the keeper."""
 
     def __init__(self, path="", dsn="", migrate=True, credential=None, owner="", reader="", limit=None, sandbox_optional=False):
         self.control, child = pair()
@@ -56,9 +57,12 @@ class Clerk:
              [keeper_child.fileno()] if keeper_child else [])
         if keeper:
             keeper_child.close()
+            self.keeper = keeper
+            if callable(credential):
+                credential(keeper)
+                return
             type_ = Type.CREDENTIAL if isinstance(credential, bytes) else Type.CREDENTIAL_FAULT
             send(keeper, type_, credential if isinstance(credential, bytes) else credential.encode())
-            self.keeper = keeper
 
     def __enter__(self):
         return self
