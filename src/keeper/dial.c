@@ -8,7 +8,10 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
+
+#define RESOLVER_STACK (256u << 10)
 
 struct Dialer {
     Multi *multi;
@@ -94,8 +97,21 @@ static void finish(void *dialled, CURLcode code)
     done(context, fd, &refused);
 }
 
+/* Of the resolver's threads, one for each name that is looked up: 8 MiB each would be the address space. */
+static bool set_thread_stacks(void)
+{
+    pthread_attr_t attributes;
+    bool set = pthread_attr_init(&attributes) == 0 &&
+               pthread_attr_setstacksize(&attributes, RESOLVER_STACK) == 0 &&
+               pthread_setattr_default_np(&attributes) == 0;
+    pthread_attr_destroy(&attributes);
+    return set;
+}
+
 int dialer_new(Keeper *keeper, Dialer **ret_dialer, Fault *fault)
 {
+    if (!set_thread_stacks())
+        return fault_set(fault, -ENOMEM, "the resolver's threads cannot be told their size");
     Dialer *dialer = MEM_NEW(Dialer);
     int r = multi_new(keeper->base, 0, &dialer->multi, fault);
     if (r) {
@@ -145,6 +161,8 @@ static bool set_options(Dial *dial)
     return curl_easy_setopt(easy, CURLOPT_URL, url) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+           /* one that is cancelled does not wait for its resolver's thread */
+           curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http") == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_PROXY, proxy) == CURLE_OK && /* "": never from the environment */
            curl_easy_setopt(easy, CURLOPT_NOPROXY, "") == CURLE_OK &&

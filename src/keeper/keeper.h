@@ -20,10 +20,16 @@
 #define KEEPER_ARENA     (512u << 10)
 #define KEEPER_READ_ROOM (64u << 10) /* of the process: one piece of one answer at a time */
 #define KEEPER_SEND_ROOM                                                                                     \
-    (112u << 10)                 /* in the arena: a head with its credential, and the body's first piece */
-#define KEEPER_MAX_STREAMS  1024 /* of one run */
-#define KEEPER_MAX_GATHERED (4u << 20) /* of one run: bodies that are inspected, until they are sent */
-#define KEEPER_MAX_RUNS     256
+    (112u << 10) /* in the arena: a head with its credential, and the body's first piece */
+#define KEEPER_MAX_RUNS 256
+
+/* What one run's clients can have at a time: see SECURITY.md. */
+#define KEEPER_RUN_STREAMS  256         /* as many as its gate takes clients */
+#define KEEPER_ALL_STREAMS  2048        /* of all runs, which share them when there are many */
+#define KEEPER_MIN_STREAMS  8           /* of one run in any case */
+#define KEEPER_MAX_GATHERED (4u << 20)  /* of one run: bodies that are inspected, until they are sent */
+#define KEEPER_RUN_RECORDS  1000        /* refusals with a record each; more are counted */
+#define KEEPER_RUN_REFILL   20          /* so many more a second */
 
 typedef struct Conn Conn;
 typedef struct Dialer Dialer;
@@ -100,6 +106,8 @@ typedef struct Keeper {
     Dialer *dialer;
     struct RunList runs;
     size_t n_run;
+    size_t n_idle;      /* connections that wait for a next request */
+    size_t all_streams; /* KEEPER_ALL_STREAMS, or as the limit of descriptors has it */
     /* What waits for the audit in this turn: */
     Parked *parked;             /* heads of answers */
     struct StreamList recorded; /* requests that may change something */

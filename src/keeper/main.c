@@ -19,8 +19,10 @@
 #include <malloc.h>
 #include <signal.h>
 #include <sodium.h>
+#include <sys/resource.h>
 
-#define STOP_US (2L * CLOCK_SECOND)
+#define STOP_US     (2L * CLOCK_SECOND)
+#define OTHER_FILES 1024 /* descriptors for all but streams: runs, idle upstreams, names being resolved */
 
 static Keeper self;
 
@@ -154,6 +156,15 @@ static void turn_around(Keeper *keeper)
     }
 }
 
+/* Two descriptors a stream: its gate's, its upstream's. */
+static void count_streams(Keeper *keeper)
+{
+    struct rlimit files = {0};
+    getrlimit(RLIMIT_NOFILE, &files);
+    size_t room = files.rlim_max > OTHER_FILES ? (files.rlim_max - OTHER_FILES) / 2 : KEEPER_MIN_STREAMS;
+    keeper->all_streams = room < KEEPER_ALL_STREAMS ? room : KEEPER_ALL_STREAMS;
+}
+
 static int prepare(Keeper *keeper, Fault *fault)
 {
     keeper->supervisor = (IpcPeer){IPC_CONTROL_FD, IPC_KEEPER, IPC_SUPERVISOR, IPC_SETUP};
@@ -164,6 +175,7 @@ static int prepare(Keeper *keeper, Fault *fault)
     TAILQ_INIT(&keeper->refused);
     TAILQ_INIT(&keeper->dialled);
     TAILQ_INIT(&keeper->held);
+    count_streams(keeper);
     int r = secret_init(KEEPER_ARENA, fault);
     if (r)
         return r;

@@ -86,6 +86,8 @@ void record_refusal(Stream *stream, const Refused *refused)
         record_end(stream, false, kind->code, refused->fault.text);
         return;
     }
+    if (!upstream && !stream->record && !run_may_record(stream->run))
+        return;
     AuditEvent event = event_of(stream, upstream ? "failed" : "refused");
     event.decision = upstream ? AUDIT_FAILED : AUDIT_REFUSED;
     event.status = kind->status;

@@ -26,6 +26,22 @@ static void audit_run(const Run *run, const char *event, const Grant *grant, uin
     audit_add(run->keeper->audit, &line);
 }
 
+bool run_may_record(Run *run)
+{
+    if (run->records == 0)
+        run->unrecorded++;
+    return run->records > 0 && run->records-- > 0;
+}
+
+static void record_unrecorded(Run *run)
+{
+    if (run->unrecorded)
+        audit_run(run, "refused.more", NULL, run->unrecorded);
+    run->unrecorded = 0;
+    run->records = run->records + KEEPER_RUN_REFILL < KEEPER_RUN_RECORDS ? run->records + KEEPER_RUN_REFILL
+                                                                         : KEEPER_RUN_RECORDS;
+}
+
 void run_forget_stream(Run *run, Stream *stream)
 {
     TAILQ_REMOVE(&run->streams, stream, link);
@@ -118,9 +134,18 @@ void run_tokens_settled(Keeper *keeper)
     }
 }
 
+/* A share of what the process can have, however many runs there are. */
+static size_t most_streams(const Keeper *keeper)
+{
+    size_t share = keeper->all_streams / (keeper->n_run ? keeper->n_run : 1);
+    return share > KEEPER_RUN_STREAMS   ? KEEPER_RUN_STREAMS
+           : share < KEEPER_MIN_STREAMS ? KEEPER_MIN_STREAMS
+                                        : share;
+}
+
 static void take_connection(Run *run, int fd)
 {
-    if (run->n_stream >= KEEPER_MAX_STREAMS || run->keeper->stopping) {
+    if (run->n_stream >= most_streams(run->keeper) || run->keeper->stopping) {
         fd_close(&fd);
         return;
     }
@@ -148,7 +173,8 @@ static int take_gates_refusal(Run *run, WireReader *wire)
                         .decision = AUDIT_REFUSED,
                         .code = refusal.code,
                         .sentence = refusal.sentence};
-    audit_add(run->keeper->audit, &event);
+    if (run_may_record(run))
+        audit_add(run->keeper->audit, &event);
     return 0;
 }
 
@@ -240,7 +266,8 @@ int run_open(Keeper *keeper, Slice payload, int gate_fd)
         return r;
     }
     Run *run = MEM_NEW(Run);
-    *run = (Run){.keeper = keeper, .gate = {gate_fd, IPC_KEEPER, IPC_GATE, IPC_OPEN}};
+    *run = (Run){
+        .keeper = keeper, .gate = {gate_fd, IPC_KEEPER, IPC_GATE, IPC_OPEN}, .records = KEEPER_RUN_RECORDS};
     TAILQ_INIT(&run->streams);
     TAILQ_INIT(&run->tunnels);
     event_assign(&run->gate_event, keeper->base, gate_fd, EV_READ | EV_PERSIST, on_gate, run);
@@ -277,10 +304,11 @@ static Run *find_run(const Keeper *keeper, const char *id)
 }
 
 /* The run's records end in a seal, whose head the sink keeps. */
-static void seal(const Run *run, RunClosed *closed)
+static void seal(Run *run, RunClosed *closed)
 {
     Keeper *keeper = run->keeper;
     AuditSeal made;
+    record_unrecorded(run);
     for (size_t i = 0; i < run->n_grant; i++)
         audit_run(run, "run.requests", &run->grant[i], run->grant[i].count.requests);
     audit_run(run, "run.close", NULL, 0);
@@ -316,6 +344,7 @@ void run_tick(Keeper *keeper, int64_t now)
     TAILQ_FOREACH(run, &keeper->runs, link)
     {
         Stream *next;
+        record_unrecorded(run);
         for (Stream *stream = TAILQ_FIRST(&run->streams); stream; stream = next) {
             next = TAILQ_NEXT(stream, link);
             stream_tick(stream, now);

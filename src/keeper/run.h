@@ -25,6 +25,8 @@ struct Run {
     bool wants_leases; /* the gate waits for them: a token of its sources is still being fetched */
     RunRefusal *refusal;
     size_t n_refusal;
+    unsigned records;    /* refusals that may still have a record each */
+    uint64_t unrecorded; /* those that had none, since the last tick */
     TAILQ_ENTRY(Run) link;
 };
 
@@ -36,7 +38,13 @@ void run_lose_gate(Run *run); /* its channel broke or ended: no more streams or 
  * closed. */
 int run_close(Keeper *keeper, const char *id) MUST_USE;
 
-void run_tokens_settled(Keeper *keeper);          /* runs that wait for a token's fetch look again */
+void run_tokens_settled(Keeper *keeper); /* runs that wait for a token's fetch look again */
+
+/* Whether a refusal is worth a record of its own: of a client that is refused without end, only the number
+ * is.
+ */
+bool run_may_record(Run *run);
+
 void run_forget_stream(Run *run, Stream *stream); /* from stream_free() */
 void run_tick(Keeper *keeper, int64_t now);
 void run_free_all(Keeper *keeper);

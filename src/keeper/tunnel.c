@@ -47,7 +47,8 @@ static void record(const Tunnel *tunnel)
                     tunnel->refused.fault.text);
         report_refusal(run, &report);
     }
-    audit_add(run->keeper->audit, &event);
+    if (tunnel->fd >= 0 || run_may_record(run))
+        audit_add(run->keeper->audit, &event);
 }
 
 /* It is over, one way or the other: on record, and at the turn's end the gate is told. */
@@ -115,7 +116,9 @@ static Dial *start(Tunnel *tunnel)
     }
     refused_set(&tunnel->refused, REFUSAL_BUSY, "too many egress connections are being opened at a time");
     DialTo to = {wanted->host, wanted->port, "", NULL, 0};
-    return run->n_tunnel <= TUNNEL_MAX ? dial_start(run->keeper, &to, on_dialled, tunnel) : NULL;
+    return run->n_tunnel <= TUNNEL_MAX && run_may_record(run)
+               ? dial_start(run->keeper, &to, on_dialled, tunnel)
+               : NULL;
 }
 
 void tunnel_wanted(Run *run, const TunnelRecord *wanted)

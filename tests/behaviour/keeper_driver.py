@@ -178,10 +178,11 @@ def _rule(rule, line):
 
 class Keeper:
     """policies: lists of rules, (deny, methods, path) with methods 0 for all, or ("graphql", root fields); budget: requests,
-    bytes up and down, rate, time. audit: the folder that its audit lies in (audit.ndjson, audit.key), if not its own."""
+    bytes up and down, rate, time. audit: the folder that its audit lies in (audit.ndjson, audit.key), if not its own; before:
+    called in its process before it is the keeper."""
 
     def __init__(self, sources, policies=(((0, 63, "/**"), (0, 63, "/")),), budget=(0, 0, 0, 0, 0), proxy="", no_proxy=(),
-                 audit=None, audit_optional=False):
+                 audit=None, audit_optional=False, before=None):
         prefix = os.environ.get("PURSER_PREFIX")
         assert prefix, "PURSER_PREFIX must name the installed tree"
         self.folder = Path(tempfile.mkdtemp(prefix="purser-keeper-"))
@@ -190,7 +191,7 @@ class Keeper:
         self.process = subprocess.Popen([Path(prefix) / "libexec/purser/purser-keeper"], stdin=subprocess.DEVNULL,
                                         env={"ASAN_OPTIONS": "detect_leaks=0"},
                                         stderr=subprocess.PIPE, pass_fds=[ipc.CONTROL_FD],
-                                        preexec_fn=lambda: os.dup2(theirs.fileno(), ipc.CONTROL_FD))
+                                        preexec_fn=lambda: (before and before(), os.dup2(theirs.fileno(), ipc.CONTROL_FD)))
         theirs.close()
         self.control.settimeout(30)
         self.tokens = {}
