@@ -5,11 +5,12 @@
  * only. Afterwards:
  *
  *            opens files                 sockets                            processes, threads
- *   gate     none                        accepts; makes none but pairs      none
+ *   gate     none, names none            accepts; makes none but pairs      none
  *   keeper   reads /etc, the system's    TCP and UDP; TCP connects to the   threads (libcurl's resolver)
  *            libraries, read_path        listed ports where Landlock can
- *   clerk    as the keeper; write_path   as the keeper when `network`, and  none
- *            is read, written, removed   unix sockets; otherwise none
+ *   clerk    write_path is read,         none; when `network` as the        none
+ *            written, removed; when      keeper, and unix sockets
+ *            `network` as the keeper
  *
  * nobody executes, forks, traces, changes its user, mounts, or has a capability. A call that is not in the
  * role's list (syscalls.c) ends the process with SIGSYS. To learn which one it was: `meson setup
@@ -18,12 +19,12 @@
  *
  * Known to be refused with an errno rather than by death, because libraries try them and can do without:
  * clone3 (ENOSYS), sockets of other families (EAFNOSUPPORT: nscd, netlink), ioctl of terminals (ENOTTY),
- * prctl other than naming a thread or memory (EPERM).
+ * naming memory (EPERM), and in the keeper F_SETFL (EPERM: libcurl).
  *
  * SQLite: temp_store must be MEMORY; its journal lies in write_path. RLIMIT_FSIZE is left alone, since
  * standard error may be a file. The resolver's files in /etc are replaced by rename, which a rule for a
- * single file would not survive; therefore all of /etc that the role's user may read is readable to keeper
- * and clerk.
+ * single file would not survive; therefore all of /etc that the role's user may read is readable to the
+ * keeper and to a clerk with a server.
  *
  * In a sanitized build seccomp and the limit of address space are left out (the sanitizers' runtimes need
  * what they forbid): the rest holds, and sandbox_report() says so.
