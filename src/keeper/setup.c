@@ -97,6 +97,22 @@ static uint16_t mint_port(const Mint *mint)
     return port;
 }
 
+/* The kernel was asked what it made of the arena. */
+static int check_memory(const Keeper *keeper, Fault *fault)
+{
+    SecretProtection of = secret_protection();
+    if (of.locked && of.not_dumped)
+        return 0;
+    fault_set(fault, -EPERM,
+              "Memory for secrets is not %s, though the kernel was asked for that; allow it with `sandbox: "
+              "{required: false}`.",
+              of.locked ? "left out of dumps" : "locked against swapping");
+    if (!keeper->sandbox_optional)
+        return -EPERM;
+    log_warning("%s", fault->text);
+    return 0;
+}
+
 int setup_lock_in(Keeper *keeper, Fault *fault)
 {
     Ports ports = {.n = 0};
@@ -118,7 +134,8 @@ int setup_lock_in(Keeper *keeper, Fault *fault)
                         .optional = keeper->sandbox_optional,
                         .connect_port = ports.port,
                         .n_connect_port = ports.n};
-    int r = sandbox_enter(&spec, fault);
+    int r = check_memory(keeper, fault);
+    r = r ? r : sandbox_enter(&spec, fault);
     if (r != SANDBOX_E_PARTIAL)
         return r;
     log_warning("%s", fault->text);

@@ -42,8 +42,7 @@ typedef struct Call {
 static const Call calls[] = {
     /* Descriptors that are there already. None makes a second one of another but the keeper's fcntl below:
      * what the audit's descriptor can do stays what it was opened for. */
-    CALL(read, ALL),
-    CALL(write, ALL), CALL(close, ALL), CALL(fstat, ALL), CALL(lseek, ALL),
+    CALL(read, ALL), CALL(write, ALL), CALL(close, ALL), CALL(fstat, ALL), CALL(lseek, ALL),
     CALL(writev, ALL), /* what abort() and the stack protector say last */
     CALL(pread64, K | C), CALL(readv, K | C),
     /* waiting */
@@ -71,8 +70,8 @@ static const Call calls[] = {
     CALL(open, C), CALL(openat, C), CALL(readlink, C), CALL(readlinkat, C), CALL(pwrite64, C), CALL(fsync, C),
     CALL(fdatasync, C), CALL(unlink, C), CALL(unlinkat, C), CALL(ftruncate, C), CALL(fchmod, C),
     CALL(fchown, C),
-    /* threads: libcurl's resolver, which tells of its end over a socket pair */
-    CALL(rseq, K), CALL(set_robust_list, K)};
+    /* threads: libcurl's resolver, which tells of its end over a socket pair; later ones over these */
+    CALL(rseq, K), CALL(set_robust_list, K), CALL(eventfd2, K), CALL(pipe2, K)};
 
 /* Calls that depend on an argument, or that are refused with an errno because libraries can do without. */
 typedef struct Rule {
