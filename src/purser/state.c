@@ -138,12 +138,16 @@ static void remove_last_runtime(const State *state)
     }
 }
 
+const char *state_runtime_base(void)
+{
+    const char *base = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
+    return !base || strlen(base) > 40 || access(base, W_OK) < 0 ? "/tmp" : base;
+}
+
 int state_runtime(State *state, Fault *fault)
 {
     remove_last_runtime(state);
-    const char *base = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
-    if (!base || strlen(base) > 40 || access(base, W_OK) < 0)
-        base = "/tmp";
+    const char *base = state_runtime_base();
     snprintf(state->runtime, sizeof(state->runtime), "%s/purser-XXXXXX", base);
     if (!mkdtemp(state->runtime)) {
         int r = -errno;

@@ -29,6 +29,7 @@ typedef struct State {
 int state_open(const char *path, State *ret_state, Fault *fault) MUST_USE;
 int state_lock(State *state, Fault *fault) MUST_USE; /* -EBUSY: another purser works here, named by its pid */
 int state_runtime(State *state, Fault *fault) MUST_USE; /* the short folder for sockets */
+const char *state_runtime_base(void);                   /* in which it is made */
 void state_close(State *state);                         /* removes the runtime folder */
 
 typedef struct RunFolder {

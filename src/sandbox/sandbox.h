@@ -66,13 +66,21 @@ int sandbox_enter(const SandboxSpec *spec, Fault *fault) MUST_USE;
 
 typedef enum SandboxState { SANDBOX_HOLDS, SANDBOX_WEAKER, SANDBOX_MISSING } SandboxState;
 
+/* Whether purser works without it. */
+typedef enum SandboxNeed {
+    SANDBOX_NOT_NEEDED,
+    SANDBOX_NEEDED_IF_REQUIRED, /* not with `sandbox: {required: false}` */
+    SANDBOX_NEEDED,
+} SandboxNeed;
+
 typedef struct SandboxFinding {
-    const char *name;   /* "seccomp", "landlock", ...: stable, for --json */
+    const char *name; /* "seccomp", "landlock-files", ...: stable, for --json */
+    SandboxNeed need;
     SandboxState state; /* WEAKER: works, but less than purser would use; MISSING: does not work here */
     char sentence[320]; /* what holds, or what does not and what to do */
 } SandboxFinding;
 
-#define SANDBOX_MAX_FINDINGS 20
+#define SANDBOX_MAX_FINDINGS 28
 
 typedef struct SandboxReport {
     SandboxFinding finding[SANDBOX_MAX_FINDINGS];
@@ -80,6 +88,10 @@ typedef struct SandboxReport {
 } SandboxReport;
 
 const char *sandbox_state_text(SandboxState state); /* "holds", "weaker", "missing" */
+
+/* One more. */
+void sandbox_add(SandboxReport *report, const char *name, SandboxNeed need, SandboxState state,
+                 const char *fmt, ...) FORMAT(5, 6);
 
 /* What holds on this machine, for `purser doctor`: each proven by a child process that goes through the wall
  * and tries what it forbids. Takes well under a second; has forked and reaped children when it returns. */

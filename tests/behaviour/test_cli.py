@@ -44,7 +44,7 @@ def test_json_is_json_and_nothing_else_on_standard_output(lab):
     assert lab.purser("token", "list", "--json").json[0]["name"] == "api"
     (lab.folder / "b.dat").write_text("2")
     assert lab.purser("ingest", "--json", lab.folder / "b.dat").json["rows"] == 1
-    assert {"name", "state", "message"} <= set(json.loads(plain(lab.prefix, "doctor", "--json").stdout)[0])
+    assert {"name", "state", "message"} <= set(json.loads(plain(lab.prefix, "doctor", "--json").stdout)["findings"][0])
 
 
 def findings(lab, status):
