@@ -50,6 +50,8 @@ TRY(KeeperToken, keeper_token, nothing)
 TRY(KeeperRun, keeper_run, keeper_run_done)
 TRY(RunSource, run_source, nothing)
 TRY(RunRefusal, run_refusal, nothing)
+TRY(RunClosed, run_closed, nothing)
+TRY(ClerkSeal, clerk_seal, nothing)
 TRY(RunLimits, run_limits, nothing)
 TRY(RunOutput, run_output, nothing)
 TRY(RunOutputRefused, run_output_refused, nothing)
@@ -97,7 +99,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         try_tunnel_refused,     try_keeper_setup, try_keeper_source, try_token_ref,     try_keeper_token,
         try_keeper_run,         try_run_source,   try_run_refusal,   try_run_limits,    try_run_output,
         try_run_output_refused, try_run_end,      try_run_loaded,    try_stream_refuse, try_stream_request,
-        try_stream_response,    try_host_port,    try_clerk_run,
+        try_stream_response,    try_host_port,    try_clerk_run,     try_run_closed,    try_clerk_seal,
     };
     static unsigned char room[IPC_MAX_RECORD];
     if (size < 1 || size > IPC_MAX_PAYLOAD)
