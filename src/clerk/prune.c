@@ -13,16 +13,11 @@ static const struct {
     {                                                                                                        \
         (table), offsetof(ClerkPrune, time)                                                                  \
     }
-    KEEP("ci_run", rows),
-    KEEP("ci_job", rows),
-    KEEP("ci_test_result", rows),
-    KEEP("ci_deployment", rows),
-    KEEP("ci_queue_sample", rows),
-    KEEP("metric_sample", rows),
-    KEEP("collection_run", rows),
-    KEEP("dead_letter", dead_letters),
-    KEEP("ingest_ledger", rows),
-    KEEP(SCHEMA_SEALS, seals),
+    KEEP("ci_run", rows),          KEEP("ci_job", rows),
+    KEEP("ci_test_result", rows),  KEEP("ci_deployment", rows),
+    KEEP("ci_queue_sample", rows), KEEP("metric_sample", rows),
+    KEEP("collection_run", rows),  KEEP("dead_letter", dead_letters),
+    KEEP("ingest_ledger", rows),   KEEP(SCHEMA_SEALS, seals),
 };
 
 int prune(RowSink *sink, const ClerkPrune *prune, PruneReport *report, void *userdata, Fault *fault)

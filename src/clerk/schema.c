@@ -3,9 +3,18 @@
 
 #include "clerk/views-sql.h"
 
-const char *const schema_tables[] = {"ci_run",          "ci_job",         "ci_test_result", "ci_deployment",
-                                     "ci_queue_sample", "metric_sample",  "ingest_ledger",  "stream_state",
-                                     "dead_letter",     "collection_run", SCHEMA_SEALS,     "purser_schema",
+const char *const schema_tables[] = {"ci_run",
+                                     "ci_job",
+                                     "ci_test_result",
+                                     "ci_deployment",
+                                     "ci_queue_sample",
+                                     "metric_sample",
+                                     "ingest_ledger",
+                                     "stream_state",
+                                     "dead_letter",
+                                     "collection_run",
+                                     SCHEMA_SEALS,
+                                     "purser_schema",
                                      NULL};
 
 /* Words with a dollar: sql.h. */

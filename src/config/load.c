@@ -13,7 +13,8 @@
 
 typedef struct Top {
     char *schedule, *time_zone, *state;
-    const YamlNode *sources, *retrievers, *sink, *site, *retain, *keyring, *sandbox, *vault, *kubernetes, *audit;
+    const YamlNode *sources, *retrievers, *sink, *site, *retain, *keyring, *sandbox, *vault, *kubernetes,
+        *audit;
 } Top;
 
 static Config *config_new(const char *path)

@@ -18,5 +18,6 @@ void run_load_failed(Run *run, const char *sentence); /* to ENDING, the outputs 
 void run_load_stop(Run *run);                         /* lets go of the clerk */
 
 /* ENDING: writes how the run ended into the sink's collection_run, and the audit's heads that wait, with the
- * clerk that has loaded it or one of its own, as soon as the keeper has reported; once. True: it is under way, wait for the clerk's end. */
+ * clerk that has loaded it or one of its own, as soon as the keeper has reported; once. True: it is under
+ * way, wait for the clerk's end. */
 bool run_tell_sink(Run *run);

@@ -106,7 +106,7 @@ def test_a_github_apps_token_is_minted_narrowed_used_and_revoked(lab, length):
     assert github.asked == [{"repositories": ["linkerd2"], "permissions": {"actions": "read", "metadata": "read"}}]
     assert len(github.minted) == 1 and github.revoked == github.minted
     events = [entry["event"] for entry in lab.audit() if entry["event"].startswith("token")]
-    assert events == ["token.fetch", "token.give-back"]
+    assert events == ["token.mint", "token.fetch", "token.give-back"]
     key = "".join(keys.private.read_text().splitlines()[3:9])
     for secret in (github.minted[0], key):
         assert [hit for hit in search_files(lab.state, needles(secret))[0]] == []

@@ -16,6 +16,8 @@ from ipc import Type, pack, send
 from keeper_world import TOKEN, authority, world  # noqa: F401
 from lab import Answer
 from promise import api, as_root, role, run, wait_until, with_inside
+from test_minted import GitHub, Keys, app
+from test_promise_11_graphql import with_graphql
 from upstream import Upstream, serve
 
 RUNS = """
@@ -217,6 +219,24 @@ once("/%0a%1b[2J")
         assert len(lab.audit(event)) == 1, event
 
 
+def test_of_a_graphql_request_the_operation_is_on_record_and_the_rule_that_decided(lab):
+    with_graphql(lab)
+    run(lab, """
+for query in ('query Cost { rateLimit { cost } }', 'mutation { star(id: "hidden") { id } }', '{ viewer { token } }'):
+    say(status=Client("api.github.com").ask("/graphql", "POST", LEASED + "Content-Type: application/json\\r\\n",
+                                            json.dumps({"query": query}).encode()).status)
+""", policy="narrow")
+    lines = [line for line in lab.audit() if line.get("path") == "/graphql"]
+    assert [(line["event"], line["operation"], line.get("rule"), line.get("status")) for line in lines] == [
+        ("request.sent", "query Cost: rateLimit", "narrow:10", None), ("request", "query Cost: rateLimit", "narrow:10", 200),
+        ("request.sent", "mutation: star", "narrow:11", None), ("request", "mutation: star", "narrow:11", 200),
+        ("refused", "query: viewer", None, 403)]
+    assert all(line["sent"] > 20 for line in lines if line["event"] == "request")
+    assert "hidden" not in (lab.state / "audit/audit.ndjson").read_text()
+    shown = lab.purser("audit", "show", "--source", "api").out
+    assert "/graphql  mutation: star" in shown, shown
+
+
 def test_show_is_one_aligned_line_a_decision_and_takes_filters(sealed):
     lab, path, lines = sealed
     done = lab.purser("audit", "show")
@@ -402,6 +422,36 @@ def test_with_on_failure_continue_calls_go_on_and_are_recorded_as_soon_as_they_c
     w.run.close()
     w.keeper.stop()
     assert verified(w, prefix)["problems"] == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk: as root only")
+def test_no_token_is_minted_unrecorded(lab):
+    keys = Keys(lab, "rsa")
+    github = GitHub(lab, keys)
+    app(lab, keys)
+    with_inside(lab, "script")
+    lab.retriever("script", "from inside import *\nsay(status=Client().ask().status)", sources=["api"])
+    assert lab.purser("run").status == 0 and len(github.minted) == 1
+    disk = lab.state / "audit"
+    lines = disk.joinpath("audit.ndjson").read_text()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "none", disk], check=True)
+    try:
+        disk.joinpath("audit.ndjson").write_text(lines)
+        with open(disk / "ballast", "wb", buffering=0) as ballast, pytest.raises(OSError):
+            while ballast.write(b"b" * 1024):
+                pass
+        lab.more += "audit: {onFailure: continue}\n"  # of calls; a token is another matter
+        lab.write()
+        process = lab.start("run", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        time.sleep(3)
+        assert process.poll() is None and len(github.minted) == 1
+        (disk / "ballast").unlink()
+        text = process.communicate(timeout=60)[0]
+        assert process.returncode == 0 and len(github.minted) == 2, text
+        events = [entry["event"] for entry in lab.audit()]
+        assert events.count("token.mint") == events.count("token.fetch") - 1 == 2, "two minted, once it was not"
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
 
 
 def test_a_tunnel_that_cannot_be_recorded_is_not_given(authority, world):  # noqa: F811
