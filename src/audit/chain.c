@@ -1,50 +1,98 @@
 /* The chain of lines. See chain.h. */
 #include "audit/chain.h"
 
-#include "audit/audit.h"
-#include "base/buf.h"
-#include "base/mem.h"
 #include "base/text.h"
 
 #include <errno.h>
 #include <sodium.h>
 #include <sys/stat.h>
 
-#define MAX_LINE (2 * AUDIT_MAX_RECORD)
+#define NUMBER_KEY "{\"n\":"
+#define MAC_KEY    ",\"mac\":\""
+#define MAC_TAIL   (sizeof(MAC_KEY) - 1 + 2 * AUDIT_MAC + 2) /* ,"mac":"..."} */
 
-void audit_hash(const char *line, size_t len, AuditHash *ret_hash)
+void audit_mac(const unsigned char key[AUDIT_KEY], const AuditMac *previous, Slice body, AuditMac *ret_mac)
 {
-    crypto_generichash(ret_hash->bytes, AUDIT_HASH, (const unsigned char *)line, len, NULL, 0);
+    crypto_generichash_state state;
+    crypto_generichash_init(&state, key, AUDIT_KEY, AUDIT_MAC);
+    crypto_generichash_update(&state, previous->bytes, AUDIT_MAC);
+    crypto_generichash_update(&state, (const unsigned char *)body.ptr, body.len);
+    crypto_generichash_final(&state, ret_mac->bytes, AUDIT_MAC);
 }
 
-const char *audit_hash_text(const AuditHash *hash, char out[static AUDIT_HEX])
+bool audit_mac_equal(const AuditMac *a, const AuditMac *b)
 {
-    text_hex(out, hash->bytes, AUDIT_HASH);
+    return sodium_memcmp(a->bytes, b->bytes, AUDIT_MAC) == 0;
+}
+
+const char *audit_mac_text(const AuditMac *mac, char out[static AUDIT_HEX])
+{
+    text_hex(out, mac->bytes, AUDIT_MAC);
     return out;
 }
 
-/* The number of {"n":17,...; 0 when it is not there. */
-static uint64_t number_of(Slice line)
+int audit_mac_parse(Slice text, AuditMac *ret_mac)
 {
-    uint64_t number = 0;
+    AuditMac mac;
+    char again[AUDIT_HEX];
+    if (text.len != 2 * AUDIT_MAC ||
+        sodium_hex2bin(mac.bytes, AUDIT_MAC, text.ptr, text.len, NULL, NULL, NULL) != 0)
+        return -EBADMSG;
+    if (!slice_is(text, audit_mac_text(&mac, again))) /* capital letters are not ours */
+        return -EBADMSG;
+    *ret_mac = mac;
+    return 0;
+}
+
+const char *audit_installation(const unsigned char key[AUDIT_KEY], char out[static AUDIT_INSTALLATION])
+{
+    static const unsigned char what[] = "purser installation";
+    unsigned char hash[crypto_generichash_BYTES_MIN];
+    crypto_generichash(hash, sizeof(hash), what, sizeof(what) - 1, key, AUDIT_KEY);
+    text_hex(out, hash, (AUDIT_INSTALLATION - 1) / 2);
+    return out;
+}
+
+int audit_key_read(int fd, unsigned char ret_key[AUDIT_KEY], Fault *fault)
+{
+    unsigned char room[AUDIT_KEY + 1];
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return fault_set(fault, -errno, "The audit's key cannot be read: %s.", strerror(errno));
+    if (status.st_mode & 077)
+        return fault_set(fault, -EACCES,
+                         "The audit's key can be read by others; give it the mode 0600 (chmod 600).");
+    ssize_t n = pread(fd, room, sizeof(room), 0);
+    int r = n < 0 ? -errno : n == AUDIT_KEY ? 0 : -EINVAL;
+    if (r == 0)
+        memcpy(ret_key, room, AUDIT_KEY);
+    sodium_memzero(room, sizeof(room));
+    if (r == -EINVAL)
+        return fault_set(fault, r,
+                         "The audit's key is not %d bytes long: it is damaged or no key of purser's.",
+                         AUDIT_KEY);
+    return r ? fault_set(fault, r, "The audit's key cannot be read: %s.", strerror(-r)) : 0;
+}
+
+int audit_record_parse(Slice line, AuditRecord *ret_record)
+{
+    AuditRecord record;
     Slice digits, rest;
-    if (!slice_starts(line, "{\"n\":"))
-        return 0;
-    slice_cut((Slice){line.ptr + 5, line.len - 5}, ',', &digits, &rest);
-    return text_parse_u64(digits, UINT64_MAX - 1, &number) ? 0 : number;
+    if (line.len < sizeof(NUMBER_KEY) + MAC_TAIL || line.len > AUDIT_MAX_RECORD ||
+        !slice_starts(line, NUMBER_KEY) || !slice_ends(line, "\"}"))
+        return -EBADMSG;
+    record.body = (Slice){line.ptr, line.len - MAC_TAIL};
+    Slice tail = {line.ptr + record.body.len, MAC_TAIL};
+    slice_cut((Slice){line.ptr + sizeof(NUMBER_KEY) - 1, record.body.len - sizeof(NUMBER_KEY) + 1}, ',',
+              &digits, &rest);
+    if (!slice_starts(tail, MAC_KEY) || text_parse_u64(digits, UINT64_MAX - 1, &record.number) ||
+        audit_mac_parse((Slice){tail.ptr + sizeof(MAC_KEY) - 1, 2 * AUDIT_MAC}, &record.mac))
+        return -EBADMSG;
+    *ret_record = record;
+    return 0;
 }
 
-/* The hash that a record says the line before it has. Empty when it is not there. */
-static Slice previous_of(Slice line)
-{
-    static const char key[] = "\"prev\":\"";
-    size_t tail = sizeof(key) - 1 + 2 * AUDIT_HASH + 2; /* ..."} at its very end */
-    if (line.len < tail || memcmp(line.ptr + line.len - tail, key, sizeof(key) - 1) != 0)
-        return (Slice){"", 0};
-    return (Slice){line.ptr + line.len - tail + sizeof(key) - 1, 2 * AUDIT_HASH};
-}
-
-static int read_tail(int fd, char *room, size_t size, size_t *ret_len)
+static int read_tail(int fd, char *room, size_t size, Slice *ret_text, bool *ret_whole)
 {
     struct stat status;
     if (fstat(fd, &status) < 0)
@@ -59,102 +107,64 @@ static int read_tail(int fd, char *room, size_t size, size_t *ret_len)
             return n < 0 ? -errno : -EIO;
         len += (size_t)n;
     }
-    *ret_len = len;
+    *ret_text = (Slice){room, len};
+    *ret_whole = start == 0;
     return 0;
 }
 
-int audit_chain_read_end(int fd, AuditChain *ret_chain)
+static void take_time(Slice body, char out[static CLOCK_TEXT])
 {
-    static char room[2 * MAX_LINE];
-    size_t len = 0;
-    int r = read_tail(fd, room, sizeof(room), &len);
-    if (r || len == 0)
+    static const char key[] = ",\"time\":\"";
+    const char *at = memmem(body.ptr, body.len, key, sizeof(key) - 1);
+    Slice time = {"", 0}, rest;
+    if (at)
+        slice_cut((Slice){at + sizeof(key) - 1, (size_t)(body.ptr + body.len - at) - sizeof(key) + 1}, '"',
+                  &time, &rest);
+    if (time.len >= CLOCK_TEXT)
+        time.len = 0;
+    memcpy(out, time.ptr, time.len);
+    out[time.len] = '\0';
+}
+
+/* What lies behind the last record is bound like lines of its own. */
+static void absorb(const unsigned char *key, Slice text, AuditEnd *end)
+{
+    Slice line, rest = text;
+    end->cut = text.len;
+    end->unfinished = text.len && text.ptr[text.len - 1] != '\n';
+    while (rest.len) {
+        slice_cut(rest, '\n', &line, &rest);
+        audit_mac(key, &end->last, line, &end->last);
+    }
+}
+
+int audit_end_read(int fd, const unsigned char key[AUDIT_KEY], AuditEnd *ret_end)
+{
+    static char room[AUDIT_TAIL];
+    AuditEnd end = {.number = 0};
+    Slice text = {room, 0};
+    bool whole = true;
+    int r = read_tail(fd, room, sizeof(room), &text, &whole);
+    if (r)
         return r;
-    AuditChain chain = AUDIT_CHAIN_START;
-    chain.unfinished = room[len - 1] != '\n';
-    size_t end = chain.unfinished ? len : len - 1, start = end;
-    while (start > 0 && room[start - 1] != '\n')
-        start--;
-    audit_hash(room + start, end - start, &chain.last);
-    /* A line that was cut off has no number any more: the one before it has. */
-    uint64_t number = number_of((Slice){room + start, end - start});
-    for (uint64_t skipped = 1; number == 0 && start > 0; skipped++) {
-        end = start - 1, start = end;
-        while (start > 0 && room[start - 1] != '\n')
+    for (size_t stop = text.len; stop > 0;) {
+        size_t line_end = text.ptr[stop - 1] == '\n' ? stop - 1 : stop, start = line_end;
+        while (start > 0 && text.ptr[start - 1] != '\n')
             start--;
-        number = number_of((Slice){room + start, end - start});
-        number += number ? skipped : 0;
-    }
-    chain.number = number + 1;
-    *ret_chain = chain;
-    return 0;
-}
-
-typedef struct Verify {
-    AuditHash last;
-    uint64_t line, records;
-    uint64_t first_cut, n_cut; /* lines that are no records; the line behind is bound to each */
-} Verify;
-
-static int verify_line(Verify *verify, Slice line, Fault *fault)
-{
-    char expected[AUDIT_HEX];
-    Slice previous = previous_of(line);
-    verify->line++;
-    if (previous.len == 0 || line.ptr[0] != '{') {
-        verify->first_cut = verify->n_cut++ ? verify->first_cut : verify->line;
-        audit_hash(line.ptr, line.len, &verify->last);
-        return 0;
-    }
-    if (verify->line == 1 && !slice_is(previous, audit_hash_text(&verify->last, expected)))
-        return fault_set(fault, -EBADMSG,
-                         "line 1 is not the beginning: it was altered, or lines before it were taken out.");
-    if (!slice_is(previous, audit_hash_text(&verify->last, expected)))
-        return fault_set(
-            fault, -EBADMSG,
-            "the chain breaks between line %llu and line %llu: one of them was altered, or a line between "
-            "them was taken out or put in.",
-            (unsigned long long)verify->line - 1, (unsigned long long)verify->line);
-    audit_hash(line.ptr, line.len, &verify->last);
-    verify->records++;
-    return 0;
-}
-
-int audit_verify(int fd, uint64_t *ret_records, Fault *fault)
-{
-    CLEANUP_BUF Buf text = BUF_INIT(MAX_LINE);
-    Verify verify = {0};
-    for (off_t at = 0;;) {
-        char *room;
-        size_t want = text.max - text.len;
-        int r = buf_reserve(&text, want, &room);
-        if (r || want == 0)
-            return fault_set(fault, -EBADMSG, "line %llu is longer than a record can be.",
-                             (unsigned long long)verify.line + 1);
-        ssize_t n = pread(fd, room, want, at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return fault_set(fault, -errno, "cannot be read: %s.", strerror(errno));
-        buf_commit(&text, (size_t)n);
-        at += n;
-        Slice line, rest = buf_slice(&text);
-        while (slice_cut(rest, '\n', &line, &rest))
-            if ((r = verify_line(&verify, line, fault)))
-                return r;
-        buf_consume(&text, text.len - line.len);
-        if (n == 0)
-            break;
+        AuditRecord record;
+        bool is_whole = line_end < stop && (start > 0 || whole);
+        if (is_whole && audit_record_parse((Slice){text.ptr + start, line_end - start}, &record) == 0) {
+            end.number = record.number;
+            end.last = record.mac;
+            take_time(record.body, end.time);
+            absorb(key, (Slice){text.ptr + stop, text.len - stop}, &end);
+            *ret_end = end;
+            return 0;
+        }
+        stop = start;
     }
     if (text.len)
-        return fault_set(fault, -EBADMSG, "the last line (%llu) is cut off.",
-                         (unsigned long long)verify.line + 1);
-    if (verify.n_cut)
-        return fault_set(
-            fault, -EBADMSG,
-            "line %llu is not a whole record (there are %llu such): it was cut off by a crash, or "
-            "by somebody, or altered while it was the last. The lines around it are sound.",
-            (unsigned long long)verify.first_cut, (unsigned long long)verify.n_cut);
-    *ret_records = verify.records;
+        return -EBADMSG;
+    *ret_end = end;
     return 0;
 }

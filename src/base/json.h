@@ -1,6 +1,7 @@
 /* Writes JSON (RFC 8259) into a Buf: for answers, records and `--json`. Reading JSON is jansson's business,
- * in the roles that link it. Errors stick: write everything, then ask json_finish() once. A key is NULL
- * inside an array and at the top. Text that is not UTF-8 comes out with U+FFFD in its place.
+ * in the roles that link it, so no function here is called as one of jansson's. Errors stick: write
+ * everything, then ask json_finish() once. A key is NULL inside an array and at the top. Text that is not
+ * UTF-8 comes out with U+FFFD in its place.
  */
 #pragma once
 
@@ -30,7 +31,7 @@ void json_i64(JsonWriter *json, const char *key, int64_t value);
 void json_double(JsonWriter *json, const char *key, double value);  /* not finite: null */
 void json_number(JsonWriter *json, const char *key, Slice written); /* a number of JSON's grammar, as it is */
 void json_bool(JsonWriter *json, const char *key, bool value);
-void json_null(JsonWriter *json, const char *key);
+void json_nothing(JsonWriter *json, const char *key);
 void json_time(JsonWriter *json, const char *key, int64_t wall_us); /* RFC 3339, UTC; 0: null */
 
 int json_finish(const JsonWriter *json) MUST_USE; /* -ENOBUFS, or -EINVAL when something is still open */

@@ -47,7 +47,7 @@ static int run_check(const Commands *commands, IpcRecord *record, Fault *fault)
 static int run_migrate(const Commands *commands, IpcRecord *record, Fault *fault)
 {
     (void)record;
-    return commands->sink->ops->ready(commands->sink, fault);
+    return commands->sink->ops->migrate(commands->sink, fault);
 }
 
 static int run_count(const Commands *commands, IpcRecord *record, Fault *fault)
@@ -97,6 +97,46 @@ static int run_stream(const Commands *commands, IpcRecord *record, Fault *fault)
     WireWriter wire = WIRE_WRITER(room);
     wire_put_i64(&wire, until);
     return ipc_send_wire(commands->supervisor, IPC_CLERK_STREAM_IS, &wire, NULL, 0);
+}
+
+static int run_run(const Commands *commands, IpcRecord *record, Fault *fault)
+{
+    ClerkRun run;
+    WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
+    if (clerk_run_get(&wire, &run))
+        return -EPROTO;
+    int r = commands->sink->ops->ready(commands->sink, fault);
+    return r ? r : commands->sink->ops->run_put(commands->sink, &run, fault);
+}
+
+static int run_seal(const Commands *commands, IpcRecord *record, Fault *fault)
+{
+    ClerkSeal seal;
+    WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
+    if (clerk_seal_get(&wire, &seal))
+        return -EPROTO;
+    int r = commands->sink->ops->ready(commands->sink, fault);
+    return r ? r : commands->sink->ops->seal_put(commands->sink, &seal, fault);
+}
+
+static int answer_seal(void *userdata, const ClerkSeal *seal)
+{
+    const Commands *commands = userdata;
+    unsigned char room[512];
+    WireWriter wire = WIRE_WRITER(room);
+    clerk_seal_put(seal, &wire);
+    return ipc_send_wire(commands->supervisor, IPC_CLERK_SEAL_IS, &wire, NULL, 0);
+}
+
+static int run_seals(const Commands *commands, IpcRecord *record, Fault *fault)
+{
+    WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
+    Slice installation = wire_get_slice(&wire, sizeof(((ClerkSeal *)0)->installation) - 1);
+    if (wire_finish(&wire))
+        return -EPROTO;
+    int r = commands->sink->ops->ready(commands->sink, fault);
+    return r ? r
+             : commands->sink->ops->seals(commands->sink, installation, answer_seal, (void *)commands, fault);
 }
 
 /* To the supervisor, and to the run's gate when there is one (which may be gone by now: its runner then loads
@@ -162,7 +202,8 @@ static const struct {
 } table[] = {
     {IPC_CLERK_CHECK, run_check}, {IPC_CLERK_MIGRATE, run_migrate}, {IPC_CLERK_COUNT, run_count},
     {IPC_CLERK_PRUNE, run_prune}, {IPC_CLERK_SCHEMA, run_schema},   {IPC_CLERK_STREAM, run_stream},
-    {IPC_CLERK_LOAD, run_load},   {IPC_CLERK_INGEST, run_ingest},
+    {IPC_CLERK_LOAD, run_load},   {IPC_CLERK_INGEST, run_ingest},   {IPC_CLERK_RUN, run_run},
+    {IPC_CLERK_SEAL, run_seal},   {IPC_CLERK_SEALS, run_seals},
 };
 
 int command_run(const Commands *commands, IpcRecord *record)

@@ -42,7 +42,8 @@ static int grant(const Postgres *postgres, Fault *fault)
     int r = postgres_run_with_role(postgres, "GRANT SELECT ON purser_schema TO", user, what, fault);
     for (size_t i = 0; schema_tables[i] && !r; i++) {
         char prefix[128];
-        snprintf(prefix, sizeof(prefix), "GRANT SELECT, INSERT, UPDATE ON %s TO", schema_tables[i]);
+        snprintf(prefix, sizeof(prefix), "GRANT SELECT, INSERT%s ON %s TO",
+                 strcmp(schema_tables[i], SCHEMA_SEALS) == 0 ? "" : ", UPDATE", schema_tables[i]);
         if (strcmp(schema_tables[i], "purser_schema") != 0)
             r = postgres_run_with_role(postgres, prefix, user, what, fault);
     }
@@ -63,7 +64,7 @@ static int migrate_locked(const Postgres *postgres, Fault *fault)
     bool any = version < SCHEMA_VERSION;
     for (; !r && version < SCHEMA_VERSION; version++) {
         CLEANUP_BUF Buf sql = BUF_INIT(64u << 10);
-        if (schema_migration(SCHEMA_POSTGRES, (unsigned)version + 1, &sql))
+        if (schema_migration(SQL_POSTGRES, (unsigned)version + 1, &sql))
             r = fault_set(fault, CLERK_E_SCHEMA, "the schema's text is too long");
         else
             r = postgres_run(postgres, buf_text(&sql), "creating tables", fault);
@@ -98,16 +99,88 @@ int postgres_ready(const Postgres *postgres, Fault *fault)
     return r;
 }
 
+/* How many views the reader role may not read. */
+static int count_unreadable(const Postgres *postgres, const char *views, int64_t *ret_n, Fault *fault)
+{
+    const char *parameter[] = {views, postgres->setup->reader_role};
+    return postgres_query_i64(
+        postgres,
+        "SELECT count(*) FROM unnest(string_to_array($1, ', ')) AS v"
+        " WHERE NOT (has_table_privilege($2, to_regclass(v), 'SELECT') AND has_schema_privilege($2,"
+        " (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(v)), 'USAGE'))",
+        parameter, 2, "looking at the reader role's rights", ret_n, fault);
+}
+
+static int grant_views(const Postgres *postgres, const char *views, Fault *fault)
+{
+    const char *what = "letting the reader role read", *reader = postgres->setup->reader_role;
+    const char *owner = postgres->setup->owner_role;
+    CLEANUP_MEM char *select = mem_printf("GRANT SELECT ON %s TO", views);
+    CLEANUP_RESULT PGresult *schema = NULL;
+    int r = postgres_run(postgres, "BEGIN", what, fault);
+    if (!r && *owner)
+        r = postgres_run_with_role(postgres, "SET LOCAL ROLE", owner, "becoming the owner role", fault);
+    if (!r)
+        r = postgres_query(postgres, "SELECT quote_ident(current_schema())", NULL, 0, what, &schema, fault);
+    if (!r) {
+        CLEANUP_MEM char *usage = mem_printf("GRANT USAGE ON SCHEMA %s TO", PQgetvalue(schema, 0, 0));
+        r = postgres_run_with_role(postgres, usage, reader, what, fault);
+    }
+    if (!r)
+        r = postgres_run_with_role(postgres, select, reader, what, fault);
+    if (!r)
+        r = postgres_run(postgres, "COMMIT", what, fault);
+    if (r)
+        PQclear(PQexec(postgres->connection, "ROLLBACK"));
+    return r;
+}
+
+static int check_reader_role(const Postgres *postgres, Fault *fault)
+{
+    const char *reader = postgres->setup->reader_role;
+    int64_t there = 0;
+    int r = postgres_query_i64(postgres, "SELECT count(*) FROM pg_roles WHERE rolname = $1", &reader, 1,
+                               "looking for the reader role", &there, fault);
+    if (r || there)
+        return r;
+    return fault_set(fault, CLERK_E_SCHEMA,
+                     "%s: there is no role %s, which sink.postgres.readerRole names: CREATE ROLE it, or take "
+                     "the key out",
+                     postgres_server(postgres), reader);
+}
+
+int postgres_let_read(const Postgres *postgres, Fault *fault)
+{
+    CLEANUP_BUF Buf views = BUF_INIT(4096);
+    int64_t unreadable = 0;
+    if (!*postgres->setup->reader_role)
+        return 0;
+    int r = check_reader_role(postgres, fault);
+    if (!r && schema_views(&views))
+        r = fault_set(fault, CLERK_E_SCHEMA, "the list of views is too long");
+    if (!r)
+        r = count_unreadable(postgres, buf_text(&views), &unreadable, fault);
+    if (r || unreadable == 0)
+        return r;
+    if (postgres->setup->migrate)
+        return grant_views(postgres, buf_text(&views), fault);
+    return fault_set(fault, CLERK_E_SCHEMA,
+                     "%s: role %s may not read %lld of the views, and `migrate: false` forbids to grant it; "
+                     "`purser schema --sql` prints the grants",
+                     postgres_server(postgres), postgres->setup->reader_role, (long long)unreadable);
+}
+
 static int check_rights(const Postgres *postgres, Fault *fault)
 {
     CLEANUP_RESULT PGresult *result = NULL;
     int r = postgres_query(
         postgres,
         "SELECT string_agg(t, ', ') FROM unnest(ARRAY['ci_run', 'ci_job', 'ci_test_result', 'ci_deployment',"
-        " 'ci_queue_sample', 'metric_sample', 'ingest_ledger', 'stream_state', 'dead_letter']) AS t"
+        " 'ci_queue_sample', 'metric_sample', 'ingest_ledger', 'stream_state', 'dead_letter', "
+        "'collection_run', '" SCHEMA_SEALS "']) AS t"
         " WHERE to_regclass(t) IS NULL OR NOT (has_table_privilege(to_regclass(t), 'SELECT')"
-        " AND has_table_privilege(to_regclass(t), 'INSERT') AND has_table_privilege(to_regclass(t), "
-        "'UPDATE'))",
+        " AND has_table_privilege(to_regclass(t), 'INSERT') AND (t = '" SCHEMA_SEALS
+        "' OR has_table_privilege(to_regclass(t), 'UPDATE')))",
         NULL, 0, "looking at rights", &result, fault);
     if (r)
         return r;
@@ -153,6 +226,8 @@ int postgres_check(const Postgres *postgres, Buf *report, Fault *fault)
         r = judge_version(postgres, version, fault);
     if (!r)
         r = version ? check_rights(postgres, fault) : check_may_create(postgres, fault);
+    if (!r && *postgres->setup->reader_role)
+        r = check_reader_role(postgres, fault);
     if (r)
         return r;
     const char *tls = PQsslInUse(connection) ? "with TLS" : "without TLS";

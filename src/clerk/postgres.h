@@ -54,6 +54,9 @@ static inline void postgres_clear(PGresult **result)
  * missing. */
 int postgres_ready(const Postgres *postgres, Fault *fault) MUST_USE;
 int postgres_check(const Postgres *postgres, Buf *report, Fault *fault) MUST_USE;
+/* Lets the reader role (if one is set) read each view, unless it may already; with `migrate: false` it only
+ * says what is missing. */
+int postgres_let_read(const Postgres *postgres, Fault *fault) MUST_USE;
 
 /* postgres-copy.c: rows in COPY's binary form. */
 #define POSTGRES_COPY_MAX (256u << 20)

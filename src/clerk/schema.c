@@ -1,6 +1,8 @@
 /* The schema in SQL. See schema.h. */
 #include "clerk/schema.h"
 
+#include "clerk/views-sql.h"
+
 const char *const schema_tables[] = {"ci_run",
                                      "ci_job",
                                      "ci_test_result",
@@ -10,10 +12,12 @@ const char *const schema_tables[] = {"ci_run",
                                      "ingest_ledger",
                                      "stream_state",
                                      "dead_letter",
+                                     "collection_run",
+                                     SCHEMA_SEALS,
                                      "purser_schema",
                                      NULL};
 
-/* $key, $text, $int, $real, $time and $json are types; see types[]. */
+/* Words with a dollar: sql.h. */
 #define ORIGIN                                                                                               \
     "  extra $json,                      -- fields of the line that no column takes\n"                       \
     "  retriever $text NOT NULL,\n"                                                                          \
@@ -100,38 +104,49 @@ static const char version_1[] =
     "  observed_at $time NOT NULL,\n"
     "  PRIMARY KEY (purser_run, file, line));\n";
 
-static const char *const migrations[SCHEMA_VERSION] = {version_1};
+/* Indexes by time are for dashboards, which read PostgreSQL. Where a load brings many rows it is BRIN, which
+ * costs a load next to nothing and serves, because rows come about in the order of their times. */
+static const char version_2[] =
+    "CREATE TABLE collection_run (        -- a run of a retriever, once its results are loaded\n"
+    "  purser_run $key NOT NULL PRIMARY KEY,\n"
+    "  retriever $text NOT NULL,\n"
+    "  status $text NOT NULL,            -- ok failed timed-out not-prepared not-started\n"
+    "  exit_status $int,                 -- its script's; NULL: it did not end by itself\n"
+    "  started_at $time NOT NULL, ended_at $time NOT NULL,\n"
+    "  since_at $time NOT NULL, until_at $time NOT NULL, -- its window\n"
+    "  sources $json,                    -- a list: the calls of each source; NULL: not known\n"
+    "  refusals $json,                   -- an object: code, and how often; NULL: not known\n"
+    "  observed_at $time NOT NULL);\n"
+    "$index(ci_run_completed; ci_run (completed_at))"
+    "$index(ci_job_times; ci_job USING brin (completed_at, started_at) WITH (pages_per_range = 32))"
+    "$index(ci_test_result_at; ci_test_result USING brin (at) WITH (pages_per_range = 32))"
+    "$index(metric_sample_at; metric_sample USING brin (at) WITH (pages_per_range = 32))"
+    "$index(ci_queue_sample_at; ci_queue_sample (at))"
+    "$index(ingest_ledger_observed; ingest_ledger (observed_at))"
+    "$index(collection_run_ended; collection_run (ended_at))";
 
-static const char *const types[][3] = {
-    {"$key", "TEXT", "text COLLATE \"C\""}, {"$text", "TEXT", "text"},        {"$int", "INTEGER", "bigint"},
-    {"$real", "REAL", "double precision"},  {"$time", "TEXT", "timestamptz"}, {"$json", "TEXT", "jsonb"},
-};
+/* The audit's heads: no role of purser's may change one that is there. */
+static const char version_3[] =
+    "CREATE TABLE " SCHEMA_SEALS " (            -- heads of the audits' chains: `purser audit verify`\n"
+    "  installation $key NOT NULL,       -- whose audit: made of its key\n"
+    "  number $int NOT NULL,             -- of the record\n"
+    "  head $text NOT NULL,              -- its mac\n"
+    "  retriever $text NOT NULL,\n"
+    "  purser_run $text NOT NULL,        -- the run whose end it is\n"
+    "  observed_at $time NOT NULL,\n"
+    "  PRIMARY KEY (installation, number));\n";
 
-static int expand(const char *text, SchemaDialect dialect, Buf *sql)
+static const char *const migrations[SCHEMA_VERSION] = {version_1, version_2, version_3};
+
+int schema_migration(SqlDialect dialect, unsigned version, Buf *sql)
 {
-    while (*text) {
-        size_t plain = strcspn(text, "$");
-        int r = buf_append(sql, text, plain);
-        text += plain;
-        for (size_t i = 0; i < COUNT_OF(types) && !r && *text; i++)
-            if (slice_starts(slice_of(text), types[i][0])) {
-                r = buf_append_text(sql, types[i][dialect == SCHEMA_SQLITE ? 1 : 2]);
-                text += strlen(types[i][0]);
-                break;
-            }
-        if (r)
-            return r;
-    }
-    return 0;
-}
-
-int schema_migration(SchemaDialect dialect, unsigned version, Buf *sql)
-{
-    int r = expand(migrations[version - 1], dialect, sql);
+    int r = sql_expand(slice_of(migrations[version - 1]), dialect, sql);
+    if (!r && version == VIEWS_VERSION)
+        r = sql_expand(slice_of(VIEWS_SQL), dialect, sql);
     if (r)
         return r;
     return buf_printf(sql, "INSERT INTO purser_schema (version, applied_at) VALUES (%u, %s);\n", version,
-                      dialect == SCHEMA_SQLITE ? "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')" : "now()");
+                      dialect == SQL_SQLITE ? "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')" : "now()");
 }
 
 /* A role's name as an SQL identifier. */
@@ -143,9 +158,25 @@ static int put_identifier(Buf *sql, const char *name)
     return r ? r : buf_append_text(sql, "\"");
 }
 
+int schema_views(Buf *sql)
+{
+    Slice at = slice_of(VIEWS_SQL), name;
+    int r = 0;
+    while (!r && sql_next_view(&at, &name))
+        r = buf_printf(sql, "%s%.*s", sql->len ? ", " : "", (int)name.len, name.ptr);
+    return r;
+}
+
+/* A session of Grafana's can hold nothing up and change nothing, whatever a panel asks. */
+#define READER                                                                                               \
+    "ALTER ROLE purser_reader SET default_transaction_read_only = on;\n"                                     \
+    "ALTER ROLE purser_reader SET statement_timeout = '30s';\n"                                              \
+    "ALTER ROLE purser_reader SET idle_in_transaction_session_timeout = '60s';\n"
+
 int schema_for_dba(const char *owner, Buf *sql)
 {
     CLEANUP_BUF Buf role = BUF_INIT(256);
+    CLEANUP_BUF Buf views = BUF_INIT(4096);
     int r = put_identifier(&role, *owner ? owner : "purser_owner");
     if (r)
         return r;
@@ -157,24 +188,27 @@ int schema_for_dba(const char *owner, Buf *sql)
         "BEGIN;\n"
         "CREATE ROLE %s NOLOGIN;             -- owns the tables\n"
         "CREATE ROLE purser_loader LOGIN;    -- purser connects as this one; give it a password\n"
-        "CREATE ROLE purser_reader NOLOGIN;  -- for Grafana: GRANT purser_reader TO ...\n"
+        "CREATE ROLE purser_reader LOGIN;    -- Grafana connects as this one, and sees the views only\n"
         "CREATE SCHEMA IF NOT EXISTS purser AUTHORIZATION %s;\n"
         "GRANT USAGE ON SCHEMA purser TO purser_loader, purser_reader;\n"
         "ALTER ROLE purser_loader SET search_path = purser;\n"
-        "ALTER ROLE purser_reader SET search_path = purser;\n"
-        "SET LOCAL search_path = purser;\n"
+        "ALTER ROLE purser_reader SET search_path = purser;\n" READER "SET LOCAL search_path = purser;\n"
         "SET LOCAL ROLE %s;\n",
         SCHEMA_VERSION, buf_text(&role), buf_text(&role), buf_text(&role));
     for (unsigned version = 1; version <= SCHEMA_VERSION && !r; version++)
-        r = schema_migration(SCHEMA_POSTGRES, version, sql);
+        r = schema_migration(SQL_POSTGRES, version, sql);
     if (!r)
-        r = buf_append_text(sql,
-                            "GRANT SELECT ON ALL TABLES IN SCHEMA purser TO purser_loader, purser_reader;\n"
-                            "GRANT INSERT, UPDATE ON ALL TABLES IN SCHEMA purser TO purser_loader;\n"
-                            "REVOKE INSERT, UPDATE ON purser_schema FROM purser_loader;\n"
-                            "-- Only if purser is to remove old rows (`retain:`, purser prune):\n"
-                            "-- GRANT DELETE ON ALL TABLES IN SCHEMA purser TO purser_loader;\n"
-                            "COMMIT;\n");
+        r = schema_views(&views);
+    if (!r)
+        r = buf_printf(sql, "GRANT SELECT ON %s TO purser_reader;\n", buf_text(&views));
+    if (!r)
+        r = buf_append_text(sql, "GRANT SELECT ON ALL TABLES IN SCHEMA purser TO purser_loader;\n"
+                                 "GRANT INSERT, UPDATE ON ALL TABLES IN SCHEMA purser TO purser_loader;\n"
+                                 "REVOKE INSERT, UPDATE ON purser_schema FROM purser_loader;\n"
+                                 "REVOKE UPDATE ON " SCHEMA_SEALS " FROM purser_loader;\n"
+                                 "-- Only if purser is to remove old rows (`retain:`, purser prune):\n"
+                                 "-- GRANT DELETE ON ALL TABLES IN SCHEMA purser TO purser_loader;\n"
+                                 "COMMIT;\n");
     return r;
 }
 

@@ -7,22 +7,27 @@
  */
 #pragma once
 
-#include "base/buf.h"
+#include "clerk/sql.h"
 #include "clerk/table.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 3
+#define VIEWS_VERSION  2                  /* makes the views of views.sql */
 #define SCHEMA_LOCK    0x7075727365720001 /* PostgreSQL's advisory lock while migrating */
 
-typedef enum SchemaDialect { SCHEMA_SQLITE, SCHEMA_POSTGRES } SchemaDialect;
+/* What no role of purser's may change once it is there. */
+#define SCHEMA_SEALS "audit_seal"
 
 /* Every table there is, for counting, granting, pruning; ends with NULL. */
 extern const char *const schema_tables[];
 
 /* What leads from version - 1 to version (1 to SCHEMA_VERSION), with the row of purser_schema. */
-int schema_migration(SchemaDialect dialect, unsigned version, Buf *sql) MUST_USE;
+int schema_migration(SqlDialect dialect, unsigned version, Buf *sql) MUST_USE;
 
 /* For a DBA: owner, loader and reader roles, tables, grants. `owner` may be "". */
 int schema_for_dba(const char *owner, Buf *sql) MUST_USE;
+
+/* "a, b, c" of all views. */
+int schema_views(Buf *sql) MUST_USE;
 
 /* "a, b, c" of all columns, or of the key. */
 int schema_columns(const Table *table, bool key_only, Buf *sql) MUST_USE;

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "clerk/postgres.h"
 #include "clerk/schema.h"
+#include "clerk/seal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -44,6 +45,12 @@ static int postgres_sink_ready(RowSink *base, Fault *fault)
     if (!r)
         sink->schema_known = true;
     return r;
+}
+
+static int postgres_sink_migrate(RowSink *base, Fault *fault)
+{
+    int r = postgres_sink_ready(base, fault);
+    return r ? r : postgres_let_read(&((PostgresSink *)base)->postgres, fault);
 }
 
 static int postgres_sink_check(RowSink *base, Buf *report, Fault *fault)
@@ -393,6 +400,68 @@ static int postgres_sink_stream_set(RowSink *base, Slice retriever, Slice run, i
                           parameter, 3, "writing stream_state", &result, fault);
 }
 
+static int postgres_sink_run_put(RowSink *base, const ClerkRun *run, Fault *fault)
+{
+    const Slice text[] = {run->run, run->retriever, run->status, run->sources, run->refusals};
+    const int64_t number[] = {run->exit_status, run->started, run->ended, run->since, run->until};
+    char *copy[COUNT_OF(text)], digits[COUNT_OF(number)][24];
+    const char *parameter[COUNT_OF(text) + COUNT_OF(number)];
+    CLEANUP_RESULT PGresult *result = NULL;
+    for (size_t i = 0; i < COUNT_OF(text); i++)
+        parameter[i] = copy[i] = mem_dup(text[i].ptr, text[i].len);
+    for (size_t i = 0; i < COUNT_OF(number); i++) {
+        snprintf(digits[i], sizeof(digits[i]), "%lld", (long long)number[i]);
+        parameter[COUNT_OF(text) + i] = digits[i];
+    }
+#define TIME(parameter) "timestamptz 'epoch' + $" parameter "::bigint * interval '1 microsecond'"
+    int r = postgres_query(&((PostgresSink *)base)->postgres,
+                           "INSERT INTO collection_run (purser_run, retriever, status, sources, refusals,"
+                           " exit_status, started_at, ended_at, since_at, until_at, observed_at)"
+                           " VALUES ($1, $2, $3, nullif($4, '')::jsonb, nullif($5, '')::jsonb,"
+                           " nullif($6::bigint, -1), " TIME("7") ", " TIME("8") ", " TIME("9") ", " TIME(
+                               "10") ", now()) ON CONFLICT DO NOTHING",
+                           parameter, COUNT_OF(parameter), "writing collection_run", &result, fault);
+    for (size_t i = 0; i < COUNT_OF(copy); i++)
+        mem_free(copy[i]);
+    return r;
+}
+
+static int postgres_sink_seal_put(RowSink *base, const ClerkSeal *seal, Fault *fault)
+{
+    CLEANUP_RESULT PGresult *result = NULL;
+    char head[SEAL_HEX], number[24], time[24];
+    snprintf(number, sizeof(number), "%llu", (unsigned long long)seal->number);
+    snprintf(time, sizeof(time), "%lld", (long long)seal->time);
+    const char *parameter[] = {seal->installation, number,    seal_head_text(seal, head),
+                               seal->retriever,    seal->run, time};
+    return postgres_query(
+        &((PostgresSink *)base)->postgres,
+        "INSERT INTO " SCHEMA_SEALS " (installation, number, head, retriever, purser_run,"
+        " observed_at) VALUES ($1, $2, $3, $4, $5,"
+        " timestamptz 'epoch' + $6::bigint * interval '1 microsecond') ON CONFLICT DO NOTHING",
+        parameter, 6, "writing " SCHEMA_SEALS, &result, fault);
+}
+
+static int postgres_sink_seals(RowSink *base, Slice installation, SinkSeal *each, void *userdata,
+                               Fault *fault)
+{
+    CLEANUP_MEM char *name = mem_dup(installation.ptr, installation.len);
+    CLEANUP_RESULT PGresult *result = NULL;
+    const char *parameter[] = {name};
+    int r = postgres_query(
+        &((PostgresSink *)base)->postgres,
+        "SELECT number, head, retriever, purser_run, to_char(observed_at AT TIME ZONE 'UTC',"
+        " 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') FROM " SCHEMA_SEALS " WHERE installation = $1 ORDER BY number",
+        parameter, 1, "reading " SCHEMA_SEALS, &result, fault);
+    for (int i = 0; !r && i < PQntuples(result); i++) {
+        SealRow row = {.number = strtoull(PQgetvalue(result, i, 0), NULL, 10)};
+        for (int k = 0; k < SEAL_TEXTS; k++)
+            row.text[k] = slice_of(PQgetvalue(result, i, k + 1));
+        r = seal_each(installation, &row, each, userdata);
+    }
+    return r;
+}
+
 static int postgres_sink_count(RowSink *base, const char *table, uint64_t *ret_rows, Fault *fault)
 {
     char sql[128];
@@ -459,6 +528,7 @@ static RowSink *postgres_sink_close(RowSink *base)
 
 static const SinkOps postgres_ops = {
     .ready = postgres_sink_ready,
+    .migrate = postgres_sink_migrate,
     .check = postgres_sink_check,
     .claim = postgres_sink_claim,
     .release = postgres_sink_release,
@@ -469,6 +539,9 @@ static const SinkOps postgres_ops = {
     .abandon = postgres_sink_abandon,
     .stream_get = postgres_sink_stream_get,
     .stream_set = postgres_sink_stream_set,
+    .run_put = postgres_sink_run_put,
+    .seal_put = postgres_sink_seal_put,
+    .seals = postgres_sink_seals,
     .count = postgres_sink_count,
     .prune = postgres_sink_prune,
     .close = postgres_sink_close,

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "clerk/schema.h"
-#include "clerk/sink.h"
+#include "clerk/seal.h"
 
 #include <errno.h>
 #include <sqlite3.h>
@@ -185,7 +185,7 @@ static int migrate(SqliteSink *sink, Fault *fault)
         r = judge_version(sink, version, fault);
     for (; !r && version < SCHEMA_VERSION; version++) {
         CLEANUP_BUF Buf sql = BUF_INIT(64u << 10);
-        if (schema_migration(SCHEMA_SQLITE, (unsigned)version + 1, &sql))
+        if (schema_migration(SQL_SQLITE, (unsigned)version + 1, &sql))
             r = fault_set(fault, CLERK_E_SCHEMA, "the schema's text is too long");
         else
             r = execute(sink, buf_text(&sql), "creating tables", fault);
@@ -449,6 +449,86 @@ static int sqlite_stream_set(RowSink *base, Slice retriever, Slice run, int64_t 
     return sqlite3_step(statement) == SQLITE_DONE ? 0 : failed(sink, "writing stream_state", fault);
 }
 
+static void bind_json(sqlite3_stmt *statement, int at, Slice json)
+{
+    if (json.len)
+        bind(statement, at, json);
+}
+
+static int sqlite_run_put(RowSink *base, const ClerkRun *run, Fault *fault)
+{
+    SqliteSink *sink = (SqliteSink *)base;
+    CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
+    const int64_t time[] = {run->started, run->ended, run->since, run->until, clock_wall()};
+    char text[COUNT_OF(time)][CLOCK_TEXT];
+    int r =
+        prepare(sink,
+                "INSERT INTO collection_run (purser_run, retriever, status, exit_status, sources, refusals,"
+                " started_at, ended_at, since_at, until_at, observed_at) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+                " ON CONFLICT DO NOTHING",
+                &statement, fault);
+    if (r)
+        return r;
+    bind(statement, 1, run->run);
+    bind(statement, 2, run->retriever);
+    bind(statement, 3, run->status);
+    if (run->exit_status >= 0)
+        sqlite3_bind_int64(statement, 4, run->exit_status);
+    bind_json(statement, 5, run->sources);
+    bind_json(statement, 6, run->refusals);
+    for (size_t i = 0; i < COUNT_OF(time); i++)
+        bind(statement, 7 + (int)i, time_text(sink, time[i], text[i]));
+    return sqlite3_step(statement) == SQLITE_DONE ? 0 : failed(sink, "writing collection_run", fault);
+}
+
+static int sqlite_seal_put(RowSink *base, const ClerkSeal *seal, Fault *fault)
+{
+    SqliteSink *sink = (SqliteSink *)base;
+    CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
+    char time[CLOCK_TEXT], head[SEAL_HEX];
+    int r = prepare(sink,
+                    "INSERT INTO " SCHEMA_SEALS
+                    " (installation, number, head, retriever, purser_run, observed_at)"
+                    " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                    &statement, fault);
+    if (r)
+        return r;
+    bind(statement, 1, slice_of(seal->installation));
+    sqlite3_bind_int64(statement, 2, (int64_t)seal->number);
+    bind(statement, 3, slice_of(seal_head_text(seal, head)));
+    bind(statement, 4, slice_of(seal->retriever));
+    bind(statement, 5, slice_of(seal->run));
+    bind(statement, 6, time_text(sink, seal->time, time));
+    return sqlite3_step(statement) == SQLITE_DONE ? 0 : failed(sink, "writing " SCHEMA_SEALS, fault);
+}
+
+static Slice text_column(sqlite3_stmt *statement, int at)
+{
+    const char *text = (const char *)sqlite3_column_text(statement, at);
+    return (Slice){text ? text : "", text ? (size_t)sqlite3_column_bytes(statement, at) : 0};
+}
+
+static int sqlite_seals(RowSink *base, Slice installation, SinkSeal *each, void *userdata, Fault *fault)
+{
+    SqliteSink *sink = (SqliteSink *)base;
+    CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
+    int step = SQLITE_ROW;
+    int r = prepare(sink,
+                    "SELECT number, head, retriever, purser_run, observed_at FROM " SCHEMA_SEALS
+                    " WHERE installation = ? ORDER BY number",
+                    &statement, fault);
+    if (r)
+        return r;
+    bind(statement, 1, installation);
+    while (!r && (step = sqlite3_step(statement)) == SQLITE_ROW) {
+        SealRow row = {.number = (uint64_t)sqlite3_column_int64(statement, 0)};
+        for (int i = 0; i < SEAL_TEXTS; i++)
+            row.text[i] = text_column(statement, i + 1);
+        r = seal_each(installation, &row, each, userdata);
+    }
+    return r ? r : step == SQLITE_DONE ? 0 : failed(sink, "reading " SCHEMA_SEALS, fault);
+}
+
 static int sqlite_count(RowSink *base, const char *table, uint64_t *ret_rows, Fault *fault)
 {
     char sql[128];
@@ -488,6 +568,7 @@ static RowSink *sqlite_close(RowSink *base)
 
 static const SinkOps sqlite_ops = {
     .ready = sqlite_ready,
+    .migrate = sqlite_ready, /* it has no roles */
     .check = sqlite_check,
     .claim = sqlite_claim,
     .release = sqlite_release,
@@ -498,6 +579,9 @@ static const SinkOps sqlite_ops = {
     .abandon = sqlite_abandon,
     .stream_get = sqlite_stream_get,
     .stream_set = sqlite_stream_set,
+    .run_put = sqlite_run_put,
+    .seal_put = sqlite_seal_put,
+    .seals = sqlite_seals,
     .count = sqlite_count,
     .prune = sqlite_prune,
     .close = sqlite_close,

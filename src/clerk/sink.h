@@ -33,10 +33,13 @@ typedef struct SinkCounts {
 } SinkCounts;
 
 typedef struct RowSink RowSink;
+typedef int SinkSeal(void *userdata, const ClerkSeal *seal); /* 0 or -errno */
 
 typedef struct SinkOps {
     /* Connects and brings the schema up to date, or says why not. Cheap when that is done. */
     int (*ready)(RowSink *sink, Fault *fault);
+    /* The same, and sees to it that the reader role may read the views. */
+    int (*migrate)(RowSink *sink, Fault *fault);
     /* Connects and looks, changing nothing; what there is to say goes into `report`, a line each. */
     int (*check)(RowSink *sink, Buf *report, Fault *fault);
 
@@ -54,6 +57,13 @@ typedef struct SinkOps {
     int (*stream_get)(RowSink *sink, Slice retriever, int64_t *ret_until, Fault *fault); /* 0: never */
     int (*stream_set)(RowSink *sink, Slice retriever, Slice run, int64_t until,
                       Fault *fault); /* never back */
+
+    /* Into collection_run; a run that is there stays as it is. */
+    int (*run_put)(RowSink *sink, const ClerkRun *run, Fault *fault);
+    /* Keeps a head of the audit; one that is there with that number stays as it is. */
+    int (*seal_put)(RowSink *sink, const ClerkSeal *seal, Fault *fault);
+    /* Calls for each head of this installation's, in their order; stops when that fails. */
+    int (*seals)(RowSink *sink, Slice installation, SinkSeal *each, void *userdata, Fault *fault);
 
     int (*count)(RowSink *sink, const char *table, uint64_t *ret_rows, Fault *fault);
     /* Rows of `table` observed before `before`; deletes them unless `dry_run`. */

@@ -32,14 +32,49 @@ typedef struct Origin {
     char *base; /* "" or "/api/v3": no slash at the end */
 } Origin;
 
-typedef enum StoreKind { STORE_NONE, STORE_KEYRING, STORE_FILE, STORE_KUBERNETES, STORE_VAULT } StoreKind;
+typedef enum StoreKind {
+    STORE_NONE,
+    STORE_KEYRING,
+    STORE_FILE,
+    STORE_KUBERNETES,
+    STORE_VAULT,
+    STORE_GITHUB_APP, /* minted: what is configured is the long-lived part, and where that is kept */
+    STORE_OAUTH2,
+    STORE_TOKEN_REQUEST,
+    STORE_KINDS,
+} StoreKind;
 
 /* Which token in which store. */
 typedef struct TokenRef {
     StoreKind kind;
-    char *name; /* keyring: entry; file: absolute path; kubernetes: Secret; vault: path */
-    char *key;  /* kubernetes, vault: key in it; else "" */
+    char *name; /* keyring: entry; file: absolute path; kubernetes: Secret; vault: path; minted: for sentences
+                 */
+    char *key;  /* kubernetes, vault: key in it; "": the whole of it, where it is a user and a password */
+    char *space;       /* kubernetes, vault: namespace; "": the store's own */
+    uint32_t version;  /* vault, KV 2: pinned; 0: the newest */
+    uint32_t wrap;     /* vault: seconds; the answer is asked for wrapped, and unwrapped at once */
+    struct Mint *mint; /* NULL: not minted */
 } TokenRef;
+
+/* How a token is minted. */
+typedef struct Mint {
+    char *url;        /* githubApp: of its API; oauth2: tokenUrl; tokenRequest: "" */
+    char *id;         /* appId; clientId; service account */
+    char *account;    /* installationId; ""; namespace */
+    char *scope;      /* permissions, as a JSON object; scope; "" */
+    char *ca_file;    /* "" or a PEM bundle to verify `url` with */
+    char *connect_to; /* githubApp: as its source's */
+    char **list;      /* repositories; ""; audiences */
+    size_t n_list;
+    bool assertion;  /* oauth2: the secret is a private key, and signs (RFC 7523) */
+    uint32_t life;   /* tokenRequest: seconds */
+    TokenRef secret; /* private key; client secret or key; STORE_NONE */
+} Mint;
+
+TokenRef token_ref_new(void);
+TokenRef token_ref_dup(const TokenRef *ref);
+bool token_ref_equal(const TokenRef *a, const TokenRef *b);
+void token_ref_done(TokenRef *ref);
 
 /* How an API takes its credential. */
 typedef enum AuthScheme {
@@ -190,6 +225,7 @@ typedef struct Sink {
     char *dsn;           /* PostgreSQL: libpq keywords or URL, without a password */
     TokenRef credential; /* STORE_NONE when the DSN alone is enough (peer, certificate, trust) */
     char *owner_role;    /* owns the schema; "" for the connecting role */
+    char *reader_role;   /* is given the views; "": nobody */
     bool migrate;        /* default true */
 } Sink;
 
@@ -212,6 +248,55 @@ typedef struct KeyringConfig {
     bool passphrase; /* ask for it (terminal) instead of reading a key file */
 } KeyringConfig;
 
+/* How long what a store has said is believed. */
+typedef struct StoreLife {
+    uint64_t refresh;   /* read again after; default 5m */
+    uint64_t max_stale; /* used no longer than this without the store's confirming it; default 1h */
+    uint64_t spread;    /* first calls are spread over this, by the pod's name; default 5s in a pod, else 0 */
+} StoreLife;
+
+#define SPREAD_UNSAID UINT64_MAX
+
+typedef enum VaultLogin {
+    VAULT_LOGIN_NONE, /* no `auth:` */
+    VAULT_LOGIN_TOKEN,
+    VAULT_LOGIN_APPROLE,
+    VAULT_LOGIN_JWT,
+    VAULT_LOGIN_KUBERNETES,
+    VAULT_LOGIN_CERT,
+} VaultLogin;
+
+/* Vault or OpenBao. What purser.yaml leaves out, the environment may say (VAULT_ADDR and friends). */
+typedef struct VaultConfig {
+    bool configured;
+    char *address;                                                /* as it was written */
+    Origin origin;                                                /* host "" when there is no address */
+    char *space;                                                  /* namespace */
+    char *ca_file, *ca_path, *cert_file, *key_file, *server_name; /* "" each */
+    bool plain_http;                                              /* `allowPlainHttp: true` */
+    StoreLife life;
+    VaultLogin login;
+    char *mount;     /* of the login: "kubernetes", "approle", ... */
+    char *role;      /* kubernetes, jwt; cert: its name, or "" */
+    char *role_id;   /* approle */
+    char *audience;  /* kubernetes, jwt: what the JWT must be for, alone */
+    TokenRef secret; /* token; secret id; JWT */
+    bool wrapped;    /* `secret` is a wrapping token */
+    char **shown;    /* for `check`: what the environment said, a sentence each */
+    size_t n_shown;
+} VaultConfig;
+
+/* The API server of a cluster: in a pod its own, by the service account; outside by a kubeconfig. */
+typedef struct KubernetesConfig {
+    bool configured;
+    Origin origin; /* host "" when there is none */
+    char *space;   /* namespace of Secrets that say none */
+    char *ca_file, *cert_file, *key_file, *server_name;
+    TokenRef token; /* of the service account: a file, read again when it is replaced */
+    char *kubeconfig, *context;
+    StoreLife life;
+} KubernetesConfig;
+
 typedef struct Config {
     char *path;      /* of purser.yaml, absolute */
     char *directory; /* that it lies in: files/ and policy/ are looked for here */
@@ -226,7 +311,10 @@ typedef struct Config {
     Site site;
     Retain retain;
     KeyringConfig keyring;
+    VaultConfig vault;
+    KubernetesConfig kubernetes;
     bool sandbox_optional; /* `sandbox: {required: false}` */
+    bool audit_optional;   /* `audit: {onFailure: continue}`: requests go on when they cannot be recorded */
     char **note;           /* what was ignored or mapped on one machine, a sentence each */
     size_t n_note;
 } Config;
@@ -246,6 +334,17 @@ int config_load(const char *path, const ConfigPaths *paths, Config **ret_config,
 
 Config *config_free(Config *config); /* takes NULL, returns NULL */
 
+/* Looks a variable up: getenv(), or a test's own. */
+typedef const char *ConfigEnv(const char *name);
+
+/* Fills in what the environment says of the stores that are used, and checks that they can be reached: for
+ * the supervisor, once. -EINVAL with a sentence. */
+int config_take_environment(Config *config, ConfigEnv *get, Fault *fault) MUST_USE;
+bool config_needs_store(const Config *config, StoreKind kind); /* also for a login, or to mint */
+void vault_config_done(VaultConfig *vault);
+void kubernetes_config_done(KubernetesConfig *kubernetes);
+int vault_set_address(VaultConfig *vault, const char *address, Fault *fault) MUST_USE;
+
 int32_t config_find_source(const Config *config, const char *name);    /* index or -1 */
 int32_t config_find_retriever(const Config *config, const char *name); /* index or -1 */
 
@@ -255,4 +354,7 @@ bool cidr_contains(const Cidr *cidr, const uint8_t address[16]);
 
 /* "https://host[:port][/base]"; -EINVAL with a sentence. */
 int origin_parse(Slice url, Origin *ret_origin, Fault *fault) MUST_USE;
+/* The same, of a store: plain http also to other machines where that was said in so many words. */
+int origin_parse_store(Slice url, bool plain_http, Origin *ret_origin, Fault *fault) MUST_USE;
+bool origin_is_loopback(const char *host);
 void origin_done(Origin *origin);

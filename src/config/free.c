@@ -14,8 +14,7 @@ static void source_free(Source *source)
     mem_free(source->graphql_path);
     mem_free(source->auth.user);
     mem_free(source->auth.header);
-    mem_free(source->token.name);
-    mem_free(source->token.key);
+    token_ref_done(&source->token);
     mem_free_strings(source->token_env, source->n_token_env);
     mem_free_strings(source->base_env, source->n_base_env);
     mem_free(source->connect_to);
@@ -47,11 +46,13 @@ static void retriever_free(Retriever *retriever)
 
 static void settings_free(Config *config)
 {
+    vault_config_done(&config->vault);
+    kubernetes_config_done(&config->kubernetes);
     mem_free(config->sink.path);
     mem_free(config->sink.dsn);
-    mem_free(config->sink.credential.name);
-    mem_free(config->sink.credential.key);
+    token_ref_done(&config->sink.credential);
     mem_free(config->sink.owner_role);
+    mem_free(config->sink.reader_role);
     mem_free(config->site.proxy);
     mem_free_strings(config->site.no_proxy, config->site.n_no_proxy);
     mem_free(config->site.ca_file);

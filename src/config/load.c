@@ -13,29 +13,25 @@
 
 typedef struct Top {
     char *schedule, *time_zone, *state;
-    const YamlNode *sources, *retrievers, *sink, *site, *retain, *keyring, *sandbox;
+    const YamlNode *sources, *retrievers, *sink, *site, *retain, *keyring, *sandbox, *vault, *kubernetes,
+        *audit;
 } Top;
 
 static Config *config_new(const char *path)
 {
     Config *config = MEM_NEW(Config);
     const char *slash = strrchr(path, '/');
-    char **const text[] = {&config->state,
-                           &config->sink.path,
-                           &config->sink.dsn,
-                           &config->sink.credential.name,
-                           &config->sink.credential.key,
-                           &config->sink.owner_role,
-                           &config->site.proxy,
-                           &config->site.ca_file,
-                           &config->site.package_index,
-                           &config->keyring.path,
+    char **const text[] = {&config->state,           &config->sink.path,          &config->sink.dsn,
+                           &config->sink.owner_role, &config->sink.reader_role,   &config->site.proxy,
+                           &config->site.ca_file,    &config->site.package_index, &config->keyring.path,
                            &config->keyring.key_file};
     for (size_t i = 0; i < COUNT_OF(text); i++)
         *text[i] = mem_strdup("");
     config->path = mem_strdup(path);
     config->directory =
         slash && slash > path ? mem_dup(path, (size_t)(slash - path)) : mem_strdup(slash ? "/" : ".");
+    config->sink.credential = token_ref_new();
+    stores_default(config);
     config->retain = (Retain){.dead_letters = 90 * DAY, .outputs = 30 * DAY, .environments = 30 * DAY};
     return config;
 }
@@ -74,7 +70,13 @@ static int read_parts(Loader *loader, Top *top)
         r = parse_retain(loader, top->retain);
     if (!r)
         r = parse_keyring(loader, top->keyring);
-    return r ? r : parse_sandbox(loader, top->sandbox);
+    if (!r)
+        r = parse_vault(loader, top->vault);
+    if (!r)
+        r = parse_kubernetes(loader, top->kubernetes);
+    if (!r)
+        r = parse_sandbox(loader, top->sandbox);
+    return r ? r : parse_audit(loader, top->audit);
 }
 
 static int read_top(Loader *loader)
@@ -90,6 +92,9 @@ static int read_top(Loader *loader)
         YAML_FIELD(Top, "keyring", YAML_AS_NODE, keyring),
         YAML_FIELD(Top, "state", YAML_AS_TEXT, state),
         YAML_FIELD(Top, "sandbox", YAML_AS_NODE, sandbox),
+        YAML_FIELD(Top, "vault", YAML_AS_NODE, vault),
+        YAML_FIELD(Top, "kubernetes", YAML_AS_NODE, kubernetes),
+        YAML_FIELD(Top, "audit", YAML_AS_NODE, audit),
     };
     Top top = {0};
     int r = YAML_READ_MAP(loader->doc, loader->doc->root, "purser.yaml", field, &top, loader->fault);

@@ -8,7 +8,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 
-static bool is_loopback(const char *host)
+bool origin_is_loopback(const char *host)
 {
     struct in_addr four;
     struct in6_addr six;
@@ -64,7 +64,7 @@ static const char *split_authority(Slice authority, Origin *origin, char **ret_h
     return NULL;
 }
 
-int origin_parse(Slice url, Origin *ret_origin, Fault *fault)
+static int parse(Slice url, bool plain_http, Origin *ret_origin, Fault *fault)
 {
     Origin origin = {.tls = slice_starts(url, "https://")};
     if (!origin.tls && !slice_starts(url, "http://"))
@@ -92,7 +92,7 @@ int origin_parse(Slice url, Origin *ret_origin, Fault *fault)
     if (problem)
         return fault_set(fault, -EINVAL, "'%.*s' cannot be an API's URL: %s",
                          (int)(url.len < 200 ? url.len : 200), url.ptr, problem);
-    if (!origin.tls && !is_loopback(host)) {
+    if (!origin.tls && !plain_http && !origin_is_loopback(host)) {
         fault_set(fault, -EINVAL, "a token is never sent over plain http; write https://%s", host);
         mem_free(host);
         return -EINVAL;
@@ -101,6 +101,16 @@ int origin_parse(Slice url, Origin *ret_origin, Fault *fault)
     origin.base = mem_dup(path.ptr, path.len);
     *ret_origin = origin;
     return 0;
+}
+
+int origin_parse(Slice url, Origin *ret_origin, Fault *fault)
+{
+    return parse(url, false, ret_origin, fault);
+}
+
+int origin_parse_store(Slice url, bool plain_http, Origin *ret_origin, Fault *fault)
+{
+    return parse(url, plain_http, ret_origin, fault);
 }
 
 void origin_done(Origin *origin)

@@ -1,4 +1,4 @@
-/* `sink:`, `site:`, `retain:`, `keyring:`, `sandbox:`. See parse.h. */
+/* `sink:`, `site:`, `retain:`, `keyring:`, `sandbox:`, `audit:`. See parse.h. */
 #include "config/parse.h"
 
 #include "base/mem.h"
@@ -8,7 +8,7 @@
 
 typedef struct SinkForm {
     const YamlNode *sqlite, *postgres;
-    char *path, *dsn, *owner_role;
+    char *path, *dsn, *owner_role, *reader_role;
     const YamlNode *credential;
     bool migrate;
 } SinkForm;
@@ -25,6 +25,7 @@ static int fill_postgres(Loader *loader, const YamlNode *node, const SinkForm *f
     sink->migrate = form->migrate;
     put_text(&sink->dsn, form->dsn);
     put_text(&sink->owner_role, form->owner_role ? form->owner_role : "");
+    put_text(&sink->reader_role, form->reader_role ? form->reader_role : "");
     if (!form->credential)
         return 0;
     return parse_token(loader, form->credential, "credentialFrom", "postgres", &sink->credential);
@@ -36,6 +37,7 @@ static int read_postgres(Loader *loader, const YamlNode *node, SinkForm *form, S
         YAML_FIELD(SinkForm, "dsn", YAML_AS_TEXT, dsn, .most = 2048, .required = true),
         YAML_FIELD(SinkForm, "credentialFrom", YAML_AS_NODE, credential),
         YAML_FIELD(SinkForm, "ownerRole", YAML_AS_TEXT, owner_role, .most = 63),
+        YAML_FIELD(SinkForm, "readerRole", YAML_AS_TEXT, reader_role, .most = 63),
         YAML_FIELD(SinkForm, "migrate", YAML_AS_BOOL, migrate),
     };
     int r = YAML_READ_MAP(loader->doc, node, "postgres", field, form, loader->fault);
@@ -78,6 +80,7 @@ int parse_sink(Loader *loader, const YamlNode *node)
     mem_free(form.path);
     mem_free(form.dsn);
     mem_free(form.owner_role);
+    mem_free(form.reader_role);
     return r;
 }
 
@@ -175,5 +178,25 @@ int parse_sandbox(Loader *loader, const YamlNode *node)
     SandboxForm form = {.required = true};
     int r = node ? YAML_READ_MAP(loader->doc, node, "sandbox", field, &form, loader->fault) : 0;
     loader->config->sandbox_optional = !form.required;
+    return r;
+}
+
+typedef struct AuditForm {
+    char *on_failure;
+} AuditForm;
+
+int parse_audit(Loader *loader, const YamlNode *node)
+{
+    static const YamlField field[] = {
+        YAML_FIELD(AuditForm, "onFailure", YAML_AS_TEXT, on_failure, .most = 16, .required = true),
+    };
+    AuditForm form = {NULL};
+    int r = node ? YAML_READ_MAP(loader->doc, node, "audit", field, &form, loader->fault) : 0;
+    bool go_on = form.on_failure && strcmp(form.on_failure, "continue") == 0;
+    if (!r && form.on_failure && !go_on && strcmp(form.on_failure, "refuse") != 0)
+        r = yaml_fault(loader->doc, yaml_get(node, "onFailure"), loader->fault,
+                       "'onFailure' is 'refuse' (a call that cannot be recorded is not made) or 'continue'");
+    loader->config->audit_optional = go_on;
+    mem_free(form.on_failure);
     return r;
 }

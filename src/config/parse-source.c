@@ -20,12 +20,12 @@ typedef struct SourceForm {
 static Source source_new(void)
 {
     Source source = {0};
-    char **const text[] = {&source.name,         &source.provider,   &source.api.host,    &source.api.base,
-                           &source.graphql_path, &source.auth.user,  &source.auth.header, &source.token.name,
-                           &source.token.key,    &source.connect_to, &source.ca_file,     &source.policy,
-                           &source.probe};
+    char **const text[] = {&source.name,         &source.provider,  &source.api.host,    &source.api.base,
+                           &source.graphql_path, &source.auth.user, &source.auth.header, &source.connect_to,
+                           &source.ca_file,      &source.policy,    &source.probe};
     for (size_t i = 0; i < COUNT_OF(text); i++)
         *text[i] = mem_strdup("");
+    source.token = token_ref_new();
     return source;
 }
 
@@ -284,7 +284,8 @@ static int fill_source(Loader *loader, const YamlNode *node, SourceForm *form, S
     if (form->policy)
         put_text(&source->policy, form->policy);
     path_resolve(loader, &source->ca_file);
-    return parse_token(loader, form->token, "token", source->name, &source->token);
+    r = parse_token(loader, form->token, "token", source->name, &source->token);
+    return r ? r : finish_mint(loader, form->token, source);
 }
 
 static int parse_source(Loader *loader, const YamlNode *node)

@@ -37,6 +37,13 @@ int parse_egress(Loader *loader, const YamlNode *list, Retriever *retriever) MUS
 /* parse-token.c: `token:` of a source, `credentialFrom:` of the sink */
 int parse_token(Loader *loader, const YamlNode *node, const char *key, const char *owner,
                 TokenRef *token) MUST_USE;
+/* parse-mint.c: a token that is minted; `finish` once its source's API is known */
+int parse_mint(Loader *loader, const YamlNode *node, StoreKind kind, TokenRef *token) MUST_USE;
+int finish_mint(Loader *loader, const YamlNode *node, Source *source) MUST_USE;
+/* parse-store.c: `vault:`, `kubernetes:`; NULL nodes leave the defaults */
+void stores_default(Config *config);
+int parse_vault(Loader *loader, const YamlNode *node) MUST_USE;
+int parse_kubernetes(Loader *loader, const YamlNode *node) MUST_USE;
 /* parse-auth.c; doc: of purser.yaml, or a provider's */
 int parse_auth(const YamlDoc *doc, const YamlNode *node, Auth *auth, Fault *fault) MUST_USE;
 /* parse-rest.c; NULL nodes leave the defaults */
@@ -45,6 +52,7 @@ int parse_site(Loader *loader, const YamlNode *node) MUST_USE;
 int parse_retain(Loader *loader, const YamlNode *node) MUST_USE;
 int parse_keyring(Loader *loader, const YamlNode *node) MUST_USE;
 int parse_sandbox(Loader *loader, const YamlNode *node) MUST_USE;
+int parse_audit(Loader *loader, const YamlNode *node) MUST_USE;
 /* dsn.c: whether a libpq connection string holds a password */
 bool dsn_has_password(const char *dsn);
 /* loader.c: a relative path becomes absolute, against the folder of purser.yaml */

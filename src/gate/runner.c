@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #define SEND_WAIT_MS 10000
 #define MAX_REFUSED  10000 /* further ones are not worth a record each */
@@ -121,6 +122,14 @@ static void refuse_output(Gate *gate, Slice path, const char *reason)
     results_send(gate, IPC_OUTPUT_REFUSED, (Slice){(const char *)room, wire.len}, -1);
 }
 
+/* The call itself: the C library's asks by a name, if an empty one, and the gate has no call that takes
+ * names.
+ */
+static int stat_of(int fd, struct stat *ret_status)
+{
+    return (int)syscall(SYS_fstat, fd, ret_status);
+}
+
 /* NULL: a plain file, open for reading only, within the run's limits. */
 static const char *check_output(Gate *gate, int fd, uint64_t *ret_size)
 {
@@ -128,7 +137,7 @@ static const char *check_output(Gate *gate, int fd, uint64_t *ret_size)
     Runner *runner = &gate->runner;
     struct stat info;
     int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fstat(fd, &info) < 0 || !S_ISREG(info.st_mode))
+    if (flags < 0 || stat_of(fd, &info) < 0 || !S_ISREG(info.st_mode))
         return "it is not a plain file";
     if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_PATH))
         return "it was not opened for reading only";

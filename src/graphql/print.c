@@ -174,7 +174,7 @@ static void put_json(JsonWriter *json, const char *key, const GraphqlValue *valu
 {
     switch (value->kind) {
     case GRAPHQL_NULL:
-        json_null(json, key);
+        json_nothing(json, key);
         break;
     case GRAPHQL_BOOLEAN:
         json_bool(json, key, slice_is(value->text, "true"));

@@ -14,6 +14,7 @@ void clerk_setup_put(const ClerkSetup *setup, WireWriter *wire)
     wire_put_text(wire, setup->path);
     wire_put_text(wire, setup->dsn);
     wire_put_text(wire, setup->owner_role);
+    wire_put_text(wire, setup->reader_role);
 }
 
 int clerk_setup_get(WireReader *wire, ClerkSetup *ret_setup)
@@ -25,6 +26,7 @@ int clerk_setup_get(WireReader *wire, ClerkSetup *ret_setup)
     setup.path = wire_dup_text(wire, 4096);
     setup.dsn = wire_dup_text(wire, 4096);
     setup.owner_role = wire_dup_text(wire, 63);
+    setup.reader_role = wire_dup_text(wire, 63);
     if (wire_finish(wire) || setup.kind > SINK_POSTGRES) {
         clerk_setup_done(&setup);
         return -EBADMSG;
@@ -38,6 +40,7 @@ void clerk_setup_done(ClerkSetup *setup)
     mem_free(setup->path);
     mem_free(setup->dsn);
     mem_free(setup->owner_role);
+    mem_free(setup->reader_role);
     *setup = (ClerkSetup){0};
 }
 
@@ -89,17 +92,51 @@ void clerk_load_done(ClerkLoad *load)
     *load = (ClerkLoad){0};
 }
 
+void clerk_run_put(const ClerkRun *run, WireWriter *wire)
+{
+    wire_put_slice(wire, run->run);
+    wire_put_slice(wire, run->retriever);
+    wire_put_slice(wire, run->status);
+    wire_put_u32(wire, (uint32_t)run->exit_status);
+    wire_put_i64(wire, run->started);
+    wire_put_i64(wire, run->ended);
+    wire_put_i64(wire, run->since);
+    wire_put_i64(wire, run->until);
+    wire_put_slice(wire, run->sources);
+    wire_put_slice(wire, run->refusals);
+}
+
+int clerk_run_get(WireReader *wire, ClerkRun *ret_run)
+{
+    ClerkRun run = {.run = wire_get_slice(wire, 63)};
+    run.retriever = wire_get_slice(wire, 63);
+    run.status = wire_get_slice(wire, 63);
+    run.exit_status = (int32_t)wire_get_u32(wire);
+    run.started = wire_get_i64(wire);
+    run.ended = wire_get_i64(wire);
+    run.since = wire_get_i64(wire);
+    run.until = wire_get_i64(wire);
+    run.sources = wire_get_slice(wire, IPC_MAX_PAYLOAD);
+    run.refusals = wire_get_slice(wire, IPC_MAX_PAYLOAD);
+    int r = wire_finish(wire);
+    if (!r)
+        *ret_run = run;
+    return r;
+}
+
 void clerk_prune_put(const ClerkPrune *prune, WireWriter *wire)
 {
     wire_put_u8(wire, prune->dry_run);
     wire_put_u64(wire, prune->rows);
     wire_put_u64(wire, prune->dead_letters);
+    wire_put_u64(wire, prune->seals);
 }
 
 int clerk_prune_get(WireReader *wire, ClerkPrune *ret_prune)
 {
     ClerkPrune prune = {.dry_run = wire_get_bool(wire), .rows = wire_get_u64(wire)};
     prune.dead_letters = wire_get_u64(wire);
+    prune.seals = wire_get_u64(wire);
     int r = wire_finish(wire);
     if (!r)
         *ret_prune = prune;
@@ -120,6 +157,31 @@ int clerk_rows_get(WireReader *wire, ClerkRows *ret_rows)
     int r = wire_finish(wire);
     if (!r)
         *ret_rows = rows;
+    return r;
+}
+
+void clerk_seal_put(const ClerkSeal *seal, WireWriter *wire)
+{
+    wire_put_text(wire, seal->installation);
+    wire_put_u64(wire, seal->number);
+    wire_put_slice(wire, (Slice){(const char *)seal->head, sizeof(seal->head)});
+    wire_put_text(wire, seal->run);
+    wire_put_text(wire, seal->retriever);
+    wire_put_i64(wire, seal->time);
+}
+
+int clerk_seal_get(WireReader *wire, ClerkSeal *ret_seal)
+{
+    ClerkSeal seal = {.number = 0};
+    WIRE_GET_ARRAY(wire, seal.installation);
+    seal.number = wire_get_u64(wire);
+    WIRE_GET_BYTES(wire, seal.head);
+    WIRE_GET_ARRAY(wire, seal.run);
+    WIRE_GET_ARRAY(wire, seal.retriever);
+    seal.time = wire_get_i64(wire);
+    int r = wire_finish(wire);
+    if (!r)
+        *ret_seal = seal;
     return r;
 }
 

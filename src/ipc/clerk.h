@@ -1,7 +1,8 @@
 /* What the supervisor tells the clerk and hears from it. Conventions as in ipc/keeper.h.
  *
- *   supervisor: SETUP, then commands one at a time (CHECK MIGRATE COUNT PRUNE SCHEMA STREAM LOAD INGEST)
- *   clerk: [STREAM_IS | ROWS... | TEXT...| LOADED] DONE for each
+ *   supervisor: SETUP, then commands one at a time (CHECK MIGRATE COUNT PRUNE SCHEMA STREAM LOAD INGEST RUN
+ *   SEAL SEALS)
+ *   clerk: [STREAM_IS | ROWS... | TEXT...| LOADED | SEAL_IS...] DONE for each
  * The clerk locks itself in after SETUP, before it connects.
  */
 #pragma once
@@ -19,6 +20,7 @@ typedef struct ClerkSetup {
     char *path; /* SQLite */
     char *dsn;  /* PostgreSQL */
     char *owner_role;
+    char *reader_role; /* "": none; it is given the views */
 } ClerkSetup;
 
 void clerk_setup_put(const ClerkSetup *setup, WireWriter *wire);
@@ -45,9 +47,21 @@ void clerk_load_put(const ClerkLoad *load, WireWriter *wire);
 int clerk_load_get(WireReader *wire, ClerkLoad *ret_load) MUST_USE;
 void clerk_load_done(ClerkLoad *load);
 
+/* RUN: how a run ended, for the sink's collection_run; one that is there already stays as it is. Borrowed
+ * text, valid as long as the record. */
+typedef struct ClerkRun {
+    Slice run, retriever, status;
+    int32_t exit_status;                  /* -1: the script did not end by itself */
+    int64_t started, ended, since, until; /* wall us */
+    Slice sources, refusals;              /* JSON, a list and an object; "": not known */
+} ClerkRun;
+
+void clerk_run_put(const ClerkRun *run, WireWriter *wire);
+int clerk_run_get(WireReader *wire, ClerkRun *ret_run) MUST_USE;
+
 typedef struct ClerkPrune {
     bool dry_run;
-    uint64_t rows, dead_letters; /* us; 0: keep */
+    uint64_t rows, dead_letters, seals; /* us; 0: keep */
 } ClerkPrune;
 
 void clerk_prune_put(const ClerkPrune *prune, WireWriter *wire);
@@ -61,6 +75,19 @@ typedef struct ClerkRows {
 
 void clerk_rows_put(const ClerkRows *rows, WireWriter *wire);
 int clerk_rows_get(WireReader *wire, ClerkRows *ret_rows) MUST_USE;
+
+/* A head of the audit (audit/audit.h), as the sink keeps it. */
+typedef struct ClerkSeal {
+    char installation[24];
+    uint64_t number;
+    unsigned char head[32];
+    char run[64];
+    char retriever[64];
+    int64_t time; /* wall us */
+} ClerkSeal;
+
+void clerk_seal_put(const ClerkSeal *seal, WireWriter *wire);
+int clerk_seal_get(WireReader *wire, ClerkSeal *ret_seal) MUST_USE;
 
 enum { /* ClerkDone.result */
        CLERK_OK = 0,

@@ -94,6 +94,8 @@ void run_source_put(const RunSource *source, WireWriter *wire)
     wire_put_u64(wire, source->sent);
     wire_put_u64(wire, source->received);
     wire_put_u64(wire, source->redacted);
+    wire_put_u64(wire, source->store_calls);
+    wire_put_i64(wire, source->token_set);
     wire_put_u8(wire, source->unused);
 }
 
@@ -109,6 +111,8 @@ int run_source_get(WireReader *wire, RunSource *ret_source)
     source.sent = wire_get_u64(wire);
     source.received = wire_get_u64(wire);
     source.redacted = wire_get_u64(wire);
+    source.store_calls = wire_get_u64(wire);
+    source.token_set = wire_get_i64(wire);
     source.unused = wire_get_bool(wire);
     int r = wire_finish(wire);
     if (!r)
@@ -159,6 +163,29 @@ int run_limit_get(WireReader *wire, RunLimit *ret_limit)
     int r = wire_finish(wire);
     if (!r)
         *ret_limit = limit;
+    return r;
+}
+
+void run_closed_put(const RunClosed *closed, WireWriter *wire)
+{
+    wire_put_text(wire, closed->run);
+    wire_put_text(wire, closed->installation);
+    wire_put_u64(wire, closed->number);
+    wire_put_slice(wire, (Slice){(const char *)closed->head, sizeof(closed->head)});
+    wire_put_i64(wire, closed->time);
+}
+
+int run_closed_get(WireReader *wire, RunClosed *ret_closed)
+{
+    RunClosed closed = {.number = 0};
+    WIRE_GET_ARRAY(wire, closed.run);
+    WIRE_GET_ARRAY(wire, closed.installation);
+    closed.number = wire_get_u64(wire);
+    WIRE_GET_BYTES(wire, closed.head);
+    closed.time = wire_get_i64(wire);
+    int r = wire_finish(wire);
+    if (!r)
+        *ret_closed = closed;
     return r;
 }
 

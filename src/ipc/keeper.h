@@ -10,12 +10,17 @@
 #define IPC_MAX_REFUSALS 64   /* kinds of refusals that a run's report has */
 #define IPC_MAX_PORTS    1024 /* different ports of all retrievers' `egress:` together */
 
-/* Descriptors: [0] audit (append), [1] CA bundle, then, each if its flag is set: keyring file, key. */
+/* Descriptors: [0] the audit's file (append only), [1] its key, [2] CA bundle, then, each if its flag is set:
+ * the file that the audit's chain ends in (to be read), keyring file, key. */
 typedef struct KeeperSetup {
+    bool has_audit_tail;
+    bool audit_optional; /* `audit: {onFailure: continue}`: requests go on when they cannot be recorded */
     bool has_keyring;
     bool has_key; /* without a key the keyring stays shut; each of its tokens is reported as denied */
     bool key_is_passphrase;
     bool sandbox_optional;
+    uint64_t seed;      /* of this machine or pod: when its calls to stores come (store/plan.h) */
+    char *audit_before; /* name of the file before this one; "" when this one goes on, or is the first */
     char *keyring_path; /* for sentences */
     char *proxy;        /* site: "" or http://host:port */
     char **no_proxy;
@@ -29,12 +34,10 @@ int keeper_setup_get(WireReader *wire, KeeperSetup *ret_setup) MUST_USE;
 void keeper_setup_done(KeeperSetup *setup);
 
 /* A Source as the keeper needs it: name, its hosts, graphql, auth, token, connect_to, allow_private, rate and
- * reserve; ca_file only as "is there one". Descriptors, each if its flag is set: the source's CA bundle; the
- * token file (STORE_FILE). */
+ * reserve; ca_file only as "is there one". Descriptor, if its flag is set: the source's CA bundle. */
 typedef struct KeeperSource {
     Source source; /* ca_file: "" or its path, for sentences */
     bool has_ca;
-    bool has_token_file;
     bool used; /* some run of this process may use it: its token is fetched at start */
 } KeeperSource;
 
@@ -44,12 +47,38 @@ void keeper_source_done(KeeperSource *source);
 
 void token_ref_put(const TokenRef *ref, WireWriter *wire);
 int token_ref_get(WireReader *wire, TokenRef *ret_ref) MUST_USE;
-void token_ref_done(TokenRef *ref);
 
+/* Where stores are and how to log in; each at most once, before the sources. */
+void keeper_vault_put(const VaultConfig *vault, WireWriter *wire);
+int keeper_vault_get(WireReader *wire, VaultConfig *ret_vault) MUST_USE;
+void keeper_kubernetes_put(const KubernetesConfig *kubernetes, WireWriter *wire);
+int keeper_kubernetes_get(WireReader *wire, KubernetesConfig *ret_kubernetes) MUST_USE;
+
+#define IPC_MAX_FILES 1024
+
+/* A file that tokens, their stores' CAs and client certificates are read from: beside it its descriptor,
+ * unless it could not be opened. At set-up one of each, in order; later again when the keeper asks for it by
+ * its index (IPC_KEEPER_FILE_WANTED, a u32): a file that was replaced is another file. The keeper can ask for
+ * no other. */
+typedef struct KeeperFile {
+    uint32_t index;
+    uint32_t error; /* errno of opening it; 0: the descriptor is there */
+    char *path;
+} KeeperFile;
+
+void keeper_file_put(const KeeperFile *file, WireWriter *wire);
+int keeper_file_get(WireReader *wire, KeeperFile *ret_file) MUST_USE;
+
+/* How a source's token stands: after the first fetch, and whenever that changes. */
 typedef struct KeeperToken {
     uint32_t source;
     bool found;
     char sentence[IPC_MAX_TEXT]; /* why not */
+    char store[32];              /* "vault", "keyring", ... */
+    char version[64];            /* as the store counts; "" when it does not */
+    int64_t fetched, expires;    /* wall, us; 0: never */
+    uint32_t renewed;            /* how often, since it was fetched first */
+    uint64_t calls;              /* to the store, for this token */
 } KeeperToken;
 
 void keeper_token_put(const KeeperToken *token, WireWriter *wire);
@@ -88,6 +117,8 @@ typedef struct RunSource {
     uint64_t requests, refused, failed, retried; /* failed: upstream errors (502, 504) */
     uint64_t sent, received;                     /* body bytes */
     uint64_t redacted;                           /* credentials taken out of answers */
+    uint64_t store_calls;                        /* to its token's store: login, read, renew, revoke */
+    int64_t token_set; /* wall us: when the token was put into its store; 0: the store does not say */
     bool unused;
 } RunSource;
 
@@ -106,6 +137,18 @@ typedef struct RunLimit {
 
 void run_limit_put(const RunLimit *limit, WireWriter *wire);
 int run_limit_get(WireReader *wire, RunLimit *ret_limit) MUST_USE;
+
+/* The keeper is done with a run. */
+typedef struct RunClosed {
+    char run[64];
+    char installation[24]; /* whose audit it is: of the audit's key */
+    uint64_t number;       /* of the run's seal in the audit; 0: it could not be written */
+    unsigned char head[32];
+    int64_t time; /* wall us */
+} RunClosed;
+
+void run_closed_put(const RunClosed *closed, WireWriter *wire);
+int run_closed_get(WireReader *wire, RunClosed *ret_closed) MUST_USE;
 
 /* One kind of refusal, counted: same code, method, host and path. Kept in the run's summary. */
 typedef struct RunRefusal {

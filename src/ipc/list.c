@@ -36,3 +36,12 @@ void wire_get_array(WireReader *wire, char *out, size_t size)
     memcpy(out, text.ptr, text.len);
     out[text.len] = '\0';
 }
+
+void wire_get_bytes(WireReader *wire, unsigned char *out, size_t size)
+{
+    Slice bytes = wire_get_slice(wire, size);
+    if (bytes.len != size)
+        wire->failed = true;
+    memset(out, 0, size);
+    memcpy(out, bytes.ptr, bytes.len);
+}

@@ -34,23 +34,28 @@ typedef enum IpcType {
     /* supervisor -> keeper */
     IPC_KEEPER_SETUP = 1,  /* KeeperSetup + descriptors */
     IPC_KEEPER_SOURCE,     /* KeeperSource + descriptors, in the order of the configuration */
+    IPC_KEEPER_FILE,       /* KeeperFile + its descriptor: before what names it, and when it was asked for */
+    IPC_KEEPER_VAULT,      /* VaultConfig */
+    IPC_KEEPER_KUBERNETES, /* KubernetesConfig */
     IPC_KEEPER_POLICY,     /* policy_put(), in the order of the configuration */
     IPC_KEEPER_START,      /* that was all: lock yourself in */
     IPC_KEEPER_RUN_OPEN,   /* KeeperRun + the keeper's end of the run's gate channel, + a file per revealed
                               token */
     IPC_KEEPER_RUN_CLOSE,  /* run id: revoke its leases, report */
     IPC_KEEPER_CREDENTIAL, /* TokenRef + the keeper's end of a clerk channel */
+    IPC_KEEPER_AUDIT,      /* name of the audit's file so far + the descriptor of the one to go on in */
     IPC_STOP,              /* to any role: finish what is under way and end */
     /* keeper -> supervisor */
-    IPC_KEEPER_READY, /* locked in */
-    IPC_KEEPER_TOKEN, /* KeeperToken: how a source's token was found, one per source, before READY */
+    IPC_KEEPER_READY,       /* locked in */
+    IPC_KEEPER_TOKEN,       /* KeeperToken: how a source's token was found, and whenever that changes */
+    IPC_KEEPER_FILE_WANTED, /* u32, index of an IPC_KEEPER_FILE: open it anew */
     IPC_KEEPER_RUN_OPENED,
     IPC_KEEPER_RUN_REFUSED, /* RunRefused: no leases of it go out, since a token cannot be revealed */
     IPC_KEEPER_RUN_SOURCE,  /* RunSource: calls of one source, on close */
     IPC_KEEPER_RUN_REFUSAL, /* RunRefusal: one kind of refusal, on close */
     IPC_KEEPER_RUN_LIMIT,   /* RunLimit: what a provider has left of one of its limits, on close */
-    IPC_KEEPER_RUN_CLOSED,
-    IPC_FAULT, /* any role -> supervisor: a sentence; it cannot go on and ends */
+    IPC_KEEPER_RUN_CLOSED,  /* RunClosed */
+    IPC_FAULT,              /* any role -> supervisor: a sentence; it cannot go on and ends */
     /* supervisor -> gate */
     IPC_GATE_SETUP = 32, /* GateSetup + descriptors */
     IPC_GATE_SOURCE,     /* GateSource */
@@ -97,19 +102,23 @@ typedef enum IpcType {
     IPC_CLERK_SETUP = 96, /* ClerkSetup (+ the clerk's end of a keeper channel) */
     IPC_CLERK_LOAD,       /* ClerkLoad + the clerk's end of the run's results channel */
     IPC_CLERK_INGEST,     /* ClerkLoad + a descriptor of one file; name in the record */
+    IPC_CLERK_RUN,        /* ClerkRun: how a run ended */
     IPC_CLERK_STREAM,     /* retriever: how far it has come */
     IPC_CLERK_CHECK,      /* connect, look at schema and rights, change nothing */
     IPC_CLERK_MIGRATE,    /* bring the schema up to date */
     IPC_CLERK_COUNT,      /* rows per table */
     IPC_CLERK_PRUNE,      /* ClerkPrune */
     IPC_CLERK_SCHEMA,     /* the SQL for a DBA, without connecting */
+    IPC_CLERK_SEAL,       /* ClerkSeal: keep this head of the audit */
+    IPC_CLERK_SEALS,      /* text installation: which heads are kept */
     /* clerk -> supervisor */
     IPC_CLERK_STREAM_IS, /* i64 wall us, 0: never */
     IPC_CLERK_ROWS,      /* text table, u64 rows */
     IPC_CLERK_TEXT,      /* a piece of text */
+    IPC_CLERK_SEAL_IS,   /* ClerkSeal */
     IPC_CLERK_DONE,      /* ClerkDone: the command's end */
     /* keeper -> clerk */
-    IPC_CREDENTIAL = 112, /* the database credential's bytes */
+    IPC_CREDENTIAL = 120, /* the database credential's bytes */
     IPC_CREDENTIAL_FAULT, /* a sentence */
 } IpcType;
 

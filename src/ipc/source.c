@@ -7,10 +7,14 @@
 
 void keeper_setup_put(const KeeperSetup *setup, WireWriter *wire)
 {
+    wire_put_u8(wire, setup->has_audit_tail);
+    wire_put_u8(wire, setup->audit_optional);
     wire_put_u8(wire, setup->has_keyring);
     wire_put_u8(wire, setup->has_key);
     wire_put_u8(wire, setup->key_is_passphrase);
     wire_put_u8(wire, setup->sandbox_optional);
+    wire_put_u64(wire, setup->seed);
+    wire_put_text(wire, setup->audit_before);
     wire_put_text(wire, setup->keyring_path);
     wire_put_text(wire, setup->proxy);
     wire_put_strings(wire, setup->no_proxy, setup->n_no_proxy);
@@ -22,11 +26,15 @@ void keeper_setup_put(const KeeperSetup *setup, WireWriter *wire)
 int keeper_setup_get(WireReader *wire, KeeperSetup *ret_setup)
 {
     KeeperSetup setup = {
+        .has_audit_tail = wire_get_bool(wire),
+        .audit_optional = wire_get_bool(wire),
         .has_keyring = wire_get_bool(wire),
         .has_key = wire_get_bool(wire),
         .key_is_passphrase = wire_get_bool(wire),
         .sandbox_optional = wire_get_bool(wire),
+        .seed = wire_get_u64(wire),
     };
+    setup.audit_before = wire_dup_text(wire, 255);
     setup.keyring_path = wire_dup_text(wire, 4096);
     setup.proxy = wire_dup_text(wire, IPC_MAX_TEXT);
     wire_get_strings(wire, 253, &setup.no_proxy, &setup.n_no_proxy);
@@ -44,6 +52,7 @@ int keeper_setup_get(WireReader *wire, KeeperSetup *ret_setup)
 
 void keeper_setup_done(KeeperSetup *setup)
 {
+    mem_free(setup->audit_before);
     mem_free(setup->keyring_path);
     mem_free(setup->proxy);
     mem_free_strings(setup->no_proxy, setup->n_no_proxy);
@@ -51,43 +60,7 @@ void keeper_setup_done(KeeperSetup *setup)
     *setup = (KeeperSetup){0};
 }
 
-void token_ref_put(const TokenRef *ref, WireWriter *wire)
-{
-    wire_put_u8(wire, ref->kind);
-    wire_put_text(wire, ref->name);
-    wire_put_text(wire, ref->key);
-}
-
-static void get_token_ref(WireReader *wire, TokenRef *ref)
-{
-    uint8_t kind = wire_get_u8(wire);
-    if (kind > STORE_VAULT)
-        wire->failed = true;
-    ref->kind = (StoreKind)kind;
-    ref->name = wire_dup_text(wire, 4096);
-    ref->key = wire_dup_text(wire, IPC_MAX_TEXT);
-}
-
-int token_ref_get(WireReader *wire, TokenRef *ret_ref)
-{
-    TokenRef ref;
-    get_token_ref(wire, &ref);
-    if (wire_finish(wire)) {
-        token_ref_done(&ref);
-        return -EBADMSG;
-    }
-    *ret_ref = ref;
-    return 0;
-}
-
-void token_ref_done(TokenRef *ref)
-{
-    mem_free(ref->name);
-    mem_free(ref->key);
-    *ref = (TokenRef){0};
-}
-
-static void put_origin(const Origin *origin, WireWriter *wire)
+void origin_put(const Origin *origin, WireWriter *wire)
 {
     wire_put_u8(wire, origin->tls);
     wire_put_text(wire, origin->host);
@@ -95,7 +68,7 @@ static void put_origin(const Origin *origin, WireWriter *wire)
     wire_put_text(wire, origin->base);
 }
 
-static void get_origin(WireReader *wire, Origin *origin)
+void origin_get(WireReader *wire, Origin *origin)
 {
     origin->tls = wire_get_bool(wire);
     origin->host = wire_dup_text(wire, 253);
@@ -107,11 +80,11 @@ static void get_origin(WireReader *wire, Origin *origin)
 static void put_source_common(const Source *source, WireWriter *wire)
 {
     wire_put_text(wire, source->name);
-    put_origin(&source->api, wire);
+    origin_put(&source->api, wire);
     wire_put_u32(wire, (uint32_t)source->n_other);
     for (size_t i = 0; i < source->n_other; i++) {
         wire_put_u8(wire, source->other[i].use);
-        put_origin(&source->other[i].origin, wire);
+        origin_put(&source->other[i].origin, wire);
     }
     wire_put_text(wire, source->graphql_path);
     wire_put_u32(wire, source->graphql_host);
@@ -129,7 +102,7 @@ static void get_hosts(WireReader *wire, Source *source)
         if (use == HOST_API || use > HOST_ARTIFACT)
             wire->failed = true;
         source->other[i].use = (HostUse)use;
-        get_origin(wire, &source->other[i].origin);
+        origin_get(wire, &source->other[i].origin);
     }
     source->graphql_path = wire_dup_text(wire, IPC_MAX_TEXT);
     source->graphql_host = wire_get_u32(wire);
@@ -140,7 +113,7 @@ static void get_hosts(WireReader *wire, Source *source)
 static void get_source_common(WireReader *wire, Source *source)
 {
     source->name = wire_dup_text(wire, 63);
-    get_origin(wire, &source->api);
+    origin_get(wire, &source->api);
     get_hosts(wire, source);
     uint8_t scheme = wire_get_u8(wire);
     if (scheme > AUTH_HEADER)
@@ -188,7 +161,6 @@ void keeper_source_put(const KeeperSource *source, WireWriter *wire)
     wire_put_u64(wire, s->reserve);
     wire_put_u32(wire, s->reserve_percent);
     wire_put_u8(wire, source->has_ca);
-    wire_put_u8(wire, source->has_token_file);
     wire_put_u8(wire, source->used);
 }
 
@@ -197,7 +169,7 @@ int keeper_source_get(WireReader *wire, KeeperSource *ret_source)
     KeeperSource source = {0};
     Source *s = &source.source;
     get_source_common(wire, s);
-    get_token_ref(wire, &s->token);
+    token_ref_read(wire, &s->token);
     s->connect_to = wire_dup_text(wire, IPC_MAX_TEXT);
     s->ca_file = wire_dup_text(wire, 4096);
     s->n_allow_private = wire_get_count(wire, CONFIG_MAX_LIST);
@@ -216,7 +188,6 @@ int keeper_source_get(WireReader *wire, KeeperSource *ret_source)
     s->reserve = wire_get_u64(wire);
     s->reserve_percent = wire_get_u32(wire);
     source.has_ca = wire_get_bool(wire);
-    source.has_token_file = wire_get_bool(wire);
     source.used = wire_get_bool(wire);
     if (wire_finish(wire)) {
         keeper_source_done(&source);
@@ -260,21 +231,4 @@ int gate_source_get(WireReader *wire, GateSource *ret_source)
 void gate_source_done(GateSource *source)
 {
     source_done(&source->source);
-}
-
-void keeper_token_put(const KeeperToken *token, WireWriter *wire)
-{
-    wire_put_u32(wire, token->source);
-    wire_put_u8(wire, token->found);
-    wire_put_text(wire, token->sentence);
-}
-
-int keeper_token_get(WireReader *wire, KeeperToken *ret_token)
-{
-    KeeperToken token = {.source = wire_get_u32(wire), .found = wire_get_bool(wire)};
-    WIRE_GET_ARRAY(wire, token.sentence);
-    int r = wire_finish(wire);
-    if (!r)
-        *ret_token = token;
-    return r;
 }

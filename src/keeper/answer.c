@@ -3,16 +3,16 @@
  */
 #include "base/clock.h"
 #include "keeper/head.h"
+#include "keeper/held.h"
+#include "keeper/parked.h"
+#include "keeper/record.h"
 #include "keeper/run.h"
-#include "keeper/stream.h"
 
 #include <errno.h>
 
 #define READ_HEAD         (16u << 10)
 #define FIRST_PIECE       (24u << 10) /* of body beside a head in one record */
 #define MAX_INFORMATIONAL 16
-
-static unsigned char wire_room[IPC_MAX_PAYLOAD];
 
 static void lose(Stream *stream, ssize_t n)
 {
@@ -59,6 +59,7 @@ static int unframe(Stream *stream, char *bytes, size_t len, Slice *ret_body)
 static void finish(Stream *stream)
 {
     Conn *conn = stream->conn;
+    record_end(stream, true, NULL, NULL);
     stream->conn = NULL;
     conn->stream = NULL;
     if (stream->hits)
@@ -78,13 +79,13 @@ static int clean(Stream *stream, const Slice *head, Slice body, bool last, Slice
 {
     Narrowed *narrowed = &stream->run->narrowed;
     stream->grant->count.received += body.len;
+    stream->received += body.len;
     if (!decide_budget(budget_spend_received(&stream->grant->budget, body.len), 0, refused) ||
         !decide_narrowed(narrowed_spend_received(narrowed, &stream->decided.narrowing, body.len), refused))
         return -EDQUOT;
     stream->keeper->opened = true;
-    int r =
-        head ? scrub_first(stream->scrub, stream->upstream->forms, *head, body, last, ret_out, &stream->hits)
-             : scrub_piece(stream->scrub, (char *)body.ptr, body.len, last, ret_out, &stream->hits);
+    int r = head ? scrub_first(stream->scrub, stream->live->forms, *head, body, last, ret_out, &stream->hits)
+                 : scrub_piece(stream->scrub, (char *)body.ptr, body.len, last, ret_out, &stream->hits);
     if (r)
         refused_set(refused, REFUSAL_INTERNAL, "purser could not search the answer for credentials");
     return r;
@@ -107,7 +108,8 @@ static bool send_data(Stream *stream, Slice out, bool last)
     return true;
 }
 
-static bool send_head(Stream *stream, HttpHead *head, uint64_t length, Slice body, bool end)
+/* On record first: the turn's end writes the audit, and lets it go. */
+static bool send_head(Stream *stream, HttpHead *head, uint64_t length, Slice body, bool end, bool whole)
 {
     StreamResponse response = {.status = (uint16_t)head->status,
                                .reason = {head->reason.ptr, head->reason.len < 512 ? head->reason.len : 512},
@@ -117,12 +119,14 @@ static bool send_head(Stream *stream, HttpHead *head, uint64_t length, Slice bod
                                .header = head->header,
                                .n_header = head->n_header,
                                .body = body};
-    WireWriter wire = WIRE_WRITER(wire_room);
+    WireWriter wire = {.data = parked_room(stream->keeper->parked), .room = IPC_MAX_PAYLOAD};
     stream_response_put(&response, &wire);
-    if (wire.failed || stream_send(stream, IPC_RESPONSE, (Slice){(const char *)wire.data, wire.len}) != 0) {
+    if (wire.failed) {
         stream_free(stream);
         return false;
     }
+    record_answer(stream, head->status, whole);
+    parked_add(stream->keeper->parked, stream, wire.len);
     stream->state = STREAM_ANSWER;
     return true;
 }
@@ -229,7 +233,7 @@ static bool begin(Stream *stream, HttpHead *head, Slice raw, char *bytes, size_t
     uint64_t length = announced_length(head);
     head_filter_answer(head);
     bool apart = out.len > FIRST_PIECE, end = r == 1;
-    if (!send_head(stream, head, length, apart ? (Slice){"", 0} : out, end && !apart) ||
+    if (!send_head(stream, head, length, apart ? (Slice){"", 0} : out, end && !apart, end) ||
         (apart && !send_data(stream, out, end)))
         return false;
     if (end)
@@ -237,23 +241,46 @@ static bool begin(Stream *stream, HttpHead *head, Slice raw, char *bytes, size_t
     return !end;
 }
 
-/* Reads and parses the answer's head. True: the stream is there, and wants what else came. */
-static bool read_head(Stream *stream)
+/* The store has answered: another token now, and the request begins again; or the 401 was meant. */
+static void on_read_again(void *context, Held *held)
+{
+    Stream *stream = context;
+    const Live *now = stream->upstream->live;
+    (void)held;
+    if (now && now != stream->live) {
+        request_repeat(stream);
+        return;
+    }
+    stream->state = STREAM_WAITING;
+    stream->unread = true;
+    TAILQ_INSERT_TAIL(&stream->keeper->unread, stream, turn_link);
+}
+
+/* The upstream does not take the token (any more): the store may have a newer one. True: the answer waits. */
+static bool ask_store(Stream *stream, size_t have)
+{
+    Held *held = stream->upstream->held;
+    if (stream->asked_store || !held || stream->endpoint->use == HOST_ARTIFACT)
+        return false;
+    stream->asked_store = true;
+    buf_reset(&stream->partial);
+    if (!stream->repeatable || stream->graphql ||
+        buf_append(&stream->partial, stream->keeper->read_room, have) != 0) {
+        held_read_again(held, NULL, NULL);
+        return false;
+    }
+    stream->state = STREAM_ASKING;
+    stream->deadline = 0;
+    conn_watch_read(stream->conn, false);
+    held_read_again(held, on_read_again, stream);
+    return true;
+}
+
+/* What lies in the room: a head, or the beginning of one. */
+static bool take_head(Stream *stream, size_t have)
 {
     static HttpHead head;
     char *room = stream->keeper->read_room;
-    size_t have = stream->partial.len;
-    if (have)
-        memcpy(room, stream->partial.data, have);
-    ssize_t n = conn_read(stream->conn, room + have, READ_HEAD);
-    if (n == -EAGAIN)
-        return false;
-    if (n <= 0) {
-        lose(stream, n);
-        return false;
-    }
-    stream->seen = true;
-    have += (size_t)n;
     stream->keeper->read_used = have > stream->keeper->read_used ? have : stream->keeper->read_used;
     size_t at = 0, used = 0;
     int r;
@@ -271,9 +298,31 @@ static bool read_head(Stream *stream)
                                       : "sent one informational answer after the other");
         return false;
     }
+    if (head.status == 401 && ask_store(stream, have))
+        return false;
     buf_reset(&stream->partial);
     stream->deadline = clock_mono() + STREAM_ANSWER_US;
     return begin(stream, &head, (Slice){room + at, used}, room + at + used, have - at - used);
+}
+
+/* Reads and parses the answer's head. True: the stream is there, and wants what else came. */
+static bool read_head(Stream *stream)
+{
+    char *room = stream->keeper->read_room;
+    size_t have = stream->partial.len;
+    if (!parked_room(stream->keeper->parked)) /* it stays in its socket until the next turn */
+        return false;
+    if (have)
+        memcpy(room, stream->partial.data, have);
+    ssize_t n = conn_read(stream->conn, room + have, READ_HEAD);
+    if (n == -EAGAIN)
+        return false;
+    if (n <= 0) {
+        lose(stream, n);
+        return false;
+    }
+    stream->seen = true;
+    return take_head(stream, have + (size_t)n);
 }
 
 /* As much as there is, up to one piece. *ret_end: 0 more may come, 1 clean end, negative: broken. */
@@ -325,6 +374,31 @@ static bool read_body(Stream *stream)
     return !last;
 }
 
+/* The gate is slow: so is the upstream, from here on. */
+static void stall(Stream *stream)
+{
+    stream->deadline = 0;
+    conn_watch_read(stream->conn, false);
+}
+
+void answer_forget_unread(Stream *stream)
+{
+    if (stream->unread)
+        TAILQ_REMOVE(&stream->keeper->unread, stream, turn_link);
+    stream->unread = false;
+}
+
+void answer_take_unread(Stream *stream)
+{
+    size_t have = stream->partial.len;
+    answer_forget_unread(stream);
+    memcpy(stream->keeper->read_room, stream->partial.data, have);
+    buf_reset(&stream->partial);
+    conn_watch_read(stream->conn, true);
+    if (take_head(stream, have) && !stream->parked && conn_has_more(stream->conn))
+        stream_readable(stream);
+}
+
 void stream_readable(Stream *stream)
 {
     bool more;
@@ -332,10 +406,21 @@ void stream_readable(Stream *stream)
         more = stream->state == STREAM_WAITING  ? read_head(stream)
                : stream->state == STREAM_ANSWER ? read_body(stream)
                                                 : false;
-        if (more && stream_blocked(stream)) { /* the gate is slow: so is the upstream, from here on */
-            stream->deadline = 0;
-            conn_watch_read(stream->conn, false);
+        if (more && stream->parked) /* the head goes first: answer_go_on() */
+            return;
+        if (more && stream_blocked(stream)) {
+            stall(stream);
             return;
         }
     } while (more && conn_has_more(stream->conn));
+}
+
+void answer_go_on(Stream *stream)
+{
+    if (stream->state != STREAM_ANSWER)
+        return;
+    if (stream_blocked(stream))
+        stall(stream);
+    else if (conn_has_more(stream->conn))
+        stream_readable(stream);
 }

@@ -10,11 +10,17 @@
 #include <openssl/err.h>
 #include <sys/socket.h>
 
+static void count_idle(Conn *conn, int change)
+{
+    conn->endpoint->n_idle += (size_t)change;
+    conn->keeper->n_idle += (size_t)change;
+}
+
 static void set_state(Conn *conn, ConnState state)
 {
     struct ConnList *list = &conn->endpoint->conns;
-    conn->endpoint->n_idle += (state == CONN_IDLE);
-    conn->endpoint->n_idle -= (conn->state == CONN_IDLE);
+    count_idle(conn, -(conn->state == CONN_IDLE));
+    count_idle(conn, state == CONN_IDLE);
     conn->state = state;
     TAILQ_REMOVE(list, conn, link);
     if (state == CONN_IDLE) /* idle ones first, the warmest at the front */
@@ -33,7 +39,7 @@ Conn *conn_free(Conn *conn)
         dial_cancel(conn->dial);
     SSL_free(conn->ssl);
     fd_close(&conn->fd);
-    conn->endpoint->n_idle -= (conn->state == CONN_IDLE);
+    count_idle(conn, -(conn->state == CONN_IDLE));
     TAILQ_REMOVE(&conn->endpoint->conns, conn, link);
     mem_free(conn->host);
     mem_free(conn);
@@ -241,7 +247,8 @@ void conn_give_back(Conn *conn)
 {
     conn->stream = NULL;
     conn->used = true;
-    if (conn->once || conn_has_more(conn) || conn->writing || conn->endpoint->n_idle >= CONN_MAX_IDLE) {
+    if (conn->once || conn_has_more(conn) || conn->writing || conn->endpoint->n_idle >= CONN_MAX_IDLE ||
+        conn->keeper->n_idle >= CONN_ALL_IDLE) {
         conn_free(conn);
         return;
     }

@@ -9,6 +9,7 @@
 #define CONN_IDLE_US  (30L * CLOCK_SECOND)
 #define CONN_OPEN_US  (10L * CLOCK_SECOND) /* dial and handshake together */
 #define CONN_MAX_IDLE 64                   /* of one host */
+#define CONN_ALL_IDLE 512                  /* of all */
 
 typedef enum ConnState { CONN_DIALING, CONN_HANDSHAKE, CONN_BUSY, CONN_IDLE } ConnState;
 

@@ -136,6 +136,11 @@ static Slice host_of_rules(const StreamRequest *request, const Source *source)
                : SLICE_LITERAL("");
 }
 
+static unsigned rule_line(const Grant *grant, int32_t rule)
+{
+    return rule >= 0 ? grant->policy->rule[rule].line : 0;
+}
+
 /* What a provider counts alike, as far as can be told beforehand: by the rule that allows it, its host, and
  * the first two parts of the path ("/search/code", "/repos/acme"). FNV-1a. */
 static uint32_t kind_of(const PolicyRule *rule, uint32_t host, Slice path)
@@ -153,7 +158,7 @@ static uint32_t kind_of(const PolicyRule *rule, uint32_t host, Slice path)
 }
 
 /* Fills in what the caveats will ask about. */
-static bool check_rules(const DecideRequest *decide, const Grant *grant, CaveatUse *use, uint32_t *ret_kind,
+static bool check_rules(const DecideRequest *decide, const Grant *grant, CaveatUse *use, Decided *decided,
                         Refused *refused)
 {
     const StreamRequest *request = decide->request;
@@ -162,7 +167,7 @@ static bool check_rules(const DecideRequest *decide, const Grant *grant, CaveatU
     if (use->graphql) {
         use->methods = request->method;
         use->operations = GRAPHQL_QUERY | GRAPHQL_MUTATION | GRAPHQL_SUBSCRIPTION;
-        *ret_kind = GRAPHQL_KIND;
+        decided->kind = GRAPHQL_KIND;
         return check_graphql_path(request, grant->origin, refused);
     }
     if (!find_path(request, grant->origin, &use->path, refused) ||
@@ -171,9 +176,11 @@ static bool check_rules(const DecideRequest *decide, const Grant *grant, CaveatU
     Slice host = host_of_rules(request, grant->origin);
     for (size_t i = 0; i < n; i++) {
         PolicyVerdict verdict = policy_decide(grant->policy, method[i], host, use->path);
+        decided->rule = rule_line(grant, verdict.rule);
         use->methods |= method[i];
         if (verdict.answer == POLICY_ALLOW) {
-            *ret_kind = i ? *ret_kind : kind_of(&grant->policy->rule[verdict.rule], request->host, use->path);
+            if (i == 0)
+                decided->kind = kind_of(&grant->policy->rule[verdict.rule], request->host, use->path);
             continue;
         }
         refused->refusal = verdict.answer == POLICY_DENY ? REFUSAL_PATH_DENIED : REFUSAL_PATH_NOT_ALLOWED;
@@ -192,13 +199,13 @@ static bool check_source(const DecideRequest *decide, const Grant *grant, Refuse
                        grant->origin->name);
 }
 
-static bool check_policy(const DecideRequest *decide, const Grant *grant, CaveatUse *use, uint32_t *ret_kind,
+static bool check_policy(const DecideRequest *decide, const Grant *grant, CaveatUse *use, Decided *decided,
                          Refused *refused)
 {
     const StreamRequest *request = decide->request;
     return check_method(request->method, request->method_text, refused) &&
            check_host(request, grant->origin, refused) && check_form(request, refused) &&
-           check_rules(decide, grant, use, ret_kind, refused);
+           check_rules(decide, grant, use, decided, refused);
 }
 
 static bool check_leased(const DecideRequest *decide, Decided *decided, Refused *refused)
@@ -213,7 +220,7 @@ static bool check_leased(const DecideRequest *decide, Decided *decided, Refused 
         return false;
     CaveatUse use = {.wall = decide->wall, .path = {"", 0}};
     use.graphql = decided->graphql = decide_is_graphql(request, grant->origin);
-    if (!check_policy(decide, grant, &use, &decided->kind, refused))
+    if (!check_policy(decide, grant, &use, decided, refused))
         return false;
     use.host = source_origin(grant->origin, request->host)->host;
     if (presented.narrowing.n)
@@ -259,11 +266,12 @@ bool decide_request(const DecideRequest *decide, Decided *ret_decided, Refused *
     ret_decided->narrowing.n = 0;
     ret_decided->ticket = (LimitsTicket){0};
     ret_decided->graphql = false;
+    ret_decided->rule = 0;
     return (decide->artifact ? check_artifact : check_leased)(decide, ret_decided, ret_refused) &&
            decide_spend(decide, ret_decided, ret_refused);
 }
 
-bool decide_graphql(const DecideRequest *decide, const Decided *decided, const GraphqlChosen *chosen,
+bool decide_graphql(const DecideRequest *decide, Decided *decided, const GraphqlChosen *chosen,
                     Refused *ret_refused)
 {
     const Grant *grant = decided->grant;
@@ -271,6 +279,7 @@ bool decide_graphql(const DecideRequest *decide, const Decided *decided, const G
         return false;
     PolicyGraphqlVerdict verdict = policy_decide_graphql(grant->policy, chosen);
     uint32_t type = chosen->operation->type;
+    decided->rule = rule_line(grant, verdict.rule);
     if (verdict.answer == POLICY_ALLOW)
         return (type & decided->operations) ||
                refused_set(ret_refused, REFUSAL_NARROWED,

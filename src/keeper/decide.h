@@ -63,6 +63,7 @@ typedef struct Decided {
     Grant *grant;        /* also when it was refused, for counting, once it is known; else NULL */
     uint32_t host;       /* of its source (source_origin()): where it goes */
     Narrowing narrowing; /* what the answer's bytes are spent of */
+    unsigned rule;       /* the policy's line that has decided; 0: none named it */
     uint32_t kind;       /* limits.h */
     LimitsTicket ticket; /* to be given back, once, with limits_end() */
     bool graphql;
@@ -79,7 +80,7 @@ bool decide_is_graphql(const StreamRequest *request, const Source *source);
 
 /* The second step, when the body is there: whether the lease still holds -> policy -> what it was narrowed
  * to. Of `decide` only the clocks and what was narrowed are asked. */
-bool decide_graphql(const DecideRequest *decide, const Decided *decided, const GraphqlChosen *chosen,
+bool decide_graphql(const DecideRequest *decide, Decided *decided, const GraphqlChosen *chosen,
                     Refused *ret_refused);
 
 /* presented.c: whether a lease of before still lives. */

@@ -3,21 +3,24 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "net/multi.h"
 
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 
+#define RESOLVER_STACK (256u << 10)
+
 struct Dialer {
-    Keeper *keeper;
-    CURLM *multi;
-    struct event *timer;
+    Multi *multi;
 };
 
 struct Dial {
     Keeper *keeper;
     CURL *easy;
+    MultiJob job;
     struct curl_slist *connect_to;
     DialTo to;
     bool proxied;
@@ -28,7 +31,7 @@ struct Dial {
 
 static void dial_free(Dial *dial)
 {
-    curl_multi_remove_handle(dial->keeper->dialer->multi, dial->easy);
+    multi_remove(dial->keeper->dialer->multi, dial->easy);
     curl_easy_cleanup(dial->easy);
     curl_slist_free_all(dial->connect_to);
     mem_free(dial);
@@ -78,8 +81,9 @@ static int take_socket(const Dial *dial)
     return fd;
 }
 
-static void finish(Dial *dial, CURLcode code)
+static void finish(void *dialled, CURLcode code)
 {
+    Dial *dial = dialled;
     Refused refused = {.refusal = REFUSAL_NONE};
     int fd = code == CURLE_OK ? take_socket(dial) : -1;
     if (code != CURLE_OK)
@@ -93,96 +97,36 @@ static void finish(Dial *dial, CURLcode code)
     done(context, fd, &refused);
 }
 
-static void collect(Dialer *dialer)
+/* Of the resolver's threads, one for each name that is looked up: 8 MiB each would be the address space. */
+static bool set_thread_stacks(void)
 {
-    CURLMsg *message;
-    int left;
-    while ((message = curl_multi_info_read(dialer->multi, &left))) {
-        Dial *dial = NULL;
-        CURLcode code = message->data.result;
-        if (message->msg == CURLMSG_DONE &&
-            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &dial) == CURLE_OK)
-            finish(dial, code);
-    }
-}
-
-static void on_socket(evutil_socket_t fd, short what, void *context)
-{
-    Dialer *dialer = context;
-    int running, mask = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
-    curl_multi_socket_action(dialer->multi, fd, mask, &running);
-    collect(dialer);
-}
-
-static void on_timer(evutil_socket_t fd, short what, void *context)
-{
-    (void)fd, (void)what;
-    Dialer *dialer = context;
-    int running;
-    curl_multi_socket_action(dialer->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    collect(dialer);
-}
-
-static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *watched)
-{
-    (void)easy;
-    Dialer *dialer = context;
-    struct event *event = watched;
-    if (event)
-        event_free(event);
-    event = NULL;
-    if (what != CURL_POLL_REMOVE) {
-        short kinds =
-            (short)((what & CURL_POLL_IN ? EV_READ : 0) | (what & CURL_POLL_OUT ? EV_WRITE : 0) | EV_PERSIST);
-        event = event_new(dialer->keeper->base, fd, kinds, on_socket, dialer);
-        event_add(event, NULL);
-    }
-    curl_multi_assign(dialer->multi, fd, event);
-    return 0;
-}
-
-static int watch_timer(CURLM *multi, long ms, void *context)
-{
-    (void)multi;
-    Dialer *dialer = context;
-    if (ms < 0) {
-        event_del(dialer->timer);
-        return 0;
-    }
-    struct timeval wait = {ms / 1000, ms % 1000 * 1000};
-    event_add(dialer->timer, &wait);
-    return 0;
+    pthread_attr_t attributes;
+    bool set = pthread_attr_init(&attributes) == 0 &&
+               pthread_attr_setstacksize(&attributes, RESOLVER_STACK) == 0 &&
+               pthread_setattr_default_np(&attributes) == 0;
+    pthread_attr_destroy(&attributes);
+    return set;
 }
 
 int dialer_new(Keeper *keeper, Dialer **ret_dialer, Fault *fault)
 {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-        return fault_set(fault, -ENOMEM, "libcurl cannot start");
+    if (!set_thread_stacks())
+        return fault_set(fault, -ENOMEM, "the resolver's threads cannot be told their size");
     Dialer *dialer = MEM_NEW(Dialer);
-    dialer->keeper = keeper;
-    dialer->multi = curl_multi_init();
-    dialer->timer = evtimer_new(keeper->base, on_timer, dialer);
-    if (!dialer->multi || !dialer->timer) {
-        dialer_free(dialer);
-        return fault_set(fault, -ENOMEM, "libcurl cannot start");
+    int r = multi_new(keeper->base, 0, &dialer->multi, fault);
+    if (r) {
+        mem_free(dialer);
+        return r;
     }
-    curl_multi_setopt(dialer->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
-    curl_multi_setopt(dialer->multi, CURLMOPT_SOCKETDATA, dialer);
-    curl_multi_setopt(dialer->multi, CURLMOPT_TIMERFUNCTION, watch_timer);
-    curl_multi_setopt(dialer->multi, CURLMOPT_TIMERDATA, dialer);
     *ret_dialer = dialer;
     return 0;
 }
 
 Dialer *dialer_free(Dialer *dialer)
 {
-    if (dialer) {
-        if (dialer->multi)
-            curl_multi_cleanup(dialer->multi);
-        if (dialer->timer)
-            event_free(dialer->timer);
-        mem_free(dialer);
-    }
+    if (dialer)
+        multi_free(dialer->multi);
+    mem_free(dialer);
     return NULL;
 }
 
@@ -215,9 +159,10 @@ static bool set_options(Dial *dial)
             return false;
     }
     return curl_easy_setopt(easy, CURLOPT_URL, url) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_PRIVATE, dial) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+           /* one that is cancelled does not wait for its resolver's thread */
+           curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http") == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_PROXY, proxy) == CURLE_OK && /* "": never from the environment */
            curl_easy_setopt(easy, CURLOPT_NOPROXY, "") == CURLE_OK &&
@@ -237,7 +182,8 @@ Dial *dial_start(Keeper *keeper, const DialTo *to, DialDone *done, void *context
     *dial = (Dial){.keeper = keeper, .easy = easy, .to = *to, .done = done, .context = context};
     dial->proxied = keeper->proxy[0] && !to->connect_to[0] &&
                     !address_bypasses_proxy(to->host, keeper->no_proxy, keeper->n_no_proxy);
-    if (!set_options(dial) || curl_multi_add_handle(keeper->dialer->multi, easy) != CURLM_OK) {
+    dial->job = (MultiJob){finish, dial};
+    if (!set_options(dial) || multi_add(keeper->dialer->multi, easy, &dial->job)) {
         dial_free(dial);
         return NULL;
     }

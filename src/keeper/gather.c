@@ -55,6 +55,7 @@ static bool decide(Stream *stream, Slice bytes, Buf *out, Refused *refused)
         graphql_summary(&chosen, stream->summary, sizeof(stream->summary));
         const DecideRequest question = run_question(stream->run, NULL, NULL);
         yes = decide_graphql(&question, &stream->decided, &chosen, refused);
+        stream->rule = stream->decided.rule;
     }
     yes = yes && graphql_send(stream->way, &chosen, out, refused);
     graphql_forget();

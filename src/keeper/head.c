@@ -121,29 +121,28 @@ static void put_text(Line *line, const char *text)
     put(line, text, strlen(text));
 }
 
-static int put_token(const Upstream *upstream, Line *line)
+static int put_token(const Live *live, Line *line)
 {
-    size_t len = secret_len(upstream->token);
+    size_t len = secret_len(live->token);
     if ((size_t)(line->end - line->at) < len) {
         line->full = true;
         return 0;
     }
-    int r = secret_open(upstream->token, line->at, len);
+    int r = secret_open(live->token, line->at, len);
     line->at += r ? 0 : len;
     return r;
 }
 
-static int put_basic(const Upstream *upstream, Line *line)
+static int put_basic(const char *user, const Live *live, Line *line)
 {
-    const char *user = upstream->source.auth.user;
-    size_t len = strlen(user) + 1 + secret_len(upstream->token);
+    size_t len = strlen(user) + 1 + secret_len(live->token);
     char *pair = secret_alloc(len);
     if (!pair)
         return -ENOMEM;
     Line plain = {pair, pair + len, false};
     put_text(&plain, user);
     put_text(&plain, ":");
-    int r = put_token(upstream, &plain);
+    int r = put_token(live, &plain);
     if (r == 0 && (size_t)(line->end - line->at) > 4 * ((len + 2) / 3))
         line->at += http_base64(line->at, pair, len);
     else
@@ -152,10 +151,9 @@ static int put_basic(const Upstream *upstream, Line *line)
     return r;
 }
 
-ssize_t head_put_credential(const Endpoint *endpoint, char *out, size_t room)
+ssize_t head_put_credential(const Endpoint *endpoint, const Live *live, char *out, size_t room)
 {
-    const Upstream *upstream = endpoint->upstream;
-    const Auth *auth = &upstream->source.auth;
+    const Auth *auth = &endpoint->upstream->source.auth;
     Line line = {out, out + room, false};
     int r = 0;
     if (endpoint->use == HOST_ARTIFACT) {
@@ -165,20 +163,20 @@ ssize_t head_put_credential(const Endpoint *endpoint, char *out, size_t room)
     switch (auth->scheme) {
     case AUTH_BASIC:
         put_text(&line, "Authorization: Basic ");
-        r = put_basic(upstream, &line);
+        r = put_basic(auth->user, live, &line);
         break;
     case AUTH_HEADER:
         put_text(&line, auth->header);
         put_text(&line, ": ");
-        r = put_token(upstream, &line);
+        r = put_token(live, &line);
         break;
     case AUTH_TOKEN:
         put_text(&line, "Authorization: token ");
-        r = put_token(upstream, &line);
+        r = put_token(live, &line);
         break;
     default:
         put_text(&line, "Authorization: Bearer ");
-        r = put_token(upstream, &line);
+        r = put_token(live, &line);
         break;
     }
     put_text(&line, "\r\n\r\n");

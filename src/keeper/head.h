@@ -19,7 +19,7 @@ bool head_end(const StreamRequest *request, Buf *out, Refused *ret_refused);
 
 /* Opens the token and writes the credential's header line and the empty line into `out`, in the arena; to a
  * host for files only the empty line. The length, or -ENOBUFS, -EBADMSG. The caller wipes. */
-ssize_t head_put_credential(const Endpoint *endpoint, char *out, size_t room);
+ssize_t head_put_credential(const Endpoint *endpoint, const Live *live, char *out, size_t room);
 
 /* Keeps of an answer's headers what may pass, in place: not hop-by-hop, not Set-Cookie and the like, no
  * length (the gate frames anew). */

@@ -49,7 +49,7 @@ static void put_budgets(JsonWriter *json, const Run *run, const Presented *prese
 static void put_number(JsonWriter *json, const char *key, uint64_t value)
 {
     if (value == HTTP_LIMIT_UNKNOWN)
-        json_null(json, key);
+        json_nothing(json, key);
     else
         json_u64(json, key, value);
 }
@@ -158,6 +158,11 @@ static void note_call(Stream *stream, bool revokes)
     stream->host[0] = 0;
     stream->body_open = false;
     stream->decided = (Decided){0};
+    stream->graphql = false;
+    stream->summary[0] = 0;
+    stream->rule = 0;
+    stream->sent = stream->received = stream->record = 0;
+    stream->began = clock_mono();
     stream->method = revokes ? HTTP_POST : HTTP_GET;
     snprintf(stream->path, sizeof(stream->path), "/purser/v1/lease%s", revokes ? "/revoke" : "");
 }

@@ -7,10 +7,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "keeper/conn.h"
+#include "keeper/parked.h"
 #include "keeper/run.h"
 #include "keeper/setup.h"
-#include "keeper/stream.h"
 #include "keeper/token.h"
+#include "keeper/tunnel.h"
 #include "sandbox/sandbox.h"
 #include "json/arena.h"
 
@@ -20,8 +21,10 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
-#define STOP_US (2L * CLOCK_SECOND)
+#define STOP_US     (2L * CLOCK_SECOND)
+#define OTHER_FILES 1024 /* descriptors for all but streams: runs, idle upstreams, names being resolved */
 
 static Keeper self;
 
@@ -65,15 +68,20 @@ static int open_run(Keeper *keeper, IpcRecord *record)
 
 static int take_command(Keeper *keeper, IpcRecord *record)
 {
-    int r;
     switch (record->type) {
     case IPC_KEEPER_RUN_OPEN:
         return open_run(keeper, record);
     case IPC_KEEPER_RUN_CLOSE: {
         CLEANUP_MEM char *id = mem_dup(record->payload.ptr, record->payload.len);
-        r = run_close(keeper, id);
-        return r ? r : setup_tell(keeper, IPC_KEEPER_RUN_CLOSED, record->payload);
+        return run_close(keeper, id);
     }
+    case IPC_KEEPER_AUDIT: {
+        CLEANUP_MEM char *before = mem_dup(record->payload.ptr, record->payload.len);
+        audit_turn(keeper->audit, ipc_record_take(record, 0), before);
+        return 0;
+    }
+    case IPC_KEEPER_FILE:
+        return setup_take_file(keeper, record);
     case IPC_KEEPER_CREDENTIAL:
         return token_send_credential(keeper, record->payload, ipc_record_take(record, 0));
     case IPC_STOP:
@@ -112,15 +120,31 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
     run_tick(keeper, now);
 }
 
-/* The end of a turn: first what was decided is on record, then it is said, then what was opened is gone. */
-static void end_turn(Keeper *keeper)
+/* First what was decided is on record, then it is done or said. */
+static void settle(Keeper *keeper)
 {
-    int r = audit_flush(keeper->audit);
-    if (r && !keeper->audit_failed)
-        log_error("the audit cannot be written: %s; requests that only read go on", strerror(-r));
-    keeper->audit_failed = r != 0;
+    int r;
+    do {
+        r = keeper_flush_audit(keeper);
+        parked_release(keeper->parked, r);
+        while (!TAILQ_EMPTY(&keeper->dialled))
+            tunnel_release(TAILQ_FIRST(&keeper->dialled));
+        while (!TAILQ_EMPTY(&keeper->recorded))
+            request_recorded(TAILQ_FIRST(&keeper->recorded));
+        while (!TAILQ_EMPTY(&keeper->unread) && parked_room(keeper->parked))
+            answer_take_unread(TAILQ_FIRST(&keeper->unread));
+    } while (parked_any(keeper->parked));
+    /* What has come of these: a refusal of a request whose connection cannot be made, the end of a body. */
+    if (r == 0)
+        (void)!keeper_flush_audit(keeper);
     while (!TAILQ_EMPTY(&keeper->refused))
         stream_flush_refusal(TAILQ_FIRST(&keeper->refused));
+}
+
+/* The end of a turn; then what was opened is gone. */
+static void end_turn(Keeper *keeper)
+{
+    settle(keeper);
     sodium_memzero(keeper->read_room, keeper->read_used);
     keeper->read_used = 0;
     if (keeper->opened)
@@ -149,16 +173,32 @@ static void turn_around(Keeper *keeper)
     }
 }
 
+/* Two descriptors a stream: its gate's, its upstream's. */
+static void count_streams(Keeper *keeper)
+{
+    struct rlimit files = {0};
+    getrlimit(RLIMIT_NOFILE, &files);
+    size_t room = files.rlim_max > OTHER_FILES ? (files.rlim_max - OTHER_FILES) / 2 : KEEPER_MIN_STREAMS;
+    keeper->all_streams = room < KEEPER_ALL_STREAMS ? room : KEEPER_ALL_STREAMS;
+}
+
 static int prepare(Keeper *keeper, Fault *fault)
 {
     keeper->supervisor = (IpcPeer){IPC_CONTROL_FD, IPC_KEEPER, IPC_SUPERVISOR, IPC_SETUP};
-    keeper->ca_fd = keeper->ring_fd = keeper->key_fd = -1;
+    keeper->ca_fd = keeper->roots_fd = keeper->ring_fd = keeper->key_fd = -1;
     TAILQ_INIT(&keeper->runs);
+    TAILQ_INIT(&keeper->recorded);
+    TAILQ_INIT(&keeper->unread);
     TAILQ_INIT(&keeper->refused);
+    TAILQ_INIT(&keeper->dialled);
+    TAILQ_INIT(&keeper->held);
+    count_streams(keeper);
     int r = secret_init(KEEPER_ARENA, fault);
     if (r)
         return r;
     keeper->send_room = secret_alloc(KEEPER_SEND_ROOM);
+    keeper->audit_key = secret_alloc(AUDIT_KEY);
+    keeper->parked = parked_new();
     keeper->read_room = MEM_NEW_ARRAY(char, KEEPER_READ_ROOM);
     json_arena_install(GRAPHQL_JSON_ARENA);
     keeper->base = event_base_new();
@@ -170,8 +210,9 @@ static int prepare(Keeper *keeper, Fault *fault)
 static int start(Keeper *keeper, Fault *fault)
 {
     struct timeval second = {1, 0};
+    audit_add(keeper->audit, &(AuditEvent){.event = "keeper.start"});
     setup_open_keyring(keeper);
-    int r = token_fetch_all(keeper);
+    int r = token_start(keeper);
     r = r ? r : setup_tell(keeper, IPC_KEEPER_READY, (Slice){"", 0});
     if (r)
         return fault_set(fault, r, "the supervisor does not listen");
@@ -186,8 +227,14 @@ static int start(Keeper *keeper, Fault *fault)
 static void clean_up(Keeper *keeper)
 {
     run_free_all(keeper);
+    event_del(keeper->control);
+    held_close_all(keeper);
+    audit_add(keeper->audit, &(AuditEvent){.event = "keeper.stop"});
+    end_turn(keeper);
+    token_free_all(keeper);
     setup_done(keeper);
     dialer_free(keeper->dialer);
+    parked_free(keeper->parked);
     mem_free(keeper->read_room);
     event_free(keeper->control);
     event_free(keeper->tick);
@@ -202,7 +249,8 @@ int main(void)
     /* Its supervisor's end is the end of its control socket, after which it still overwrites what it
      * revealed. */
     prctl(PR_SET_PDEATHSIG, 0);
-    mallopt(M_ARENA_MAX, 1); /* libcurl's resolver thread needs no heap of its own */
+    signal(SIGXFSZ, SIG_IGN); /* a limit on the audit's file is an error of write() */
+    mallopt(M_ARENA_MAX, 1);  /* libcurl's resolver thread needs no heap of its own */
     Fault fault = {.text = ""};
     int r = sandbox_harden(&fault);
     r = r ? r : prepare(&self, &fault);

@@ -36,6 +36,7 @@ static const RefusalKind kinds[REFUSAL_COUNT] = {
     [REFUSAL_UPSTREAM_LIMIT] = {"upstream-rate-limit", 429},
     [REFUSAL_TOKEN_MISSING] = {"token-missing", 502},
     [REFUSAL_BUSY] = {"busy", 503},
+    [REFUSAL_AUDIT] = {"audit-failed", 503},
     [REFUSAL_INTERNAL] = {"internal", 500},
     [REFUSAL_UPSTREAM_NAME] = {"upstream-name", 502},
     [REFUSAL_UPSTREAM_ADDRESS] = {"upstream-address", 502},

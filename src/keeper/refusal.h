@@ -43,6 +43,7 @@ typedef enum Refusal {
     /* purser itself */
     REFUSAL_TOKEN_MISSING,
     REFUSAL_BUSY,
+    REFUSAL_AUDIT,
     REFUSAL_INTERNAL,
     /* the way to the upstream, and its answer */
     REFUSAL_UPSTREAM_NAME,

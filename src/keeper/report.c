@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "keeper/held.h"
 #include "keeper/run.h"
 
 #include <stdio.h>
@@ -75,6 +76,12 @@ int report_send(Run *run)
         copy(count.run, sizeof(count.run), slice_of(run->id));
         count.source = run->grant[i].source;
         count.unused = !run->grant[i].seen;
+        Held *held = run->keeper->upstream[count.source].held;
+        if (held) {
+            count.store_calls = held->calls - held->counted;
+            held->counted = held->calls;
+            count.token_set = held->token.set;
+        }
         WireWriter wire = WIRE_WRITER(room);
         run_source_put(&count, &wire);
         r = ipc_send_wire(supervisor, IPC_KEEPER_RUN_SOURCE, &wire, NULL, 0);

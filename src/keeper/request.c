@@ -3,8 +3,8 @@
 #include "base/mem.h"
 #include "http/target.h"
 #include "keeper/head.h"
+#include "keeper/record.h"
 #include "keeper/run.h"
-#include "keeper/stream.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -16,8 +16,30 @@ void request_drop_conn(Stream *stream)
     stream->conn = conn_free(stream->conn);
     buf_reset(&stream->out);
     buf_reset(&stream->partial);
+    answer_forget_unread(stream);
     gather_release(stream);
     scrub_begin(stream->scrub, NULL);
+    stream->live = live_drop(stream->live);
+}
+
+/* Again from the start, over another connection. */
+static void begin_again(Stream *stream, bool fresh)
+{
+    Refused refused;
+    stream->grant->count.retried++;
+    request_drop_conn(stream);
+    stream->conn = conn_take(stream->keeper, stream->endpoint, stream->host, stream, fresh, &refused);
+    stream->state = STREAM_DIALING;
+    stream->up_broken = stream->sent_whole = stream->seen = false;
+    if (!stream->conn)
+        stream_refuse(stream, &refused);
+    else if (stream->conn->state == CONN_BUSY)
+        stream_connected(stream);
+}
+
+void request_repeat(Stream *stream)
+{
+    begin_again(stream, false);
 }
 
 void request_lost(Stream *stream, Refusal refusal, const char *why)
@@ -33,13 +55,7 @@ void request_lost(Stream *stream, Refusal refusal, const char *why)
         return;
     }
     stream->may_retry = false;
-    stream->grant->count.retried++;
-    request_drop_conn(stream);
-    stream->conn = conn_take(stream->keeper, stream->endpoint, stream->host, stream, true, &refused);
-    stream->state = STREAM_DIALING;
-    stream->up_broken = stream->sent_whole = false;
-    if (!stream->conn)
-        stream_refuse(stream, &refused);
+    begin_again(stream, true);
 }
 
 /* The gate is not read while its last piece waits; once all is out the answer's clock runs. */
@@ -112,7 +128,8 @@ static bool write_head(Stream *stream)
     char *room = keeper->send_room;
     size_t len = stream->head.len;
     memcpy(room, stream->head.data, len);
-    ssize_t credential = head_put_credential(stream->endpoint, room + len, KEEPER_SEND_ROOM - len);
+    ssize_t credential =
+        head_put_credential(stream->endpoint, stream->live, room + len, KEEPER_SEND_ROOM - len);
     keeper->opened = true;
     ssize_t n = credential;
     if (credential > 0) {
@@ -134,9 +151,15 @@ static bool write_head(Stream *stream)
 
 void stream_connected(Stream *stream)
 {
+    Refused refused;
     stream->state = STREAM_WAITING;
+    stream->live = live_use(stream->upstream->live);
+    if (!stream->live) { /* gone while the connection was opened */
+        refused_set(&refused, REFUSAL_TOKEN_MISSING, "%s", stream->upstream->missing);
+        stream_refuse(stream, &refused);
+        return;
+    }
     if (!write_head(stream)) {
-        Refused refused;
         refused_set(&refused, REFUSAL_INTERNAL, "the token of source %s cannot be opened any more",
                     stream->upstream->source.name);
         stream_refuse(stream, &refused);
@@ -186,6 +209,7 @@ bool request_check_piece(Stream *stream, Slice piece, Refused *refused)
         return refused_set(refused, REFUSAL_METHOD,
                            "the form overrides its method by a parameter _method: send that method itself");
     stream->grant->count.sent += piece.len;
+    stream->sent += piece.len;
     return decide_budget(budget_spend_sent(&stream->grant->budget, piece.len), 0, refused);
 }
 
@@ -230,9 +254,12 @@ static void note_request(Stream *stream, const StreamRequest *request)
     stream->body_open = request->has_body && !request->end;
     stream->wants_continue = request->expect_continue;
     stream->sent_whole = stream->up_broken = stream->seen = false;
-    stream->informational = stream->hits = 0;
+    stream->informational = stream->hits = stream->rule = 0;
+    stream->sent = stream->received = stream->record = 0;
+    stream->began = clock_mono();
     bool idempotent = request->method & (HTTP_GET | HTTP_HEAD | HTTP_PUT | HTTP_DELETE);
-    stream->may_retry = idempotent && !request->has_body;
+    stream->may_retry = stream->repeatable = idempotent && !request->has_body;
+    stream->asked_store = false;
     Keeper *keeper = stream->keeper;
     stream->upstream = request->source < keeper->n_upstream ? &keeper->upstream[request->source] : NULL;
     stream->endpoint = NULL;
@@ -242,19 +269,6 @@ static void note_request(Stream *stream, const StreamRequest *request)
     name_host(stream, request);
     buf_reset(&stream->partial);
     buf_reset(&stream->out);
-}
-
-static void audit_request(Stream *stream)
-{
-    AuditEvent event = {.event = "request",
-                        .run = stream->run->id,
-                        .retriever = stream->run->retriever,
-                        .source = stream->upstream->source.name,
-                        .method = http_method_text(stream->method),
-                        .target = slice_of(stream->path),
-                        .operation = stream->summary[0] ? stream->summary : NULL,
-                        .host = stream->host};
-    audit_add(stream->keeper->audit, &event);
 }
 
 /* What the body's announcement and first piece are. */
@@ -270,10 +284,19 @@ static bool begin_body(Stream *stream, StreamRequest *request, Refused *refused)
     return request_check_piece(stream, request->body, refused);
 }
 
+/* What could not be recorded is not done. */
+static bool check_audit(const Stream *stream, Refused *refused)
+{
+    return !keeper_is_mute(stream->keeper) ||
+           refused_set(refused, REFUSAL_AUDIT,
+                       "purser cannot write its audit, and makes no call that is not recorded; its own log "
+                       "says why");
+}
+
 static bool check_token(const Stream *stream, Refused *refused)
 {
     const Upstream *upstream = stream->upstream;
-    if (!upstream->token)
+    if (!upstream->live)
         return refused_set(refused, REFUSAL_TOKEN_MISSING, "%s", upstream->missing);
     return !stream->endpoint->closed ||
            refused_set(refused, REFUSAL_HOST_CLOSED, "%s", stream->endpoint->closed);
@@ -306,9 +329,12 @@ static bool decide(Stream *stream, StreamRequest *request, HttpHead *head, Refus
 {
     bool yes = ask(stream, request, head, refused);
     sodium_memzero((char *)request->credential.ptr, request->credential.len); /* it may be a real token */
+    stream->rule = stream->grant ? stream->decided.rule : 0;
     if (!yes)
         return false;
     stream->grant->count.requests++;
+    if (!check_audit(stream, refused))
+        return false;
     if (stream->graphql)
         return check_token(stream, refused) && gather_begin(stream, request, head, refused);
     if (!check_token(stream, refused) ||
@@ -322,10 +348,9 @@ static bool decide(Stream *stream, StreamRequest *request, HttpHead *head, Refus
     return begin_body(stream, request, refused);
 }
 
-void request_dial(Stream *stream)
+static void go_up(Stream *stream)
 {
     Refused refused;
-    audit_request(stream);
     stream->conn = conn_take(stream->keeper, stream->endpoint, stream->host, stream, false, &refused);
     if (!stream->conn) {
         stream_refuse(stream, &refused);
@@ -338,12 +363,23 @@ void request_dial(Stream *stream)
         stream_watch_gate(stream, !stream->body_open);
 }
 
+void request_dial(Stream *stream)
+{
+    if (stream->method & (HTTP_GET | HTTP_HEAD)) {
+        go_up(stream);
+        return;
+    }
+    record_sent(stream);
+    stream->state = STREAM_RECORDED;
+    TAILQ_INSERT_TAIL(&stream->keeper->recorded, stream, turn_link);
+}
+
 void request_begin(Stream *stream, Slice payload)
 {
     static HttpHead head; /* only its headers are used */
     StreamRequest request;
     WireReader wire = WIRE_READER(payload.ptr, payload.len);
-    if (stream_request_get(&wire, head.header, &request) != 0 || stream_blocked(stream)) {
+    if (stream_request_get(&wire, head.header, &request) != 0 || stream->parked || stream_blocked(stream)) {
         stream_free(stream);
         return;
     }
@@ -354,4 +390,15 @@ void request_begin(Stream *stream, Slice payload)
         stream_refuse(stream, &refused);
     else if (stream->state != STREAM_GATHERING)
         request_dial(stream);
+}
+
+void request_recorded(Stream *stream)
+{
+    TAILQ_REMOVE(&stream->keeper->recorded, stream, turn_link);
+    stream->state = STREAM_IDLE;
+    Refused refused;
+    if (check_audit(stream, &refused))
+        go_up(stream);
+    else
+        stream_refuse(stream, &refused);
 }

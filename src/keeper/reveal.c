@@ -19,7 +19,7 @@ static int check(const Run *run, const Grant *grant, int file, Fault *fault)
     if (!grant || !grant->policy->reveal)
         return fault_set(fault, -EPERM, "no policy of retriever %s reveals this token to it", run->retriever);
     const Upstream *upstream = &run->keeper->upstream[grant->source];
-    if (!upstream->token)
+    if (!upstream->live)
         return fault_set(fault, -ENOENT, "%s", upstream->missing);
     if (fstat(file, &status) < 0 || !S_ISREG(status.st_mode) || status.st_size != 0)
         return fault_set(fault, -EINVAL, "there is no file to reveal the token of source %s in",
@@ -32,8 +32,7 @@ static int record(const Run *run, const Grant *grant, Fault *fault)
 {
     AuditEvent event = {
         .event = "reveal", .run = run->id, .retriever = run->retriever, .source = grant->origin->name};
-    audit_add(run->keeper->audit, &event);
-    int r = audit_flush(run->keeper->audit);
+    int r = audit_record(run->keeper->audit, &event);
     return r ? fault_set(fault, r,
                          "the token of source %s is not revealed, since the audit cannot be written: %s",
                          grant->origin->name, strerror(-r))
@@ -62,10 +61,10 @@ static int reveal(Run *run, uint32_t source, int file, Fault *fault)
     r = r ? r : record(run, grant, fault);
     if (r)
         return r;
-    const Upstream *upstream = &run->keeper->upstream[source];
+    const Sealed *token = run->keeper->upstream[source].live->token;
     run->keeper->opened = true;
-    run->revealed[run->n_revealed++] = (Revealed){fd_steal(&file), secret_len(upstream->token)};
-    r = put(upstream->token, run->revealed[run->n_revealed - 1].file);
+    run->revealed[run->n_revealed++] = (Revealed){fd_steal(&file), secret_len(token)};
+    r = put(token, run->revealed[run->n_revealed - 1].file);
     return r ? fault_set(fault, r, "the token of source %s cannot be written into its file: %s",
                          grant->origin->name, strerror(-r))
              : 0;

@@ -6,13 +6,16 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "ipc/gate.h"
+#include "keeper/held.h"
 #include "keeper/report.h"
 #include "keeper/reveal.h"
+#include "keeper/setup.h"
 #include "keeper/stream.h"
 #include "keeper/tunnel.h"
 
 #include <errno.h>
 #include <sodium.h>
+#include <stdio.h>
 
 DecideRequest run_question(Run *run, const StreamRequest *request, const HttpHead *head)
 {
@@ -35,6 +38,22 @@ static void audit_run(const Run *run, const char *event, const Grant *grant, uin
                        .source = grant ? grant->origin->name : NULL,
                        .count = count};
     audit_add(run->keeper->audit, &line);
+}
+
+bool run_may_record(Run *run)
+{
+    if (run->records == 0)
+        run->unrecorded++;
+    return run->records > 0 && run->records-- > 0;
+}
+
+static void record_unrecorded(Run *run)
+{
+    if (run->unrecorded)
+        audit_run(run, "refused.more", NULL, run->unrecorded);
+    run->unrecorded = 0;
+    run->records = run->records + KEEPER_RUN_REFILL < KEEPER_RUN_RECORDS ? run->records + KEEPER_RUN_REFILL
+                                                                         : KEEPER_RUN_RECORDS;
 }
 
 void run_forget_stream(Run *run, Stream *stream)
@@ -70,13 +89,27 @@ void run_lose_gate(Run *run)
     fd_close(&run->gate.fd);
 }
 
+static void end_streams(Run *run)
+{
+    while (!TAILQ_EMPTY(&run->streams))
+        stream_free(TAILQ_FIRST(&run->streams));
+    tunnel_free_all(run);
+}
+
+static void leave_tokens(Run *run)
+{
+    for (size_t i = 0; i < run->n_grant; i++)
+        if (run->keeper->upstream[run->grant[i].source].held)
+            held_leave(run->keeper->upstream[run->grant[i].source].held);
+    run->n_grant = 0;
+}
+
 static void run_free(Run *run)
 {
     if (!run)
         return;
-    while (!TAILQ_EMPTY(&run->streams))
-        stream_free(TAILQ_FIRST(&run->streams));
-    tunnel_free_all(run);
+    end_streams(run);
+    leave_tokens(run);
     run_lose_gate(run);
     reveal_end(run);
     secret_release(run->key, LEASE_KEY);
@@ -97,6 +130,10 @@ static void run_free(Run *run)
 static int send_leases(Run *run)
 {
     unsigned char room[2048];
+    for (size_t i = 0; i < run->n_grant; i++)
+        audit_run(run, "lease.issue", &run->grant[i], 0);
+    /* A lease that could not be recorded is worth nothing as long as that is so: requests ask. */
+    (void)!keeper_flush_audit(run->keeper);
     int r = 0;
     for (size_t i = 0; i < run->n_grant && r == 0; i++) {
         char text[LEASE_MAX_TEXT];
@@ -107,14 +144,46 @@ static int send_leases(Run *run)
         r = ipc_send_wire(&run->gate, IPC_LEASE, &wire, NULL, 0);
         sodium_memzero(text, sizeof(text));
         sodium_memzero(room, sizeof(room));
-        audit_run(run, "lease.issue", &run->grant[i], 0);
     }
     return r ? r : ipc_send(&run->gate, IPC_LEASES_END, (Slice){"", 0}, NULL, 0);
 }
 
+/* The script starts once it has its leases: not before its tokens are there, or known not to come. */
+static int give_leases(Run *run)
+{
+    for (size_t i = 0; i < run->n_grant; i++) {
+        const Held *held = run->keeper->upstream[run->grant[i].source].held;
+        if (held && !held_is_settled(held)) {
+            run->wants_leases = true;
+            return 0;
+        }
+    }
+    run->wants_leases = false;
+    return send_leases(run);
+}
+
+void run_tokens_settled(Keeper *keeper)
+{
+    Run *run;
+    TAILQ_FOREACH(run, &keeper->runs, link)
+    {
+        if (run->wants_leases && run->gate.fd >= 0 && give_leases(run) != 0)
+            run_lose_gate(run);
+    }
+}
+
+/* A share of what the process can have, however many runs there are. */
+static size_t most_streams(const Keeper *keeper)
+{
+    size_t share = keeper->all_streams / (keeper->n_run ? keeper->n_run : 1);
+    return share > KEEPER_RUN_STREAMS   ? KEEPER_RUN_STREAMS
+           : share < KEEPER_MIN_STREAMS ? KEEPER_MIN_STREAMS
+                                        : share;
+}
+
 static void take_connection(Run *run, int fd)
 {
-    if (run->n_stream >= KEEPER_MAX_STREAMS || run->keeper->stopping) {
+    if (run->n_stream >= most_streams(run->keeper) || run->keeper->stopping) {
         fd_close(&fd);
         return;
     }
@@ -139,9 +208,11 @@ static int take_gates_refusal(Run *run, WireReader *wire)
                         .method = refusal.method,
                         .target = slice_of(refusal.path),
                         .host = refusal.host,
+                        .decision = AUDIT_REFUSED,
                         .code = refusal.code,
                         .sentence = refusal.sentence};
-    audit_add(run->keeper->audit, &event);
+    if (run_may_record(run))
+        audit_add(run->keeper->audit, &event);
     return 0;
 }
 
@@ -155,7 +226,7 @@ static int take_record(Run *run, IpcRecord *record)
         take_connection(run, ipc_record_take(record, 0));
         return 0;
     case IPC_LEASES_WANTED:
-        return send_leases(run);
+        return give_leases(run);
     case IPC_TUNNEL_WANTED:
         r = tunnel_get(&wire, &tunnel);
         if (r == 0)
@@ -206,6 +277,8 @@ static int make_grants(Run *run, const KeeperRun *record)
         share_join(grant->share, &grant->member);
         randombytes_buf(grant->id, sizeof(grant->id));
         budget_init(&grant->budget, &grant->policy->budget, record->time_limit, now);
+        if (keeper->upstream[ref->source].held)
+            held_enter(keeper->upstream[ref->source].held);
     }
     return 0;
 }
@@ -244,7 +317,9 @@ int run_open(Keeper *keeper, IpcRecord *record, Fault *fault)
     if (r)
         return r;
     Run *run = MEM_NEW(Run);
-    *run = (Run){.keeper = keeper, .gate = {ipc_record_take(record, 0), IPC_KEEPER, IPC_GATE, IPC_OPEN}};
+    *run = (Run){.keeper = keeper,
+                 .gate = {ipc_record_take(record, 0), IPC_KEEPER, IPC_GATE, IPC_OPEN},
+                 .records = KEEPER_RUN_RECORDS};
     TAILQ_INIT(&run->streams);
     TAILQ_INIT(&run->tunnels);
     event_assign(&run->gate_event, keeper->base, run->gate.fd, EV_READ | EV_PERSIST, on_gate, run);
@@ -282,17 +357,39 @@ static Run *find_run(const Keeper *keeper, const char *id)
     return NULL;
 }
 
-int run_close(Keeper *keeper, const char *id)
+/* The run's records end in a seal, whose head the sink keeps. */
+static void seal(Run *run, RunClosed *closed)
 {
-    Run *run = find_run(keeper, id);
-    if (!run)
-        return 0;
+    Keeper *keeper = run->keeper;
+    AuditSeal made;
+    record_unrecorded(run);
     for (size_t i = 0; i < run->n_grant; i++)
         audit_run(run, "run.requests", &run->grant[i], run->grant[i].count.requests);
     audit_run(run, "run.close", NULL, 0);
-    int r = report_send(run);
-    forget(run);
-    return r;
+    if (audit_seal(keeper->audit, run->id, run->retriever, &made) != 0)
+        return; /* the next run's seal is of this one's records too */
+    audit_installation(keeper->audit_key, closed->installation);
+    closed->number = made.number;
+    memcpy(closed->head, made.mac.bytes, sizeof(closed->head));
+    closed->time = made.time;
+}
+
+int run_close(Keeper *keeper, const char *id)
+{
+    unsigned char room[256];
+    WireWriter wire = WIRE_WRITER(room);
+    RunClosed closed = {.number = 0};
+    Run *run = find_run(keeper, id);
+    snprintf(closed.run, sizeof(closed.run), "%s", id);
+    int r = 0;
+    if (run) {
+        end_streams(run);
+        seal(run, &closed);
+        r = report_send(run);
+        forget(run);
+    }
+    run_closed_put(&closed, &wire);
+    return r ? r : setup_tell(keeper, IPC_KEEPER_RUN_CLOSED, (Slice){(char *)room, wire.len});
 }
 
 void run_tick(Keeper *keeper, int64_t now)
@@ -301,6 +398,7 @@ void run_tick(Keeper *keeper, int64_t now)
     TAILQ_FOREACH(run, &keeper->runs, link)
     {
         Stream *next;
+        record_unrecorded(run);
         for (Stream *stream = TAILQ_FIRST(&run->streams); stream; stream = next) {
             next = TAILQ_NEXT(stream, link);
             stream_tick(stream, now);

@@ -6,9 +6,6 @@
 #include "keeper/decide.h"
 #include "keeper/keeper.h"
 
-typedef struct Tunnel Tunnel;
-TAILQ_HEAD(TunnelList, Tunnel);
-
 /* A file that holds a token of the run's for real. */
 typedef struct Revealed {
     int file;
@@ -32,10 +29,13 @@ struct Run {
     size_t gathered; /* bytes of bodies that its streams put together */
     struct TunnelList tunnels;
     size_t n_tunnel;
+    bool wants_leases; /* the gate waits for them: a token of its sources is still being fetched */
     RunRefusal *refusal;
     size_t n_refusal;
     Revealed revealed[CONFIG_MAX_REVEALED];
     size_t n_revealed;
+    unsigned records;    /* refusals that may still have a record each */
+    uint64_t unrecorded; /* those that had none, since the last tick */
     TAILQ_ENTRY(Run) link;
 };
 
@@ -46,7 +46,8 @@ enum { RUN_E_REFUSED = 1 };
 int run_open(Keeper *keeper, IpcRecord *record, Fault *fault) MUST_USE;
 void run_lose_gate(Run *run); /* its channel broke or ended: no more streams or tunnels come; the run stays */
 
-/* IPC_KEEPER_RUN_CLOSE: revokes, ends the streams, reports. Unknown runs are reported as closed. */
+/* IPC_KEEPER_RUN_CLOSE: revokes, ends the streams, seals the audit, reports. Unknown runs are reported as
+ * closed. */
 int run_close(Keeper *keeper, const char *id) MUST_USE;
 
 /* Whose leases these are, for decide.h. */
@@ -54,6 +55,12 @@ DecideRequest run_question(Run *run, const StreamRequest *request, const HttpHea
 /* Ends what is under way with the lease that has this chain (n 0: the grant's own), or with one that was
  * narrowed from it. */
 void run_end_streams(Run *run, const Grant *grant, const Narrowing *narrowing);
+void run_tokens_settled(Keeper *keeper); /* runs that wait for a token's fetch look again */
+
+/* Whether a refusal is worth a record of its own: of a client that is refused without end, only the number
+ * is.
+ */
+bool run_may_record(Run *run);
 
 void run_forget_stream(Run *run, Stream *stream); /* from stream_free() */
 void run_tick(Keeper *keeper, int64_t now);

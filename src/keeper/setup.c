@@ -9,9 +9,14 @@
 #include "keeper/conn.h"
 #include "keeper/tls.h"
 #include "sandbox/sandbox.h"
+#include "store/file.h"
 #include "store/keyring.h"
+#include "store/kubernetes.h"
+#include "store/mint.h"
+#include "store/vault.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 
 /* Waits at both ends of the control socket, which its other owner has made non-blocking. */
@@ -51,14 +56,15 @@ void setup_open_keyring(Keeper *keeper)
     KeyringKey key = {keeper->key_is_passphrase, keeper->key_fd};
     r = r ? r : keyring_read(keeper->ring_path, keeper->ring_fd, &key, &ring, &fault);
     if (r == 0)
-        keeper->keyring = store_keyring_new(ring);
+        keeper->stores.store[STORE_KEYRING] = store_keyring_new(ring);
     else
-        keeper->keyring_fault = mem_strdup(fault.text[0] ? fault.text : "the keyring cannot be read");
+        keeper->stores.shut[STORE_KEYRING] =
+            mem_strdup(fault.text[0] ? fault.text : "the keyring cannot be read");
     fd_close(&keeper->ring_fd);
     fd_close(&keeper->key_fd);
 }
 
-#define MAX_PORTS ((CONFIG_MAX_HOSTS + 1) * CONFIG_MAX_SOURCES + IPC_MAX_PORTS + 1)
+#define MAX_PORTS ((CONFIG_MAX_HOSTS + 2) * CONFIG_MAX_SOURCES + IPC_MAX_PORTS + 3)
 
 static uint16_t port_at_end(const char *address)
 {
@@ -82,6 +88,32 @@ static void add_port(Ports *ports, uint16_t port)
         ports->port[ports->n++] = port;
 }
 
+static uint16_t mint_port(const Mint *mint)
+{
+    Origin origin;
+    if (!mint || origin_parse(slice_of(mint->url), &origin, NULL))
+        return 0;
+    uint16_t port = origin.port;
+    origin_done(&origin);
+    return port;
+}
+
+/* The kernel was asked what it made of the arena. */
+static int check_memory(const Keeper *keeper, Fault *fault)
+{
+    SecretProtection of = secret_protection();
+    if (of.locked && of.not_dumped)
+        return 0;
+    fault_set(fault, -EPERM,
+              "Memory for secrets is not %s, though the kernel was asked for that; allow it with `sandbox: "
+              "{required: false}`.",
+              of.locked ? "left out of dumps" : "locked against swapping");
+    if (!keeper->sandbox_optional)
+        return -EPERM;
+    log_warning("%s", fault->text);
+    return 0;
+}
+
 int setup_lock_in(Keeper *keeper, Fault *fault)
 {
     Ports ports = {.n = 0};
@@ -92,17 +124,54 @@ int setup_lock_in(Keeper *keeper, Fault *fault)
         for (uint32_t k = 0; k < source_hosts(source); k++)
             add_port(&ports, source_origin(source, k)->port);
         add_port(&ports, port_at_end(source->connect_to));
+        add_port(&ports, mint_port(source->token.mint));
     }
     add_port(&ports, port_at_end(keeper->proxy));
+    if (keeper->vault.configured)
+        add_port(&ports, keeper->vault.origin.port);
+    if (keeper->kubernetes.configured)
+        add_port(&ports, keeper->kubernetes.origin.port);
     SandboxSpec spec = {.role = SANDBOX_KEEPER,
                         .optional = keeper->sandbox_optional,
                         .connect_port = ports.port,
                         .n_connect_port = ports.n};
-    int r = sandbox_enter(&spec, fault);
+    int r = check_memory(keeper, fault);
+    r = r ? r : sandbox_enter(&spec, fault);
     if (r != SANDBOX_E_PARTIAL)
         return r;
     log_warning("%s", fault->text);
     return 0;
+}
+
+int keeper_flush_audit(Keeper *keeper)
+{
+    int r = audit_flush(keeper->audit);
+    if (r && !keeper->audit_failed)
+        log_error("the audit cannot be written: %s; %s", strerror(-r),
+                  keeper->audit_optional ? "requests go on (audit.onFailure)"
+                                         : "requests are refused until it can");
+    if (!r && keeper->audit_failed)
+        log_info("the audit can be written again");
+    keeper->audit_failed = r != 0;
+    return r;
+}
+
+bool keeper_record(Keeper *keeper, const AuditEvent *event)
+{
+    uint64_t number = audit_add(keeper->audit, event);
+    return keeper_flush_audit(keeper) == 0 && number;
+}
+
+/* The audit's descriptors: its file, its key, and the file that its chain ends in. */
+static int open_audit(Keeper *keeper, const KeeperSetup *setup, IpcRecord *record, Fault *fault)
+{
+    CLEANUP_FD int file = ipc_record_take(record, 0), key = ipc_record_take(record, 1);
+    CLEANUP_FD int tail = setup->has_audit_tail ? ipc_record_take(record, 3) : -1;
+    int r = audit_key_read(key, keeper->audit_key, fault);
+    keeper->audit_optional = setup->audit_optional;
+    return r ? r
+             : audit_open(fd_steal(&file), tail, setup->audit_before, keeper->audit_key, &keeper->audit,
+                          fault);
 }
 
 static int take_setup(Keeper *keeper, IpcRecord *record, Fault *fault)
@@ -110,17 +179,19 @@ static int take_setup(Keeper *keeper, IpcRecord *record, Fault *fault)
     KeeperSetup setup;
     WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
     int r = keeper_setup_get(&wire, &setup);
-    if (r == 0 && record->n_fd != 2u + setup.has_keyring + setup.has_key)
+    if (r == 0 && record->n_fd != 3u + setup.has_audit_tail + setup.has_keyring + setup.has_key)
         r = -EPROTO;
     if (r)
         return fault_set(fault, r, "the supervisor's set-up cannot be read");
-    r = audit_open(ipc_record_take(record, 0), &keeper->audit, fault);
-    keeper->ca_fd = ipc_record_take(record, 1);
-    keeper->ring_fd = setup.has_keyring ? ipc_record_take(record, 2) : -1;
-    keeper->key_fd = setup.has_key ? ipc_record_take(record, 2 + (size_t)setup.has_keyring) : -1;
+    r = open_audit(keeper, &setup, record, fault);
+    size_t next = 3u + setup.has_audit_tail;
+    keeper->ca_fd = ipc_record_take(record, 2);
+    keeper->ring_fd = setup.has_keyring ? ipc_record_take(record, next++) : -1;
+    keeper->key_fd = setup.has_key ? ipc_record_take(record, next) : -1;
     keeper->ring_path = STEAL(setup.keyring_path);
     keeper->key_is_passphrase = setup.key_is_passphrase;
     keeper->sandbox_optional = setup.sandbox_optional;
+    keeper->seed = setup.seed;
     keeper->proxy = STEAL(setup.proxy);
     keeper->no_proxy = STEAL(setup.no_proxy);
     keeper->n_no_proxy = setup.n_no_proxy;
@@ -136,8 +207,7 @@ static int take_source(Keeper *keeper, IpcRecord *record, Fault *fault)
     KeeperSource source;
     WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
     int r = keeper_source_get(&wire, &source);
-    if (r == 0 && (record->n_fd != (size_t)source.has_ca + source.has_token_file ||
-                   keeper->n_upstream >= CONFIG_MAX_SOURCES)) {
+    if (r == 0 && (record->n_fd != (size_t)source.has_ca || keeper->n_upstream >= CONFIG_MAX_SOURCES)) {
         keeper_source_done(&source);
         r = -EPROTO;
     }
@@ -145,14 +215,35 @@ static int take_source(Keeper *keeper, IpcRecord *record, Fault *fault)
         return fault_set(fault, r, "a source of the supervisor's cannot be read");
     Upstream upstream = {.index = (uint32_t)keeper->n_upstream, .used = source.used, .source = source.source};
     upstream.ca_fd = source.has_ca ? ipc_record_take(record, 0) : -1;
-    int token_fd = source.has_token_file ? ipc_record_take(record, source.has_ca) : -1;
     MEM_PUSH(keeper->upstream, keeper->n_upstream, upstream);
-    if (token_fd < 0)
-        return 0;
-    r = store_file_add(keeper->file, upstream.source.token.name, token_fd);
-    return r == 0 || r == -EEXIST ? 0
-                                  : fault_set(fault, r < 0 ? r : -EINVAL, "the token file %s cannot be used",
-                                              upstream.source.token.name);
+    return 0;
+}
+
+int setup_take_file(Keeper *keeper, IpcRecord *record)
+{
+    KeeperFile file;
+    WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
+    int r = keeper_file_get(&wire, &file);
+    if (r)
+        return r;
+    int fd = record->n_fd ? ipc_record_take(record, 0) : -1;
+    r = store_files_give(keeper->files, file.index, file.path, fd, (int)file.error);
+    mem_free(file.path);
+    return r;
+}
+
+static int take_vault(Keeper *keeper, const IpcRecord *record, Fault *fault)
+{
+    WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
+    int r = keeper->vault.configured ? -EPROTO : keeper_vault_get(&wire, &keeper->vault);
+    return r ? fault_set(fault, r, "the supervisor's word on Vault cannot be read") : 0;
+}
+
+static int take_kubernetes(Keeper *keeper, const IpcRecord *record, Fault *fault)
+{
+    WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
+    int r = keeper->kubernetes.configured ? -EPROTO : keeper_kubernetes_get(&wire, &keeper->kubernetes);
+    return r ? fault_set(fault, r, "the supervisor's word on Kubernetes cannot be read") : 0;
 }
 
 static int take_policy(Keeper *keeper, const IpcRecord *record, Fault *fault)
@@ -174,6 +265,12 @@ static int take_record(Keeper *keeper, IpcRecord *record, bool *ret_started, Fau
         return set_up ? -EPROTO : take_setup(keeper, record, fault);
     case IPC_KEEPER_SOURCE:
         return set_up ? take_source(keeper, record, fault) : -EPROTO;
+    case IPC_KEEPER_FILE:
+        return set_up ? setup_take_file(keeper, record) : -EPROTO;
+    case IPC_KEEPER_VAULT:
+        return set_up ? take_vault(keeper, record, fault) : -EPROTO;
+    case IPC_KEEPER_KUBERNETES:
+        return set_up ? take_kubernetes(keeper, record, fault) : -EPROTO;
     case IPC_KEEPER_POLICY:
         return set_up ? take_policy(keeper, record, fault) : -EPROTO;
     case IPC_KEEPER_START:
@@ -207,12 +304,56 @@ static void endpoints_done(Upstream *upstream)
     }
 }
 
+static void ask_file(void *context, uint32_t index)
+{
+    Keeper *keeper = context;
+    unsigned char room[8];
+    WireWriter wire = WIRE_WRITER(room);
+    wire_put_u32(&wire, index);
+    if (setup_tell(keeper, IPC_KEEPER_FILE_WANTED, (Slice){(char *)room, wire.len}) != 0)
+        log_error("the supervisor does not listen");
+}
+
+static bool mints(const Keeper *keeper)
+{
+    for (size_t i = 0; i < keeper->n_upstream; i++)
+        if (keeper->upstream[i].source.token.mint)
+            return true;
+    return false;
+}
+
+/* libcurl's second multi handle, and what else the network's stores need, only where there is one. */
+static int open_stores(Keeper *keeper, Fault *fault)
+{
+    Store **store = keeper->stores.store;
+    StoreClientSetup setup = {keeper->base,  keeper->files,    keeper->ca_fd,
+                              keeper->proxy, keeper->no_proxy, keeper->n_no_proxy};
+    store[STORE_FILE] = store_file_new(keeper->files);
+    if (!keeper->vault.configured && !keeper->kubernetes.configured && !mints(keeper))
+        return 0;
+    setup.roots_fd = keeper->roots_fd = fcntl(keeper->ca_fd, F_DUPFD_CLOEXEC, 3);
+    int r = store_client_new(&setup, &keeper->client, fault);
+    if (r == 0 && keeper->vault.configured)
+        store[STORE_VAULT] =
+            store_vault_new(&keeper->vault, keeper->client, &keeper->stores, keeper->base, keeper->seed);
+    if (r == 0) {
+        store[STORE_GITHUB_APP] = store_github_app_new(keeper->client, &keeper->stores);
+        store[STORE_OAUTH2] = store_oauth2_new(keeper->client, &keeper->stores);
+    }
+    if (r == 0 && keeper->kubernetes.configured) {
+        store[STORE_KUBERNETES] = store_kubernetes_new(&keeper->kubernetes, keeper->client, &keeper->stores);
+        store[STORE_TOKEN_REQUEST] =
+            store_token_request_new(&keeper->kubernetes, keeper->client, &keeper->stores);
+    }
+    return r;
+}
+
 int setup_receive(Keeper *keeper, Fault *fault)
 {
     static unsigned char room[IPC_MAX_RECORD] __attribute__((aligned(16)));
     bool started = false;
     int r = 0;
-    keeper->file = store_file_new();
+    keeper->files = store_files_new(keeper->base, ask_file, keeper);
     while (r == 0 && !started) {
         IpcRecord record;
         r = ipc_recv(&keeper->supervisor, room, &record);
@@ -233,7 +374,7 @@ int setup_receive(Keeper *keeper, Fault *fault)
         upstream->limits.reserve = upstream->source.reserve;
         upstream->limits.reserve_percent = upstream->source.reserve_percent;
     }
-    return r;
+    return r ? r : open_stores(keeper, fault);
 }
 
 void setup_done(Keeper *keeper)
@@ -243,9 +384,6 @@ void setup_done(Keeper *keeper)
         endpoints_done(upstream);
         tls_done(upstream);
         mem_free(upstream->endpoint);
-        secret_free(upstream->token);
-        scrub_forms_free(upstream->forms);
-        mem_free(upstream->missing);
         fd_close(&upstream->ca_fd);
         KeeperSource source = {.source = upstream->source};
         keeper_source_done(&source);
@@ -254,11 +392,12 @@ void setup_done(Keeper *keeper)
     for (size_t i = 0; i < keeper->n_policy; i++)
         policy_free(keeper->policy[i]);
     mem_free(keeper->policy);
-    if (keeper->keyring)
-        keeper->keyring->driver->free(keeper->keyring);
-    if (keeper->file)
-        keeper->file->driver->free(keeper->file);
-    mem_free(keeper->keyring_fault);
+    store_client_free(keeper->client);
+    stores_free(&keeper->stores);
+    store_files_free(keeper->files);
+    vault_config_done(&keeper->vault);
+    kubernetes_config_done(&keeper->kubernetes);
+    fd_close(&keeper->roots_fd);
     mem_free(keeper->ring_path);
     mem_free(keeper->proxy);
     mem_free_strings(keeper->no_proxy, keeper->n_no_proxy);

@@ -9,6 +9,7 @@ int setup_receive(Keeper *keeper, Fault *fault) MUST_USE;
 int setup_lock_in(Keeper *keeper, Fault *fault) MUST_USE;
 /* Opens the keyring; why it stays shut is told with each of its tokens. */
 void setup_open_keyring(Keeper *keeper);
+int setup_take_file(Keeper *keeper, IpcRecord *record) MUST_USE; /* IPC_KEEPER_FILE */
 void setup_done(Keeper *keeper);
 
 /* A record to the supervisor; waits while it does not take it. */

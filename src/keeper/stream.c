@@ -5,8 +5,10 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "keeper/held.h"
 #include "keeper/lease-ask.h"
-#include "keeper/report.h"
+#include "keeper/parked.h"
+#include "keeper/record.h"
 #include "keeper/run.h"
 
 #include <errno.h>
@@ -23,13 +25,20 @@ void stream_land(Stream *stream)
 
 void stream_free(Stream *stream)
 {
+    record_left(stream);
     stream_land(stream);
     request_drop_conn(stream);
+    if (stream->upstream && stream->upstream->held)
+        held_forget_waiter(stream->upstream->held, stream);
     stream_watch_gate(stream, false);
     if (stream->writing)
         event_del(&stream->to_gate);
     if (stream->state == STREAM_REFUSED)
-        TAILQ_REMOVE(&stream->keeper->refused, stream, refused_link);
+        TAILQ_REMOVE(&stream->keeper->refused, stream, turn_link);
+    if (stream->state == STREAM_RECORDED)
+        TAILQ_REMOVE(&stream->keeper->recorded, stream, turn_link);
+    if (stream->parked)
+        parked_forget(stream->keeper->parked, stream);
     run_forget_stream(stream->run, stream);
     fd_close(&stream->gate.fd);
     buf_done(&stream->gathered);
@@ -53,17 +62,29 @@ bool stream_blocked(const Stream *stream)
     return stream->queue.len > 0;
 }
 
-int stream_send(Stream *stream, uint16_t type, Slice payload)
+static void watch_room(Stream *stream)
 {
-    int r = stream->queue.len ? -EAGAIN : ipc_send(&stream->gate, type, payload, NULL, 0);
-    if (r != -EAGAIN)
-        return r;
-    QueueHead head = {type, (uint32_t)payload.len};
-    r = buf_append(&stream->queue, &head, sizeof(head));
-    r = r ? r : buf_append_slice(&stream->queue, payload);
-    if (r == 0 && !stream->writing)
+    if (!stream->writing)
         event_add(&stream->to_gate, NULL);
     stream->writing = true;
+}
+
+static int enqueue(Stream *stream, uint16_t type, Slice payload)
+{
+    QueueHead head = {type, (uint32_t)payload.len};
+    int r = buf_append(&stream->queue, &head, sizeof(head));
+    return r ? r : buf_append_slice(&stream->queue, payload);
+}
+
+int stream_send(Stream *stream, uint16_t type, Slice payload)
+{
+    bool waits = stream->parked || stream->queue.len;
+    int r = waits ? -EAGAIN : ipc_send(&stream->gate, type, payload, NULL, 0);
+    if (r != -EAGAIN)
+        return r;
+    r = enqueue(stream, type, payload);
+    if (r == 0 && !stream->parked)
+        watch_room(stream);
     return r;
 }
 
@@ -106,6 +127,47 @@ static void on_gate_writable(evutil_socket_t fd, short what, void *context)
     }
 }
 
+/* What waits in the queue goes out, or waits for room. False: the stream is gone. */
+static bool send_queue(Stream *stream)
+{
+    int r = flush_queue(stream);
+    if (r == -EAGAIN) {
+        watch_room(stream);
+    } else if (r) {
+        stream_free(stream);
+        return false;
+    }
+    return true;
+}
+
+/* The head goes before what has been queued behind it. */
+static int send_head_first(Stream *stream, Slice payload)
+{
+    int r = ipc_send(&stream->gate, IPC_RESPONSE, payload, NULL, 0);
+    if (r != -EAGAIN)
+        return r;
+    CLEANUP_BUF Buf behind = stream->queue;
+    stream->queue = BUF_INIT(STREAM_MAX_QUEUE);
+    r = enqueue(stream, IPC_RESPONSE, payload);
+    return r ? r : buf_append_slice(&stream->queue, buf_slice(&behind));
+}
+
+void stream_release(Stream *stream, Slice payload, int error)
+{
+    stream->parked = false;
+    if (error && keeper_is_mute(stream->keeper)) {
+        Refused refused;
+        refused_set(&refused, REFUSAL_AUDIT, "the answer could not be recorded, so it is not given: %s",
+                    strerror(-error));
+        buf_reset(&stream->queue);
+        stream_refuse(stream, &refused);
+    } else if (send_head_first(stream, payload) != 0) {
+        stream_free(stream);
+    } else if (send_queue(stream)) {
+        answer_go_on(stream);
+    }
+}
+
 void stream_answered(Stream *stream)
 {
     stream->deadline = 0;
@@ -113,47 +175,16 @@ void stream_answered(Stream *stream)
     stream_watch_gate(stream, true);
 }
 
-/* Notes a refusal for the report and the audit. */
-static void note(Stream *stream, const Refused *refused)
-{
-    const RefusalKind *kind = refusal_kind(refused->refusal);
-    bool upstream =
-        refused->refusal >= REFUSAL_UPSTREAM_NAME && refused->refusal <= REFUSAL_UPSTREAM_ENCODING;
-    if (stream->grant && upstream)
-        stream->grant->count.failed++;
-    else if (stream->grant)
-        stream->grant->count.refused++;
-    RunRefusal report = {.count = 1};
-    report_fill(&report, kind->code, http_method_text(stream->method), stream->host, slice_of(stream->path),
-                refused->fault.text);
-    report_refusal(stream->run, &report);
-    AuditEvent event = {
-        .event = upstream ? "failed" : "refused",
-        .run = stream->run->id,
-        .retriever = stream->run->retriever,
-        .source = stream->upstream ? stream->upstream->source.name : NULL,
-        .method = http_method_text(stream->method),
-        .target = slice_of(stream->path),
-        .operation = stream->summary[0] ? stream->summary : NULL,
-        .host = report.host,
-        .status = kind->status,
-        .code = kind->code,
-        .sentence = refused->fault.text,
-    };
-    audit_add(stream->keeper->audit, &event);
-}
-
 void stream_say(Stream *stream, uint16_t type, Slice payload)
 {
-    QueueHead head = {type, (uint32_t)payload.len};
-    if (buf_append(&stream->queue, &head, sizeof(head)) || buf_append_slice(&stream->queue, payload)) {
+    if (enqueue(stream, type, payload) != 0) {
         stream_free(stream);
         return;
     }
     stream->deadline = 0;
     stream->state = STREAM_REFUSED;
     stream_watch_gate(stream, true);
-    TAILQ_INSERT_TAIL(&stream->keeper->refused, stream, refused_link);
+    TAILQ_INSERT_TAIL(&stream->keeper->refused, stream, turn_link);
 }
 
 void stream_refuse(Stream *stream, const Refused *refused)
@@ -165,7 +196,7 @@ void stream_refuse(Stream *stream, const Refused *refused)
         kind->status, slice_of(kind->code), slice_of(refused->fault.text), refused->retry_after,
         false,        stream->graphql};
     stream_refuse_put(&refuse, &wire);
-    note(stream, refused);
+    record_refusal(stream, refused);
     stream_land(stream);
     request_drop_conn(stream);
     if (wire.failed)
@@ -176,21 +207,14 @@ void stream_refuse(Stream *stream, const Refused *refused)
 
 void stream_flush_refusal(Stream *stream)
 {
-    TAILQ_REMOVE(&stream->keeper->refused, stream, refused_link);
+    TAILQ_REMOVE(&stream->keeper->refused, stream, turn_link);
     stream_answered(stream);
-    int r = flush_queue(stream);
-    if (r == -EAGAIN) {
-        if (!stream->writing)
-            event_add(&stream->to_gate, NULL);
-        stream->writing = true;
-    } else if (r) {
-        stream_free(stream);
-    }
+    (void)send_queue(stream);
 }
 
 void stream_abort(Stream *stream, const Refused *refused)
 {
-    note(stream, refused);
+    record_refusal(stream, refused);
     stream_land(stream);
     request_drop_conn(stream);
     if (stream_send(stream, IPC_ABORT, (Slice){"", 0}) != 0)
@@ -201,8 +225,10 @@ void stream_abort(Stream *stream, const Refused *refused)
 
 void stream_end(Stream *stream, const Refused *refused)
 {
-    if (stream->state == STREAM_GATHERING || stream->state == STREAM_DIALING ||
-        stream->state == STREAM_WAITING)
+    if (stream->state == STREAM_RECORDED)
+        TAILQ_REMOVE(&stream->keeper->recorded, stream, turn_link);
+    if (stream->state == STREAM_GATHERING || stream->state == STREAM_RECORDED ||
+        stream->state == STREAM_DIALING || stream->state == STREAM_ASKING || stream->state == STREAM_WAITING)
         stream_refuse(stream, refused);
     else if (stream->state == STREAM_ANSWER)
         stream_abort(stream, refused);
@@ -247,11 +273,16 @@ typedef void RecordHandler(Stream *stream, Slice payload);
 /* What a record means in a state; an empty place: a gate that sends it is broken, and the stream ends. */
 static RecordHandler *const handlers[STREAM_STATES][4] = {
     /*                     REQUEST        BODY       BODY_END  LEASE_ASK */
-    [STREAM_IDLE] = {request_begin, NULL, NULL, lease_asked}, [STREAM_REFUSED] = {NULL, drop_body, drop_end},
-    [STREAM_GATHERING] = {NULL, gather_more, gather_end},     [STREAM_DIALING] = {NULL, NULL, NULL},
-    [STREAM_WAITING] = {NULL, pass_body, pass_end},           [STREAM_ANSWER] = {NULL, pass_body, pass_end},
-    [STREAM_DRAINING] = {request_begin, drop_body, drop_end}, /* a client that was refused before it sent its
-                                                                 body */
+    [STREAM_IDLE] = {request_begin, NULL, NULL, lease_asked},
+    [STREAM_REFUSED] = {NULL, drop_body, drop_end},
+    [STREAM_GATHERING] = {NULL, gather_more, gather_end},
+    [STREAM_RECORDED] = {NULL, NULL, NULL}, /* ends with the turn: nothing is read meanwhile */
+    [STREAM_DIALING] = {NULL, NULL, NULL},
+    [STREAM_ASKING] = {NULL, NULL, NULL},
+    [STREAM_WAITING] = {NULL, pass_body, pass_end},
+    [STREAM_ANSWER] = {NULL, pass_body, pass_end},
+    [STREAM_DRAINING] = {request_begin, drop_body,
+                         drop_end}, /* a client that was refused before it sent its body */
 };
 
 static void on_gate_readable(evutil_socket_t fd, short what, void *context)

@@ -21,7 +21,9 @@ typedef enum StreamState {
     STREAM_IDLE,      /* between requests */
     STREAM_REFUSED,   /* purser's own answer waits for the audit: a refusal, a lease's status */
     STREAM_GATHERING, /* the body is put together, because it decides */
+    STREAM_RECORDED,  /* allowed, and may change something: it waits for the audit too */
     STREAM_DIALING,   /* allowed; there is no connection yet */
+    STREAM_ASKING,    /* a 401 came: the store is read again, and the answer waits */
     STREAM_WAITING,   /* the request goes up; the answer's head is awaited */
     STREAM_ANSWER,    /* the answer's body is passed on */
     STREAM_DRAINING,  /* answered; what still comes of the request's body is dropped */
@@ -42,12 +44,22 @@ struct Stream {
     Endpoint *endpoint; /* NULL as long as nothing is decided */
     char host[254];     /* the name that it is asked by */
     uint32_t method;
-    bool body_open; /* the gate will send more of it */
+    unsigned rule;           /* the policy's line that allowed it */
+    int64_t began;           /* mono us */
+    uint64_t record;         /* number of its latest record in the audit; 0: none */
+    bool unended;            /* that record is of an answer whose body goes on */
+    bool parked;             /* the answer's head waits for the audit */
+    uint64_t sent, received; /* bytes of the two bodies so far */
+    bool body_open;          /* the gate will send more of it */
     bool chunked;
     bool wants_continue;
     bool sent_whole; /* nothing of the request is left to be sent */
     bool up_broken;  /* writing failed: the answer, if there is one, is read still */
     bool may_retry;
+    bool repeatable;    /* idempotent, without a body */
+    bool asked_store;   /* because of a 401, once */
+    bool unread;        /* that answer is to be taken at the turn's end, from `partial` */
+    Live *live;         /* the token that was sent; what the answer is searched for */
     uint64_t body_left; /* of a known length */
     OverrideScan override;
     bool graphql; /* for the endpoint */
@@ -73,7 +85,7 @@ struct Stream {
     Buf queue; /* records for the gate: type, length, payload */
     /* for the report */
     char path[512];
-    TAILQ_ENTRY(Stream) link, refused_link;
+    TAILQ_ENTRY(Stream) link, turn_link;
 };
 
 Stream *stream_new(Run *run, int fd); /* takes over the descriptor */
@@ -98,17 +110,28 @@ bool stream_blocked(const Stream *stream);
 void stream_watch_gate(Stream *stream, bool on);
 void stream_answered(Stream *stream);      /* IDLE, or DRAINING */
 void stream_flush_refusal(Stream *stream); /* the audit was written */
+/* The answer's head may go out; `error`: the audit could not be written. */
+void stream_release(Stream *stream, Slice payload, int error);
 
 /* request.c */
 void request_begin(Stream *stream, Slice payload);
 void request_body(Stream *stream, Slice piece, bool end);
+void request_recorded(Stream *stream); /* the audit was written, or could not be */
 void request_lost(Stream *stream, Refusal refusal, const char *why); /* retries, refuses, or aborts */
 void request_drop_conn(Stream *stream);
 bool request_check_piece(Stream *stream, Slice piece, Refused *ret_refused); /* override, budget */
-void request_dial(Stream *stream); /* it was allowed, and is ready to be sent; the stream may be gone then */
+/* It was allowed, and is ready to be sent: now, or when its record is written; the stream may be gone then.
+ */
+void request_dial(Stream *stream);
 
 /* gather.c: GraphQL requests. gather_begin: false, refused; else its body is gathered, or it is ready to be
  * sent. */
 bool gather_begin(Stream *stream, StreamRequest *request, HttpHead *head, Refused *ret_refused);
 void gather_body(Stream *stream, Slice piece, bool end);
 void gather_release(Stream *stream); /* what the run was charged with */
+void request_repeat(Stream *stream); /* with the token that there is now */
+
+/* answer.c */
+void answer_take_unread(Stream *stream);
+void answer_forget_unread(Stream *stream);
+void answer_go_on(Stream *stream); /* the gate has taken what there was: what else came of the body */

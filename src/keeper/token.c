@@ -1,56 +1,19 @@
-/* Tokens from their stores. See token.h. */
+/* Tokens of sources. See token.h. */
 #include "keeper/token.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "ipc/keeper.h"
+#include "keeper/run.h"
 #include "keeper/setup.h"
 
 #include <errno.h>
 #include <stdio.h>
 
-typedef struct Fetched {
-    int result;
-    StoredToken token;
-    Fault fault;
-} Fetched;
-
-static void on_fetched(void *context, int result, StoredToken *token, const Fault *fault)
+void token_nothing(evutil_socket_t fd, short what, void *context)
 {
-    Fetched *fetched = context;
-    fetched->result = result;
-    if (result == 0)
-        fetched->token = *token;
-    else if (fault)
-        fetched->fault = *fault;
-}
-
-static void fetch(Keeper *keeper, const TokenRef *ref, Fetched *ret_fetched)
-{
-    *ret_fetched = (Fetched){.result = STORE_E_ABSENT};
-    Fault *fault = &ret_fetched->fault;
-    Store *store = NULL;
-    switch (ref->kind) {
-    case STORE_KEYRING:
-        store = keeper->keyring;
-        if (!store)
-            fault_set(fault, 0, "%s", keeper->keyring_fault);
-        break;
-    case STORE_FILE:
-        store = keeper->file;
-        break;
-    case STORE_KUBERNETES:
-    case STORE_VAULT:
-        fault_set(fault, 0, "the %s store is not built in yet: put the token into the keyring or a file",
-                  ref->kind == STORE_VAULT ? "vault" : "kubernetes");
-        break;
-    case STORE_NONE:
-        fault_set(fault, 0, "no token is named: say `token: {keyring: NAME}`");
-        break;
-    }
-    if (store)
-        store->driver->fetch(store, ref, on_fetched, ret_fetched);
-    keeper->opened = true;
+    (void)fd, (void)what, (void)context;
 }
 
 /* Whoever edits apiUrl or a policy gains nothing: the token says where it may go. A host that it may not go
@@ -62,6 +25,9 @@ static char *why_not(const StoredToken *token, const TokenRef *ref, const char *
             return NULL;
     if (token->n_host == 0)
         return NULL;
+    if (ref->kind != STORE_KEYRING)
+        return mem_printf("the token %s may not go to %s: the `hosts` beside it in its store say %s%s",
+                          ref->name, host, token->host[0], token->n_host > 1 ? " and others" : "");
     return mem_printf(
         "the token %s may not go to %s: it is for %s%s; `purser token set %s --host %s` stores it for "
         "that host",
@@ -70,70 +36,180 @@ static char *why_not(const StoredToken *token, const TokenRef *ref, const char *
 
 static bool close_hosts(Upstream *upstream, const StoredToken *token, Fault *fault)
 {
-    for (uint32_t i = 0; i < source_hosts(&upstream->source); i++)
-        if (upstream->endpoint[i].use != HOST_ARTIFACT)
-            upstream->endpoint[i].closed =
-                why_not(token, &upstream->source.token, upstream->endpoint[i].origin->host);
+    for (uint32_t i = 0; i < source_hosts(&upstream->source); i++) {
+        Endpoint *endpoint = &upstream->endpoint[i];
+        if (endpoint->use == HOST_ARTIFACT)
+            continue;
+        mem_free(endpoint->closed);
+        endpoint->closed = why_not(token, &upstream->source.token, endpoint->origin->host);
+    }
     const char *api = upstream->endpoint[0].closed;
     if (api)
         fault_set(fault, 0, "%s", api);
     return !api;
 }
 
-/* What is searched for in answers; the token is open only meanwhile. */
-static int make_forms(Upstream *upstream)
+/* The new token is put to use at once; requests under way end with the one that they have sent. */
+static void install(Upstream *upstream, const Held *held)
 {
-    size_t len = secret_len(upstream->token);
-    char *plain = secret_alloc(len);
-    int r = plain ? secret_open(upstream->token, plain, len) : -ENOMEM;
-    r = r ? r : scrub_forms_new((Slice){plain, len}, &upstream->forms);
-    secret_release(plain, len);
+    Fault fault = held->fault;
+    Live *live = NULL;
+    if (held->token.token && close_hosts(upstream, &held->token, &fault) &&
+        live_new(secret_dup(held->token.token), &live) != 0)
+        fault_set(&fault, 0, "there is no locked memory left for the token");
+    live_drop(upstream->live);
+    upstream->live = live;
+    mem_free(upstream->missing);
+    upstream->missing = live ? NULL
+                             : mem_printf("source %s has no token: %s", upstream->source.name,
+                                          fault.text[0] ? fault.text : "the store has none");
+}
+
+static const char *store_name(const Held *held)
+{
+    return held && held->store ? held->store->driver->name : "";
+}
+
+static int tell(const Upstream *upstream)
+{
+    unsigned char room[2048];
+    WireWriter wire = WIRE_WRITER(room);
+    const Held *held = upstream->held;
+    KeeperToken token = {.source = upstream->index, .found = upstream->live != NULL};
+    snprintf(token.sentence, sizeof(token.sentence), "%s", token.found ? "" : upstream->missing);
+    if (held) {
+        snprintf(token.store, sizeof(token.store), "%s", store_name(held));
+        snprintf(token.version, sizeof(token.version), "%s", held->token.version ? held->token.version : "");
+        token.fetched = held->token.fetched;
+        token.expires = held->expires;
+        token.renewed = held->renewed;
+        token.calls = held->calls;
+    }
+    keeper_token_put(&token, &wire);
+    return wire.failed ? -EMSGSIZE
+                       : setup_tell(upstream->keeper, IPC_KEEPER_TOKEN, (Slice){(char *)room, wire.len});
+}
+
+static void audit_held(const Held *held, const char *name, const char *code, const char *sentence)
+{
+    Keeper *keeper = held->keeper;
+    AuditEvent event = {.event = name,
+                        .decision = code ? AUDIT_FAILED : AUDIT_ALLOWED,
+                        .code = code,
+                        .sentence = sentence,
+                        .count = held->calls};
+    bool any = false;
+    for (size_t i = 0; i < keeper->n_upstream; i++) {
+        if (keeper->upstream[i].held != held)
+            continue;
+        any = true;
+        event.source = keeper->upstream[i].source.name;
+        audit_add(keeper->audit, &event);
+    }
+    if (!any)
+        audit_add(keeper->audit, &event);
+}
+
+bool token_may_mint(Held *held)
+{
+    AuditEvent event = {.event = "token.mint", .decision = AUDIT_ALLOWED, .sentence = held->ref.name};
+    const Keeper *keeper = held->keeper;
+    for (size_t i = 0; i < keeper->n_upstream && !event.source; i++)
+        if (keeper->upstream[i].held == held)
+            event.source = keeper->upstream[i].source.name;
+    return !held->ref.mint || keeper_record(held->keeper, &event);
+}
+
+void token_changed(Held *held, bool replaced)
+{
+    Keeper *keeper = held->keeper;
+    const char *name = held->renewed && !replaced && held->call == HELD_RESTS ? "token.renew" : "token.fetch";
+    char what[400];
+    snprintf(what, sizeof(what), "%s %.300s%s%s", store_name(held), held->ref.name,
+             held->token.version ? ", version " : "", held->token.version ? held->token.version : "");
+    for (size_t i = 0; i < keeper->n_upstream; i++) {
+        Upstream *upstream = &keeper->upstream[i];
+        if (upstream->held != held)
+            continue;
+        if (replaced && upstream->live && held->token.token)
+            name = "token.rotate";
+        if (replaced || !upstream->live)
+            install(upstream, held);
+        if (held->token.token && !upstream->live)
+            audit_held(held, "token.fetch", "token-missing", upstream->missing);
+        if (tell(upstream) != 0)
+            log_error("the supervisor does not listen");
+    }
+    if (held->token.token)
+        audit_held(held, name, NULL, what);
+}
+
+void token_failed(Held *held, int result)
+{
+    (void)result;
+    bool first = held->failures == 1;
+    audit_held(held, "token.fetch", "token-missing", held->fault.text);
+    if (held->store && held->store->life.refresh && first)
+        log_warning("the token %s (%s): %s", held->ref.name, store_name(held), held->fault.text);
+}
+
+void token_withdrawn(Held *held)
+{
+    Keeper *keeper = held->keeper;
+    for (size_t i = 0; i < keeper->n_upstream; i++) {
+        Upstream *upstream = &keeper->upstream[i];
+        if (upstream->held != held)
+            continue;
+        upstream->live = live_drop(upstream->live);
+        mem_free(upstream->missing);
+        upstream->missing =
+            mem_printf("source %s has no token: it was given back with the last run that used it",
+                       upstream->source.name);
+    }
+}
+
+void token_given_back(Held *held, const StoreResult *result)
+{
+    audit_held(held, "token.give-back", result->result ? "token-kept" : NULL,
+               result->result ? result->fault.text : NULL);
+}
+
+void token_settled(Keeper *keeper)
+{
+    run_tokens_settled(keeper);
+}
+
+static int start_source(Keeper *keeper, Upstream *upstream)
+{
+    upstream->keeper = keeper;
+    if (!upstream->used) {
+        upstream->missing =
+            mem_printf("source %s is used by no retriever of this call", upstream->source.name);
+        return tell(upstream);
+    }
+    upstream->held = held_get(keeper, &upstream->source.token);
+    upstream->missing = mem_printf("source %s has no token yet: it is being fetched", upstream->source.name);
+    return 0;
+}
+
+int token_start(Keeper *keeper)
+{
+    int r = 0;
+    for (size_t i = 0; i < keeper->n_upstream && !r; i++)
+        r = start_source(keeper, &keeper->upstream[i]);
+    for (size_t i = 0; i < keeper->n_upstream && !r; i++)
+        if (keeper->upstream[i].held)
+            held_start(keeper->upstream[i].held);
     return r;
 }
 
-static void fetch_source(Keeper *keeper, Upstream *upstream)
-{
-    Fetched fetched;
-    fetch(keeper, &upstream->source.token, &fetched);
-    if (fetched.result == 0 && close_hosts(upstream, &fetched.token, &fetched.fault)) {
-        upstream->token = STEAL(fetched.token.token);
-        if (make_forms(upstream) != 0) {
-            upstream->token = secret_free(upstream->token);
-            fault_set(&fetched.fault, 0, "there is no locked memory left for the token");
-        }
-    }
-    stored_token_done(&fetched.token);
-    if (!upstream->token)
-        upstream->missing = mem_printf("source %s has no token: %s", upstream->source.name,
-                                       fetched.fault.text[0] ? fetched.fault.text : "the store has none");
-    AuditEvent event = {.event = "token.fetch",
-                        .source = upstream->source.name,
-                        .code = upstream->token ? NULL : "token-missing",
-                        .sentence = upstream->missing};
-    audit_add(keeper->audit, &event);
-}
-
-int token_fetch_all(Keeper *keeper)
+void token_free_all(Keeper *keeper)
 {
     for (size_t i = 0; i < keeper->n_upstream; i++) {
-        Upstream *upstream = &keeper->upstream[i];
-        unsigned char room[2048];
-        WireWriter wire = WIRE_WRITER(room);
-        KeeperToken token = {.source = upstream->index};
-        if (upstream->used)
-            fetch_source(keeper, upstream);
-        else
-            upstream->missing =
-                mem_printf("source %s is used by no retriever of this call", upstream->source.name);
-        token.found = upstream->token != NULL;
-        snprintf(token.sentence, sizeof(token.sentence), "%s", token.found ? "" : upstream->missing);
-        keeper_token_put(&token, &wire);
-        int r =
-            wire.failed ? -EMSGSIZE : setup_tell(keeper, IPC_KEEPER_TOKEN, (Slice){(char *)room, wire.len});
-        if (r)
-            return r;
+        keeper->upstream[i].live = live_drop(keeper->upstream[i].live);
+        mem_free(STEAL(keeper->upstream[i].missing));
     }
-    return 0;
+    held_free_all(keeper);
 }
 
 static int pass_on(const IpcPeer *clerk, const Sealed *token)
@@ -146,6 +222,34 @@ static int pass_on(const IpcPeer *clerk, const Sealed *token)
     return r;
 }
 
+typedef struct WaitingClerk {
+    IpcPeer peer;
+} WaitingClerk;
+
+static void send_credential(void *context, Held *held)
+{
+    WaitingClerk *clerk = context;
+    Keeper *keeper = held->keeper;
+    const Sealed *token = held->token.token;
+    const char *why = token ? NULL : held->fault.text;
+    AuditEvent event = {.event = "credential.send",
+                        .decision = token ? AUDIT_ALLOWED : AUDIT_FAILED,
+                        .code = token ? NULL : "token-missing",
+                        .sentence = why};
+    if (!keeper_record(keeper, &event) && token && !keeper->audit_optional) {
+        token = NULL;
+        why = "the database's credential is not given, because the audit cannot be written";
+    }
+    keeper->opened = true;
+    int r = token ? pass_on(&clerk->peer, token)
+                  : ipc_send(&clerk->peer, IPC_CREDENTIAL_FAULT, slice_of(why), NULL, 0);
+    if (r == -EPROTO)
+        log_error("the database credential could not be sent: %s", strerror(-r));
+    /* else: a clerk that has ended is its own trouble */
+    fd_close(&clerk->peer.fd);
+    mem_free(clerk);
+}
+
 int token_send_credential(Keeper *keeper, Slice payload, int clerk_fd)
 {
     CLEANUP_FD int fd = clerk_fd;
@@ -154,16 +258,11 @@ int token_send_credential(Keeper *keeper, Slice payload, int clerk_fd)
     int r = token_ref_get(&wire, &ref);
     if (r)
         return r;
-    IpcPeer clerk = {fd, IPC_KEEPER, IPC_CLERK, IPC_OPEN};
-    Fetched fetched;
-    fetch(keeper, &ref, &fetched);
-    r = fetched.result ? ipc_send(&clerk, IPC_CREDENTIAL_FAULT, slice_of(fetched.fault.text), NULL, 0)
-                       : pass_on(&clerk, fetched.token.token);
-    AuditEvent event = {.event = "credential.send",
-                        .code = fetched.result ? "token-missing" : NULL,
-                        .sentence = fetched.result ? fetched.fault.text : NULL};
-    audit_add(keeper->audit, &event);
-    stored_token_done(&fetched.token);
+    WaitingClerk *clerk = MEM_NEW(WaitingClerk);
+    *clerk = (WaitingClerk){{fd_steal(&fd), IPC_KEEPER, IPC_CLERK, IPC_OPEN}};
+    Held *held = held_get(keeper, &ref);
     token_ref_done(&ref);
-    return r == -EPROTO ? r : 0; /* a clerk that has ended is its own trouble */
+    held_start(held);
+    held_wait(held, send_credential, clerk);
+    return 0;
 }

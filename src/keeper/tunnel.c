@@ -10,54 +10,89 @@
 struct Tunnel {
     Run *run;
     TunnelRecord wanted;
-    Dial *dial;
-    TAILQ_ENTRY(Tunnel) link;
+    Dial *dial;      /* NULL: it has ended, */
+    int fd;          /* with this, or -1: */
+    Refused refused; /* why not */
+    TAILQ_ENTRY(Tunnel) link, turn_link;
 };
-
-static void answer(Run *run, const TunnelRecord *wanted, const Refused *refused, int fd)
-{
-    unsigned char room[2048];
-    WireWriter wire = WIRE_WRITER(room);
-    const RefusalKind *kind = refusal_kind(refused->refusal);
-    TunnelRefused record = {.id = wanted->id, .status = kind->status};
-    snprintf(record.code, sizeof(record.code), "%s", kind->code);
-    snprintf(record.sentence, sizeof(record.sentence), "%s", refused->fault.text);
-    tunnel_refused_put(&record, &wire);
-    AuditEvent event = {.event = fd >= 0 ? "tunnel" : "refused",
-                        .run = run->id,
-                        .retriever = run->retriever,
-                        .method = "CONNECT",
-                        .host = wanted->host};
-    if (fd < 0) {
-        event.status = kind->status;
-        event.code = kind->code;
-        event.sentence = refused->fault.text;
-        RunRefusal report = {.count = 1};
-        report_fill(&report, kind->code, "CONNECT", wanted->host, SLICE_LITERAL(""), refused->fault.text);
-        report_refusal(run, &report);
-    }
-    audit_add(run->keeper->audit, &event);
-    if (run->gate.fd >= 0 &&
-        ipc_send_wire(&run->gate, fd >= 0 ? IPC_TUNNEL_OPEN : IPC_TUNNEL_REFUSED, &wire, &fd, fd >= 0) != 0)
-        run_lose_gate(run);
-}
 
 static void tunnel_free(Tunnel *tunnel)
 {
     if (tunnel->dial)
         dial_cancel(tunnel->dial);
+    else
+        TAILQ_REMOVE(&tunnel->run->keeper->dialled, tunnel, turn_link);
+    fd_close(&tunnel->fd);
     TAILQ_REMOVE(&tunnel->run->tunnels, tunnel, link);
     tunnel->run->n_tunnel--;
     mem_free(tunnel);
+}
+
+static void record(const Tunnel *tunnel)
+{
+    Run *run = tunnel->run;
+    const RefusalKind *kind = refusal_kind(tunnel->refused.refusal);
+    AuditEvent event = {.event = tunnel->fd >= 0 ? "tunnel" : "refused",
+                        .run = run->id,
+                        .retriever = run->retriever,
+                        .method = "CONNECT",
+                        .host = tunnel->wanted.host,
+                        .decision = tunnel->fd >= 0 ? AUDIT_ALLOWED : AUDIT_REFUSED};
+    if (tunnel->fd < 0) {
+        event.status = kind->status;
+        event.code = kind->code;
+        event.sentence = tunnel->refused.fault.text;
+        RunRefusal report = {.count = 1};
+        report_fill(&report, kind->code, "CONNECT", tunnel->wanted.host, SLICE_LITERAL(""),
+                    tunnel->refused.fault.text);
+        report_refusal(run, &report);
+    }
+    if (tunnel->fd >= 0 || run_may_record(run))
+        audit_add(run->keeper->audit, &event);
+}
+
+/* It is over, one way or the other: on record, and at the turn's end the gate is told. */
+static void done(Tunnel *tunnel)
+{
+    record(tunnel);
+    TAILQ_INSERT_TAIL(&tunnel->run->keeper->dialled, tunnel, turn_link);
+}
+
+static void answer(Tunnel *tunnel)
+{
+    unsigned char room[2048];
+    WireWriter wire = WIRE_WRITER(room);
+    Run *run = tunnel->run;
+    const RefusalKind *kind = refusal_kind(tunnel->refused.refusal);
+    TunnelRefused answer = {.id = tunnel->wanted.id, .status = kind->status};
+    bool open = tunnel->fd >= 0;
+    snprintf(answer.code, sizeof(answer.code), "%s", kind->code);
+    snprintf(answer.sentence, sizeof(answer.sentence), "%s", tunnel->refused.fault.text);
+    tunnel_refused_put(&answer, &wire);
+    if (run->gate.fd >= 0 &&
+        ipc_send_wire(&run->gate, open ? IPC_TUNNEL_OPEN : IPC_TUNNEL_REFUSED, &wire, &tunnel->fd, open) != 0)
+        run_lose_gate(run);
+}
+
+void tunnel_release(Tunnel *tunnel)
+{
+    if (tunnel->fd >= 0 && keeper_is_mute(tunnel->run->keeper)) {
+        fd_close(&tunnel->fd);
+        refused_set(&tunnel->refused, REFUSAL_AUDIT,
+                    "the connection could not be recorded, so it is not given");
+        record(tunnel);
+    }
+    answer(tunnel);
+    tunnel_free(tunnel);
 }
 
 static void on_dialled(void *context, int fd, const Refused *refused)
 {
     Tunnel *tunnel = context;
     tunnel->dial = NULL;
-    answer(tunnel->run, &tunnel->wanted, refused, fd);
-    fd_close(&fd);
-    tunnel_free(tunnel);
+    tunnel->fd = fd;
+    tunnel->refused = *refused;
+    done(tunnel);
 }
 
 static bool allowed(const Run *run, const TunnelRecord *wanted)
@@ -68,27 +103,33 @@ static bool allowed(const Run *run, const TunnelRecord *wanted)
     return false;
 }
 
-void tunnel_wanted(Run *run, const TunnelRecord *wanted)
+/* NULL, and why. */
+static Dial *start(Tunnel *tunnel)
 {
-    Refused refused;
+    Run *run = tunnel->run;
+    const TunnelRecord *wanted = &tunnel->wanted;
     if (!allowed(run, wanted)) {
-        refused_set(&refused, REFUSAL_EGRESS,
+        refused_set(&tunnel->refused, REFUSAL_EGRESS,
                     "%s:%u is no source of this run; retriever %s may reach it once its `egress:` names it",
                     wanted->host, wanted->port, run->retriever);
-        answer(run, wanted, &refused, -1);
-        return;
+        return NULL;
     }
+    refused_set(&tunnel->refused, REFUSAL_BUSY, "too many egress connections are being opened at a time");
+    DialTo to = {wanted->host, wanted->port, "", NULL, 0};
+    return run->n_tunnel <= TUNNEL_MAX && run_may_record(run)
+               ? dial_start(run->keeper, &to, on_dialled, tunnel)
+               : NULL;
+}
+
+void tunnel_wanted(Run *run, const TunnelRecord *wanted)
+{
     Tunnel *tunnel = MEM_NEW(Tunnel);
-    *tunnel = (Tunnel){.run = run, .wanted = *wanted};
-    DialTo to = {tunnel->wanted.host, wanted->port, "", NULL, 0};
+    *tunnel = (Tunnel){.run = run, .wanted = *wanted, .fd = -1};
     TAILQ_INSERT_TAIL(&run->tunnels, tunnel, link);
-    bool room = run->n_tunnel++ < TUNNEL_MAX;
-    tunnel->dial = room ? dial_start(run->keeper, &to, on_dialled, tunnel) : NULL;
-    if (tunnel->dial)
-        return;
-    refused_set(&refused, REFUSAL_BUSY, "too many egress connections are being opened at a time");
-    answer(run, wanted, &refused, -1);
-    tunnel_free(tunnel);
+    run->n_tunnel++;
+    tunnel->dial = start(tunnel);
+    if (!tunnel->dial)
+        done(tunnel);
 }
 
 void tunnel_free_all(Run *run)

@@ -7,5 +7,7 @@
 
 #define TUNNEL_MAX 64 /* being dialled at a time, of one run */
 
+/* The answer follows at the end of a turn, once it is on record. */
 void tunnel_wanted(Run *run, const TunnelRecord *wanted);
+void tunnel_release(Tunnel *tunnel);
 void tunnel_free_all(Run *run);

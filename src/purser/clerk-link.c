@@ -36,7 +36,8 @@ int clerk_tell(const Config *config, KeeperLink *keeper, Role *clerk, Fault *fau
                         .sandbox_optional = config->sandbox_optional,
                         .path = sink->path,
                         .dsn = sink->dsn,
-                        .owner_role = sink->owner_role};
+                        .owner_role = sink->owner_role,
+                        .reader_role = sink->reader_role};
     int pair[2] = {-1, -1}, r = 0;
     if (setup.has_credential && (r = ipc_pair(false, pair)))
         fault_set(fault, r, "Cannot make a socket pair: %s.", strerror(-r));

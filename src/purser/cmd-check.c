@@ -95,6 +95,24 @@ static void check_ways_out(Check *check)
     }
 }
 
+static void check_token(Check *check, const char *name, const KeeperToken *token)
+{
+    found(check, "token", name, token->found ? EXIT_OK : EXIT_TOKEN,
+          token->found ? "found, and may be sent to this source's host" : token->sentence);
+}
+
+static void check_stores(Check *check)
+{
+    const Config *config = check->session->config;
+    if (config_needs_store(config, STORE_VAULT)) {
+        found(check, "store", "vault", EXIT_OK, config->vault.address);
+        for (size_t i = 0; i < config->vault.n_shown; i++)
+            found(check, "store", "vault", EXIT_OK, config->vault.shown[i]);
+    }
+    if (config_needs_store(config, STORE_KUBERNETES))
+        found(check, "store", "kubernetes", EXIT_OK, config->kubernetes.origin.host);
+}
+
 /* Where a token would lie while its run lasts. */
 static const char *where_revealed(void)
 {
@@ -129,8 +147,7 @@ static void check_tokens(Check *check, const KeeperLink *keeper)
     const Config *config = check->session->config;
     for (size_t i = 0; i < config->n_source; i++)
         if (check->selection->source[i])
-            found(check, "token", config->source[i].name, keeper->found[i] ? EXIT_OK : EXIT_TOKEN,
-                  keeper->found[i] ? "found, and may be sent to this source's host" : keeper->sentence[i]);
+            check_token(check, config->source[i].name, &keeper->found[i].token);
 }
 
 static void check_sink(Check *check, KeeperLink *keeper)
@@ -202,10 +219,13 @@ static int run(const Invocation *invocation)
     Check check = {.session = &session, .selection = &selection};
     check_configuration(&check);
     check_ways_out(&check);
+    check_stores(&check);
     check_revealed(&check);
     int r = state_lock(&session.state, &fault);
     if (!r)
         r = keeper_start(session.config, &session.paths, &session.state, selection.source, &keeper, &fault);
+    if (!r)
+        r = keeper_await_tokens(&keeper, &fault);
     if (r) {
         found(&check, "keeper", "", r == -EBUSY ? EXIT_FAILED : EXIT_TOKEN, fault.text);
     } else {

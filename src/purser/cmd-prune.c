@@ -28,9 +28,10 @@ static int prune_sink(Session *session, bool dry, Fault *fault)
 {
     unsigned char bytes[64];
     WireWriter wire = WIRE_WRITER(bytes);
-    ClerkPrune prune = {dry, session->config->retain.rows, session->config->retain.dead_letters};
+    const Retain *retain = &session->config->retain;
+    ClerkPrune prune = {dry, retain->rows, retain->dead_letters, retain->audit};
     SinkLink sink;
-    if (!prune.rows && !prune.dead_letters)
+    if (!prune.rows && !prune.dead_letters && !prune.seals)
         return 0;
     clerk_prune_put(&prune, &wire);
     int r = sink_open(session, &sink, fault);

@@ -51,6 +51,9 @@ static int exit_status(const Ended *ended)
                  !is_old_news(ended, i))
             status = EXIT_FAILED;
     }
+    for (size_t i = 0; i < ended->n; i++)
+        if (ended->report[i].status == RUN_NO_TOKEN)
+            status = EXIT_TOKEN;
     return status;
 }
 

@@ -93,6 +93,20 @@ static void on_run_ended(Supervisor *supervisor, const RunReport *report)
         plan_timer(schedule);
 }
 
+/* What a keyring lacks, it lacks until purser is started again; any other store is asked again. */
+static bool may_come(const Supervisor *supervisor, const Retriever *retriever)
+{
+    const Config *config = supervisor->config;
+    bool fixed = true;
+    for (size_t i = 0; i < retriever->n_grant; i++) {
+        uint32_t source = retriever->grant[i].source;
+        const KeeperFound *found = &supervisor->keeper.found[source];
+        if (found->known && !found->token.found)
+            fixed &= config->source[source].token.kind == STORE_KEYRING;
+    }
+    return supervisor_has_tokens(supervisor, retriever) || !fixed;
+}
+
 /* One run that was missed while purser was not running is caught up at once; more than one is still one. */
 static void plan_first(Schedule *schedule)
 {
@@ -103,7 +117,7 @@ static void plan_first(Schedule *schedule)
         if (!schedule->selection->retriever[i])
             continue;
         schedule->next[i] = next_run(retriever, now);
-        if (schedule->next[i] && !supervisor_has_tokens(&schedule->supervisor, retriever)) {
+        if (schedule->next[i] && !may_come(&schedule->supervisor, retriever)) {
             log_error("%s is not run; start purser again once its token is there.", retriever->name);
             schedule->next[i] = 0;
             continue;

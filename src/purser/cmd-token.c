@@ -5,6 +5,7 @@
 #include "purser/command.h"
 #include "purser/paths.h"
 #include "purser/state.h"
+#include "purser/token-list.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -91,6 +92,11 @@ static int run(const Invocation *invocation)
             if (status >= 0)
                 return status;
         }
+        if (config && strcmp(argv[0], "list") == 0 && token_list_wanted(config)) {
+            config_free(config);
+            mem_free_strings(words.word, words.n);
+            return token_list_sources(file, is_given(argc, argv, "--json"));
+        }
         State state = STATE_NONE;
         if (state_open(config ? config->state : paths.state, &state, &fault)) {
             log_error("%s", fault.text);
@@ -128,6 +134,9 @@ const Command command_token = {
             "from the\n"
             "command line. It may go to the hosts of the sources that name it, or to those of --host, and "
             "nowhere else.\n\n"
+            "Where sources name other stores than the keyring, `list` shows for each source: store, version, "
+            "when it was\n"
+            "fetched and expires, how often it was renewed; never the token nor its hash.\n\n"
             "Examples:\n"
             "  purser token set github\n"
             "  purser token set github < token.txt\n"

@@ -1,9 +1,13 @@
 /* The supervisor's side of the keeper. See keeper-link.h. */
 #include "purser/keeper-link.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "purser/audit-files.h"
+#include "purser/keeper-files.h"
+#include "purser/kubeconfig.h"
 #include "purser/process.h"
+#include "store/plan.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -81,9 +85,12 @@ static int open_key(const Config *config, const Paths *paths, bool *ret_passphra
 static bool needs_keyring(const Config *config, const bool *used)
 {
     for (size_t i = 0; i < config->n_source; i++)
-        if (used[i] && config->source[i].token.kind == STORE_KEYRING)
+        if (used[i] &&
+            (config->source[i].token.kind == STORE_KEYRING ||
+             (config->source[i].token.mint && config->source[i].token.mint->secret.kind == STORE_KEYRING)))
             return true;
-    return config->sink.credential.kind == STORE_KEYRING;
+    return config->sink.credential.kind == STORE_KEYRING ||
+           (config_needs_store(config, STORE_VAULT) && config->vault.secret.kind == STORE_KEYRING);
 }
 
 /* Each port once, of every retriever: a schedule's keeper serves them all. */
@@ -105,17 +112,34 @@ static int collect_ports(const Config *config, KeeperSetup *setup, Fault *fault)
     return 0;
 }
 
+/* A pod is called as its host is; every machine has a name of its own. */
+static const char *pod_name(char name[static 256])
+{
+    const char *said = getenv("POD_NAME");
+    if (said && *said)
+        return said;
+    if (gethostname(name, 256) < 0)
+        name[0] = 0;
+    name[255] = 0;
+    return name;
+}
+
 static int send_setup(const Config *config, const Paths *paths, State *state, const bool *used,
                       KeeperLink *keeper, Fault *fault)
 {
     static unsigned char bytes[IPC_MAX_PAYLOAD];
     WireWriter wire = WIRE_WRITER(bytes);
-    CLEANUP_FD int audit = -1, roots = -1, keyring = -1, key = -1;
-    KeeperSetup setup = {.sandbox_optional = config->sandbox_optional,
+    CLEANUP_FD int roots = -1, keyring = -1, key = -1;
+    CLEANUP(audit_files_close) AuditFiles audit = AUDIT_FILES_NONE;
+    char name[256];
+    KeeperSetup setup = {.audit_optional = config->audit_optional,
+                         .audit_before = audit.before,
+                         .sandbox_optional = config->sandbox_optional,
                          .keyring_path = config->keyring.path,
                          .proxy = config->site.proxy,
                          .no_proxy = config->site.no_proxy,
-                         .n_no_proxy = config->site.n_no_proxy};
+                         .n_no_proxy = config->site.n_no_proxy,
+                         .seed = plan_seed(pod_name(name))};
     int r = audit_files_open(state, config->retain.audit, &audit, fault);
     if (!r)
         r = open_public_roots(config, &roots, fault);
@@ -125,8 +149,10 @@ static int send_setup(const Config *config, const Paths *paths, State *state, co
         (keyring = open(config->keyring.path, O_RDONLY | O_CLOEXEC | O_NOCTTY)) >= 0 &&
         (r = open_key(config, paths, &setup.key_is_passphrase, &key, fault)))
         return r;
-    int fd[4] = {audit, roots};
-    size_t n_fd = 2;
+    int fd[6] = {audit.file, audit.key, roots};
+    size_t n_fd = 3;
+    if ((setup.has_audit_tail = audit.tail >= 0))
+        fd[n_fd++] = audit.tail;
     if ((setup.has_keyring = keyring >= 0))
         fd[n_fd++] = keyring;
     if ((setup.has_key = key >= 0))
@@ -142,47 +168,117 @@ static int send_source(const Source *source, bool used, KeeperLink *keeper, Faul
     static unsigned char bytes[IPC_MAX_PAYLOAD];
     WireWriter wire = WIRE_WRITER(bytes);
     KeeperSource message = {.source = *source, .used = used};
-    CLEANUP_FD int ca = -1, token = -1;
-    int fd[2];
-    size_t n_fd = 0;
+    CLEANUP_FD int ca = -1;
     if (*source->ca_file && used) {
         if ((ca = open(source->ca_file, O_RDONLY | O_CLOEXEC)) < 0)
             return fault_set(fault, -errno, "Cannot read caFile %s of source %s: %s.", source->ca_file,
                              source->name, strerror(errno));
         message.has_ca = true;
-        fd[n_fd++] = ca;
-    }
-    if (source->token.kind == STORE_FILE && used &&
-        (token = open(source->token.name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)) >= 0) {
-        message.has_token_file = true;
-        fd[n_fd++] = token;
     }
     keeper_source_put(&message, &wire);
-    return role_send_wire(&keeper->role, IPC_KEEPER_SOURCE, &wire, fd, n_fd, fault);
+    return role_send_wire(&keeper->role, IPC_KEEPER_SOURCE, &wire, &ca, message.has_ca ? 1 : 0, fault);
 }
 
-static int await_ready(KeeperLink *keeper, Fault *fault)
+/* Opened anew each time: a file that was replaced is another file. O_NONBLOCK: a fifo must not hold us up. */
+static int send_file(KeeperLink *keeper, uint32_t index, Fault *fault)
+{
+    unsigned char bytes[5120];
+    WireWriter wire = WIRE_WRITER(bytes);
+    const char *path = keeper->file[index];
+    size_t part = strlen(KUBECONFIG_PART);
+    CLEANUP_FD int fd = strncmp(path, KUBECONFIG_PART, part) == 0
+                            ? kubeconfig_open(keeper->kubernetes, path + part)
+                            : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    KeeperFile file = {index, fd == -1 ? (uint32_t)errno : fd < 0 ? (uint32_t)-fd : 0, keeper->file[index]};
+    keeper_file_put(&file, &wire);
+    return role_send_wire(&keeper->role, IPC_KEEPER_FILE, &wire, &fd, fd < 0 ? 0 : 1, fault);
+}
+
+static int take_token(KeeperLink *keeper, const IpcRecord *record, Fault *fault)
+{
+    KeeperToken token;
+    WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
+    if (keeper_token_get(&wire, &token) || token.source >= keeper->n_source)
+        return fault_set(fault, -EPROTO, "The keeper said something that cannot be read.");
+    keeper->found[token.source] = (KeeperFound){true, token};
+    return 0;
+}
+
+int keeper_take_record(KeeperLink *keeper, const IpcRecord *record, Fault *fault)
+{
+    WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
+    if (record->type == IPC_KEEPER_TOKEN)
+        return take_token(keeper, record, fault);
+    if (record->type != IPC_KEEPER_FILE_WANTED)
+        return fault_set(fault, -EPROTO, "The keeper said something unexpected (record %u).", record->type);
+    uint32_t index = wire_get_u32(&wire);
+    if (wire_finish(&wire) || index >= keeper->n_file)
+        return fault_set(fault, -EPROTO, "The keeper asked for a file that is none of its own.");
+    return send_file(keeper, index, fault);
+}
+
+static int await(KeeperLink *keeper, bool (*done)(const KeeperLink *keeper, const IpcRecord *record),
+                 Fault *fault)
 {
     static unsigned char room[IPC_MAX_RECORD];
     for (;;) {
         IpcRecord record;
-        KeeperToken token;
         int r = role_receive(&keeper->role, SETUP_TIMEOUT_MS, room, &record, fault);
-        if (r)
+        if (!r && record.type != IPC_KEEPER_READY)
+            r = keeper_take_record(keeper, &record, fault);
+        if (r || done(keeper, &record))
             return r;
-        if (record.type == IPC_KEEPER_READY) {
-            keeper->role.peer.stage = IPC_OPEN;
-            return 0;
-        }
-        WireReader wire = WIRE_READER(record.payload.ptr, record.payload.len);
-        if (record.type != IPC_KEEPER_TOKEN || keeper_token_get(&wire, &token) ||
-            token.source >= keeper->n_source)
-            return fault_set(fault, -EPROTO, "The keeper said something unexpected (record %u).",
-                             record.type);
-        keeper->found[token.source] = token.found;
-        mem_free(keeper->sentence[token.source]);
-        keeper->sentence[token.source] = mem_strdup(token.sentence);
     }
+}
+
+static bool is_ready(const KeeperLink *keeper, const IpcRecord *record)
+{
+    (void)keeper;
+    return record->type == IPC_KEEPER_READY;
+}
+
+static bool knows_all(const KeeperLink *keeper, const IpcRecord *record)
+{
+    (void)record;
+    for (size_t i = 0; i < keeper->n_source; i++)
+        if (!keeper->found[i].known)
+            return false;
+    return true;
+}
+
+int keeper_await_tokens(KeeperLink *keeper, Fault *fault)
+{
+    return knows_all(keeper, NULL) ? 0 : await(keeper, knows_all, fault);
+}
+
+static int await_ready(KeeperLink *keeper, Fault *fault)
+{
+    int r = await(keeper, is_ready, fault);
+    keeper->role.peer.stage = IPC_OPEN;
+    return r;
+}
+
+/* Where the tokens are: files first, since the others may name them. */
+static int send_stores(const Config *config, const bool *used, KeeperLink *keeper, Fault *fault)
+{
+    static unsigned char bytes[IPC_MAX_PAYLOAD];
+    WireWriter vault = WIRE_WRITER(bytes);
+    keeper_files_collect(config, used, &keeper->file, &keeper->n_file);
+    int r = keeper->n_file > IPC_MAX_FILES
+                ? fault_set(fault, -E2BIG, "The configuration names more than %d token files.", IPC_MAX_FILES)
+                : 0;
+    for (uint32_t i = 0; !r && i < keeper->n_file; i++)
+        r = send_file(keeper, i, fault);
+    if (!r && config_needs_store(config, STORE_VAULT)) {
+        keeper_vault_put(&config->vault, &vault);
+        r = role_send_wire(&keeper->role, IPC_KEEPER_VAULT, &vault, NULL, 0, fault);
+    }
+    if (!r && config_needs_store(config, STORE_KUBERNETES)) {
+        WireWriter kubernetes = WIRE_WRITER(bytes);
+        keeper_kubernetes_put(&config->kubernetes, &kubernetes);
+        r = role_send_wire(&keeper->role, IPC_KEEPER_KUBERNETES, &kubernetes, NULL, 0, fault);
+    }
+    return r;
 }
 
 int keeper_start(const Config *config, const Paths *paths, State *state, const bool *used,
@@ -194,11 +290,11 @@ int keeper_start(const Config *config, const Paths *paths, State *state, const b
     if (r)
         return r;
     keeper.n_source = config->n_source;
-    keeper.found = MEM_NEW_ARRAY(bool, config->n_source);
-    keeper.sentence = MEM_NEW_ARRAY(char *, config->n_source);
-    for (size_t i = 0; i < config->n_source; i++)
-        keeper.sentence[i] = mem_strdup("");
+    keeper.kubernetes = &config->kubernetes;
+    keeper.found = MEM_NEW_ARRAY(KeeperFound, config->n_source);
     r = send_setup(config, paths, state, used, &keeper, fault);
+    if (!r)
+        r = send_stores(config, used, &keeper, fault);
     for (size_t i = 0; !r && i < config->n_source; i++)
         r = send_source(&config->source[i], used[i], &keeper, fault);
     for (size_t i = 0; !r && i < config->n_policy; i++) {
@@ -222,7 +318,7 @@ void keeper_stop(KeeperLink *keeper)
 {
     role_stop(&keeper->role, 3000);
     mem_free(keeper->found);
-    mem_free_strings(keeper->sentence, keeper->n_source);
+    mem_free_strings(keeper->file, keeper->n_file);
     *keeper = KEEPER_NONE;
 }
 
@@ -237,6 +333,16 @@ int keeper_run_open(KeeperLink *keeper, const KeeperRun *run, const int *fd, siz
 int keeper_run_close(KeeperLink *keeper, const char *run, Fault *fault)
 {
     return role_send(&keeper->role, IPC_KEEPER_RUN_CLOSE, slice_of(run), NULL, 0, fault);
+}
+
+void keeper_turn_audit(KeeperLink *keeper, const State *state, uint64_t retain)
+{
+    CLEANUP(audit_files_close) AuditFiles files = AUDIT_FILES_NONE;
+    Fault fault;
+    if (!audit_files_turn(state, retain, &files))
+        return;
+    if (role_send(&keeper->role, IPC_KEEPER_AUDIT, slice_of(files.before), &files.file, 1, &fault))
+        log_warning("%s", fault.text);
 }
 
 int keeper_send_credential(KeeperLink *keeper, const TokenRef *ref, int clerk_fd, Fault *fault)

@@ -51,13 +51,18 @@ int paths_find(Paths *ret_paths, Fault *fault)
     return r ? r : find_state(ret_paths, fault);
 }
 
-int paths_load_config(const char *named, const Paths *paths, Config **ret_config)
+const char *paths_usual_config(void)
 {
     static const char *const usual[] = {"purser.yaml", "/etc/purser/purser.yaml"};
-    const char *path = named;
-    for (size_t i = 0; !path && i < COUNT_OF(usual); i++)
+    for (size_t i = 0; i < COUNT_OF(usual); i++)
         if (access(usual[i], F_OK) == 0)
-            path = usual[i];
+            return usual[i];
+    return NULL;
+}
+
+int paths_load_config(const char *named, const Paths *paths, Config **ret_config)
+{
+    const char *path = named ? named : paths_usual_config();
     if (!path) {
         log_error("There is no purser.yaml here and no /etc/purser/purser.yaml; name one with --file PATH.");
         return EXIT_CONFIG;

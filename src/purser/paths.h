@@ -13,6 +13,9 @@ typedef struct Paths {
 
 int paths_find(Paths *ret_paths, Fault *fault) MUST_USE;
 
+/* The path of the configuration that is used when none is named; NULL when there is none. */
+const char *paths_usual_config(void);
+
 /* The configuration to use: the one that was named, else ./purser.yaml, else /etc/purser/purser.yaml. Loads
  * it; on failure prints the sentence and returns an exit status; -1 when *ret_config is set. */
 int paths_load_config(const char *named, const Paths *paths, Config **ret_config);

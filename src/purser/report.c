@@ -15,8 +15,8 @@
 
 #define MAX_REPORT (1u << 20)
 
-static const char *const status_text[] = {"running",      "ok",          "failed",    "timed-out",
-                                          "not-prepared", "not-started", "not-loaded"};
+static const char *const status_text[] = {"running",      "ok",          "failed",   "timed-out",
+                                          "not-prepared", "not-started", "no-token", "not-loaded"};
 
 const char *run_status_text(RunStatus status)
 {
@@ -26,7 +26,7 @@ const char *run_status_text(RunStatus status)
 static void json_count(JsonWriter *json, const char *key, uint64_t count)
 {
     if (count == UINT64_MAX)
-        json_null(json, key);
+        json_nothing(json, key);
     else
         json_u64(json, key, count);
 }
@@ -50,9 +50,9 @@ static void json_limits(const RunReport *report, uint32_t source, JsonWriter *js
     json_array_end(json);
 }
 
-static void json_sources(const RunReport *report, JsonWriter *json)
+void run_report_sources(const RunReport *report, JsonWriter *json, const char *key)
 {
-    json_array_begin(json, "sources");
+    json_array_begin(json, key);
     for (size_t i = 0; i < report->n_source; i++) {
         const RunSource *source = &report->source[i];
         json_object_begin(json, NULL);
@@ -64,6 +64,8 @@ static void json_sources(const RunReport *report, JsonWriter *json)
         json_u64(json, "sentBytes", source->sent);
         json_u64(json, "receivedBytes", source->received);
         json_u64(json, "redacted", source->redacted);
+        json_u64(json, "storeCalls", source->store_calls);
+        json_time(json, "tokenSet", source->token_set);
         json_bool(json, "unused", source->unused);
         json_limits(report, source->source, json);
         json_object_end(json);
@@ -88,6 +90,29 @@ static void json_refusals(const RunReport *report, JsonWriter *json)
     json_array_end(json);
 }
 
+static bool is_first_of_code(const RunReport *report, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (strcmp(report->refusal[k].code, report->refusal[i].code) == 0)
+            return false;
+    return true;
+}
+
+void run_report_refusal_counts(const RunReport *report, JsonWriter *json)
+{
+    json_object_begin(json, NULL);
+    for (size_t i = 0; i < report->n_refusal; i++) {
+        uint64_t count = 0;
+        if (!is_first_of_code(report, i))
+            continue;
+        for (size_t k = i; k < report->n_refusal; k++)
+            if (strcmp(report->refusal[k].code, report->refusal[i].code) == 0)
+                count += report->refusal[k].count;
+        json_u64(json, report->refusal[i].code, count);
+    }
+    json_object_end(json);
+}
+
 void run_report_json(const RunReport *report, JsonWriter *json, const char *key)
 {
     json_object_begin(json, key);
@@ -107,7 +132,7 @@ void run_report_json(const RunReport *report, JsonWriter *json, const char *key)
     json_u64(json, "files", report->files);
     json_bool(json, "outputKept", report->output_kept);
     json_bool(json, "advance", report->advance);
-    json_sources(report, json);
+    run_report_sources(report, json, "sources");
     json_refusals(report, json);
     json_object_end(json);
 }
@@ -157,6 +182,8 @@ static void read_lists(const YamlNode *root, RunReport *report)
                             .sent = node_number(node, "sentBytes"),
                             .received = node_number(node, "receivedBytes"),
                             .redacted = node_number(node, "redacted"),
+                            .store_calls = node_number(node, "storeCalls"),
+                            .token_set = node_time(node, "tokenSet"),
                             .unused = node_flag(node, "unused")};
         size_t n = report->n_source;
         source.source = (uint32_t)n;

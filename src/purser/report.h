@@ -13,6 +13,7 @@ typedef enum RunStatus {
     RUN_TIMED_OUT,
     RUN_NOT_PREPARED, /* its environment could not be built */
     RUN_NOT_STARTED,  /* a fault of purser's, or of the machine: before the script */
+    RUN_NO_TOKEN,     /* a token that it needs is not there: nothing was started, no folder made */
     RUN_NOT_LOADED,   /* the script is done, its outputs are kept and will be loaded later */
 } RunStatus;
 
@@ -42,6 +43,9 @@ typedef struct RunReport {
 const char *run_status_text(RunStatus status); /* "ok", "failed", "timed-out", ... */
 
 void run_report_json(const RunReport *report, JsonWriter *json, const char *key);
+/* As ClerkRun has them: a list of the sources' calls, and how often each code was refused. */
+void run_report_sources(const RunReport *report, JsonWriter *json, const char *key);
+void run_report_refusal_counts(const RunReport *report, JsonWriter *json);
 int run_report_write(const RunReport *report, int folder_fd) MUST_USE; /* run.json */
 int run_report_read(int folder_fd, RunReport *ret_report) MUST_USE; /* -EINVAL when it cannot be understood */
 void run_report_done(RunReport *report);

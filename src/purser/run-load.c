@@ -2,6 +2,7 @@
 #include "purser/run-phase.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@ void run_load_stop(Run *run)
         event_free(run->clerk_event);
     run->clerk_event = NULL;
     fd_close(&run->clerk.peer.fd);
+    seals_move(&run->sealing, &run->supervisor->seals); /* those that it did not come to */
 }
 
 void run_load_failed(Run *run, const char *sentence)
@@ -25,6 +27,7 @@ void run_load_failed(Run *run, const char *sentence)
     if (run->report.status == RUN_OK)
         run->report.status = RUN_IS_RUNNING;
     run_set_status(run, RUN_NOT_LOADED, sentence);
+    run->supervisor->sink_failed = true;
     fd_close(&run->results_fd); /* the gate tells the runner */
     run_enter_ending(run);
 }
@@ -61,12 +64,45 @@ static void take_loaded(Run *run, Slice payload)
     run->report.files = loaded.files;
     run->report.output_kept = loaded.result != RUN_LOAD_OK;
     snprintf(sentence, sizeof(sentence), "%.*s", (int)loaded.sentence.len, loaded.sentence.ptr);
+    run->supervisor->sink_failed = loaded.result != RUN_LOAD_OK;
     if (loaded.result != RUN_LOAD_OK) {
         if (run->report.status == RUN_OK)
             run->report.status = RUN_IS_RUNNING;
         run_set_status(run, RUN_NOT_LOADED, sentence);
     } else if (run->collect) {
         set_status_of_collected(run);
+    }
+}
+
+/* The clerk was told to record the run, then to keep heads of the audit. */
+static void take_told(Run *run, const ClerkDone *done)
+{
+    if (done->result)
+        log_warning("%s: not in the sink's %s: %s", run->id,
+                    run->sink_answered ? "audit_seal" : "collection_run", done->sentence);
+    else if (run->sink_answered)
+        seals_drop_first(&run->sealing);
+    run->sink_answered = true;
+    run->supervisor->sink_failed = done->result != 0;
+    if (done->result || run->sealing.n == 0)
+        run_load_stop(run);
+}
+
+/* The end of what the clerk was told: to load, or to record. */
+static void take_done(Run *run, Slice payload)
+{
+    WireReader wire = WIRE_READER(payload.ptr, payload.len);
+    ClerkDone done;
+    if (run->sink_told) {
+        if (clerk_done_get(&wire, &done))
+            done = (ClerkDone){.result = CLERK_E_DATA, .sentence = "its answer cannot be read"};
+        take_told(run, &done);
+    } else if (!run->have_loaded) {
+        run_load_failed(run, "The clerk could not load the results.");
+    } else {
+        run_enter_ending(run);
+        if (run->report.output_kept) /* nothing to record yet */
+            run_load_stop(run);
     }
 }
 
@@ -89,7 +125,10 @@ static void on_clerk(evutil_socket_t fd, short what, void *context)
             else
                 snprintf(sentence, sizeof(sentence), "%.*s", (int)record.payload.len, record.payload.ptr);
             run_load_stop(run);
-            if (run->have_loaded)
+            if (run->sink_told)
+                log_warning("%s: not in the sink's %s: the clerk ended.", run->id,
+                            run->sink_answered ? "audit_seal" : "collection_run");
+            else if (run->have_loaded)
                 run_enter_ending(run);
             else
                 run_load_failed(run, sentence);
@@ -98,14 +137,9 @@ static void on_clerk(evutil_socket_t fd, short what, void *context)
         }
         if (record.type == IPC_LOADED)
             take_loaded(run, record.payload);
-        bool done = record.type == IPC_CLERK_DONE;
         ipc_record_close(&record);
-        if (done) {
-            run_load_stop(run);
-            if (!run->have_loaded)
-                run_load_failed(run, "The clerk could not load the results.");
-            else
-                run_enter_ending(run);
+        if (record.type == IPC_CLERK_DONE) {
+            take_done(run, record.payload);
             run_advance(run);
             return;
         }
@@ -142,20 +176,27 @@ static int send_load(Run *run, Fault *fault)
     return role_send_wire(&run->clerk, IPC_CLERK_LOAD, &wire, &run->results_fd, 1, fault);
 }
 
-void run_load(Run *run)
+int run_load_clerk(Run *run, Fault *fault)
 {
     Supervisor *supervisor = run->supervisor;
+    int r = clerk_start(supervisor->config, supervisor->paths, &supervisor->keeper, &run->clerk, fault);
+    if (r)
+        return r;
+    run->clerk_event = event_new(supervisor->base, run->clerk.peer.fd, EV_READ | EV_PERSIST, on_clerk, run);
+    event_add(run->clerk_event, NULL);
+    return 0;
+}
+
+void run_load(Run *run)
+{
     Fault fault = {0};
     run_enter(run, RUN_LOADING, LOADING_TIME_S);
     run_close_at_keeper(run);
-    int r = clerk_start(supervisor->config, supervisor->paths, &supervisor->keeper, &run->clerk, &fault);
+    int r = run_load_clerk(run, &fault);
     if (!r)
         r = send_load(run, &fault);
-    if (r) {
+    if (r)
         run_load_failed(run, fault.text);
-        return;
-    }
-    fd_close(&run->results_fd);
-    run->clerk_event = event_new(supervisor->base, run->clerk.peer.fd, EV_READ | EV_PERSIST, on_clerk, run);
-    event_add(run->clerk_event, NULL);
+    else
+        fd_close(&run->results_fd);
 }

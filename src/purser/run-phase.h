@@ -7,10 +7,17 @@
 void run_set_status(Run *run, RunStatus status, const char *sentence);
 void run_enter(Run *run, RunPhase phase, uint64_t seconds); /* ended from here when it lasts longer */
 void run_enter_ending(Run *run);
+void run_settle(Run *run);  /* it ends now, and well if nothing has gone wrong */
 void run_advance(Run *run); /* whatever has just happened: is the run over? */
 void run_close_at_keeper(Run *run);
 
 void run_load(Run *run);                              /* LOADING begins */
+int run_load_clerk(Run *run, Fault *fault) MUST_USE;  /* starts its clerk and listens to it */
 void run_load_records(Run *run);                      /* takes what the clerk has said */
 void run_load_failed(Run *run, const char *sentence); /* to ENDING, the outputs kept */
 void run_load_stop(Run *run);                         /* lets go of the clerk */
+
+/* ENDING: writes how the run ended into the sink's collection_run, and the audit's heads that wait, with the
+ * clerk that has loaded it or one of its own, as soon as the keeper has reported; once. True: it is under
+ * way, wait for the clerk's end. */
+bool run_tell_sink(Run *run);

@@ -276,14 +276,19 @@ static void runner_ended(Run *run, int wait_status)
     run_enter_ending(run);
 }
 
+void run_settle(Run *run)
+{
+    if (!run->report.ended)
+        run->report.ended = clock_wall();
+    run_set_status(run, RUN_OK, "");
+}
+
 static void finish(Run *run)
 {
     run->phase = RUN_DONE;
     evtimer_del(run->timer);
     stop_gate(run);
-    if (!run->report.ended)
-        run->report.ended = clock_wall();
-    run_set_status(run, RUN_OK, "");
+    run_settle(run);
     write_report(run);
     if (run->folder.fd >= 0)
         run_folder_clean(&run->folder, run->report.output_kept);
@@ -295,7 +300,7 @@ void run_advance(Run *run)
 {
     if (run->phase != RUN_ENDING)
         return;
-    if (run->runner > 0 || run->clerk.pid > 0 || run->keeper_open)
+    if (run_tell_sink(run) || run->runner > 0 || run->clerk.pid > 0 || run->keeper_open)
         return;
     finish(run);
 }
@@ -361,6 +366,22 @@ void run_start(Run *run)
     event_base_once(run->supervisor->base, -1, EV_TIMEOUT, start_on_loop, run, &now);
 }
 
+static void refuse_on_loop(evutil_socket_t fd, short what, void *context)
+{
+    Run *run = context;
+    (void)fd, (void)what;
+    run_set_status(run, RUN_NO_TOKEN, "A token that it needs is not there; its script could only fail.");
+    run_enter_ending(run);
+    run_advance(run);
+}
+
+void run_refuse(Run *run)
+{
+    struct timeval now = {0};
+    run->phase = RUN_PREPARING;
+    event_base_once(run->supervisor->base, -1, EV_TIMEOUT, refuse_on_loop, run, &now);
+}
+
 Run *run_new(Supervisor *supervisor, const Retriever *retriever, int64_t window_since)
 {
     Run *run = run_alloc(supervisor, retriever);
@@ -372,6 +393,20 @@ Run *run_new(Supervisor *supervisor, const Retriever *retriever, int64_t window_
     if (run->report.since < 0)
         run->report.since = 0;
     return run;
+}
+
+/* What it had called is in its old report alone, unless purser was killed before that was written. */
+static void take_calls(Run *run, const RunReport *old)
+{
+    RunReport *report = &run->report;
+    for (size_t i = 0; i < old->n_source; i++) {
+        size_t n = report->n_source;
+        MEM_PUSH(report->source_name, n, mem_strdup(old->source_name[i]));
+        MEM_PUSH(report->source, report->n_source, old->source[i]);
+    }
+    for (size_t i = 0; i < old->n_refusal; i++)
+        MEM_PUSH(report->refusal, report->n_refusal, old->refusal[i]);
+    run->keeper_told = old->n_source > 0;
 }
 
 Run *run_new_collect(Supervisor *supervisor, const Retriever *retriever, const RunReport *old)
@@ -386,6 +421,7 @@ Run *run_new_collect(Supervisor *supervisor, const Retriever *retriever, const R
     report->since = old->since, report->until = old->until;
     report->exit_status = old->exit_status, report->signal = old->signal, report->advance = old->advance;
     report->output_kept = true;
+    take_calls(run, old);
     return run;
 }
 
@@ -437,7 +473,11 @@ void run_keeper_record(Run *run, const IpcRecord *record)
         if (!run_limit_get(&wire, &limit) && report->n_limit < RUN_MAX_LIMITS)
             MEM_PUSH(report->limit, report->n_limit, limit);
     } else if (record->type == IPC_KEEPER_RUN_CLOSED) {
+        RunClosed closed;
+        if (!run_closed_get(&wire, &closed) && closed.number)
+            supervisor_take_seal(run->supervisor, &closed, run->retriever->name);
         run->keeper_open = false;
+        run->keeper_told = run->keeper_told || !run->collect;
         run_advance(run);
     }
 }
@@ -480,6 +520,7 @@ Run *run_free(Run *run)
         return NULL;
     stop_gate(run);
     run_load_stop(run);
+    seals_done(&run->sealing);
     event_free(run->timer);
     run_folder_close(&run->folder);
     fd_close(&run->ns_fd);

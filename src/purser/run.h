@@ -6,7 +6,7 @@
  * command)
  *   RUNNING    gate and purser-exec are up; ends when the runner has reported how the script ended
  *   LOADING    the leases are revoked; a clerk loads what the runner passes
- *   ENDING     the runner ends, the keeper reports what was called
+ *   ENDING     the runner ends, the keeper reports what was called, a clerk writes that into collection_run
  *   DONE       run.json is written, the folder cleaned
  * Whatever fails, the run reaches DONE with a status and a sentence. Outputs that were not loaded stay in its
  * folder and are collected by a later run of the same id (collect: no script, no leases).
@@ -35,6 +35,10 @@ typedef struct Run {
     struct event *gate_event, *clerk_event, *timer;
     int gate_end; /* wait status, once its pid is 0 */
     bool keeper_open, have_loaded, told_to_end;
+    bool keeper_told;   /* the report has what was called and refused */
+    bool sink_told;     /* it was tried to write this run into the sink's collection_run */
+    bool sink_answered; /* what is left to be answered are the heads of the audit */
+    Seals sealing;      /* those: what its clerk was told to keep */
 } Run;
 
 /* A run that waits for run_start(). Never fails: what goes wrong is in the report. window_since: where this
@@ -43,7 +47,8 @@ Run *run_new(Supervisor *supervisor, const Retriever *retriever, int64_t window_
 /* The same for a run whose outputs were not loaded. */
 Run *run_new_collect(Supervisor *supervisor, const Retriever *retriever, const RunReport *old);
 
-void run_start(Run *run); /* on the loop's next turn */
+void run_start(Run *run);
+void run_refuse(Run *run); /* instead: a token that it needs is not there */ /* on the loop's next turn */
 
 bool run_owns_pid(Run *run, pid_t pid);
 void run_child_ended(Run *run, pid_t pid, int wait_status); /* the pid was reaped */

@@ -3,6 +3,14 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "purser/kubeconfig.h"
+
+#include <stdlib.h>
+
+static const char *environment(const char *name)
+{
+    return getenv(name);
+}
 
 int session_open(const char *file, Session *ret_session)
 {
@@ -15,6 +23,13 @@ int session_open(const char *file, Session *ret_session)
     int status = paths_load_config(file, &session.paths, &session.config);
     if (status >= 0)
         return status;
+    if (config_take_environment(session.config, environment, &fault) ||
+        (config_needs_store(session.config, STORE_KUBERNETES) &&
+         kubeconfig_take(&session.config->kubernetes, &fault))) {
+        log_error("%s.", fault.text);
+        session_close(&session);
+        return EXIT_CONFIG;
+    }
     if (state_open(session.config->state, &session.state, &fault)) {
         log_error("%s", fault.text);
         session_close(&session);

@@ -165,13 +165,16 @@ static int note_runtime(const State *state, Fault *fault)
     return r ? fault_set(fault, r, "Cannot write %s/runtime: %s.", state->path, strerror(-r)) : 0;
 }
 
+const char *state_runtime_base(void)
+{
+    const char *base = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
+    return !base || strlen(base) > 40 || access(base, W_OK) < 0 ? "/tmp" : base;
+}
+
 int state_runtime(State *state, Fault *fault)
 {
     remove_last_runtime(state);
-    const char *base = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
-    if (!base || strlen(base) > 40 || access(base, W_OK) < 0)
-        base = "/tmp";
-    int r = make_runtime(base, state->runtime, fault);
+    int r = make_runtime(state_runtime_base(), state->runtime, fault);
     return r ? r : note_runtime(state, fault);
 }
 

@@ -32,6 +32,7 @@ typedef struct State {
 int state_open(const char *path, State *ret_state, Fault *fault) MUST_USE;
 int state_lock(State *state, Fault *fault) MUST_USE; /* -EBUSY: another purser works here, named by its pid */
 int state_runtime(State *state, Fault *fault) MUST_USE; /* the short folder for sockets */
+const char *state_runtime_base(void);                   /* in which it is made */
 int state_memory(State *state, Fault *fault) MUST_USE;  /* after state_runtime(): the folder for tokens */
 bool state_is_memory(const char *path);                 /* what lies there lies on no disk */
 void state_close(State *state);                         /* removes both, files of the latter overwritten */

@@ -6,9 +6,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "purser/audit-files.h"
 #include "purser/command.h"
 #include "purser/orphans.h"
 #include "purser/run.h"
+#include "purser/token-list.h"
+#include "purser/token-state.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -32,8 +35,7 @@ static void tell_keeper_gone(Supervisor *supervisor)
 static Run *run_of_record(const Supervisor *supervisor, const IpcRecord *record)
 {
     Slice id = record->payload;
-    if (record->type == IPC_KEEPER_RUN_SOURCE || record->type == IPC_KEEPER_RUN_REFUSAL ||
-        record->type == IPC_KEEPER_RUN_LIMIT || record->type == IPC_KEEPER_RUN_REFUSED) {
+    if (record->type != IPC_KEEPER_RUN_OPENED) {
         WireReader wire = WIRE_READER(record->payload.ptr, record->payload.len);
         id = wire_get_slice(&wire, 63);
     }
@@ -41,6 +43,36 @@ static Run *run_of_record(const Supervisor *supervisor, const IpcRecord *record)
         if (slice_is(id, supervisor->run[i]->id))
             return supervisor->run[i];
     return NULL;
+}
+
+/* A token may still be on its way from a store: its runs wait, and no other. */
+static bool knows_tokens(const Supervisor *supervisor, const Retriever *retriever)
+{
+    for (size_t i = 0; i < retriever->n_grant; i++)
+        if (!supervisor->keeper.found[retriever->grant[i].source].known)
+            return false;
+    return true;
+}
+
+static void start_or_refuse(Supervisor *supervisor, Run *run)
+{
+    if (run->collect || supervisor_has_tokens(supervisor, run->retriever))
+        run_start(run);
+    else
+        run_refuse(run);
+}
+
+/* Starts each run that waits and has no older run of its retriever before it. */
+static void start_waiting(Supervisor *supervisor)
+{
+    for (size_t i = 0; i < supervisor->n_run; i++) {
+        Run *run = supervisor->run[i];
+        bool first = run->phase == RUN_WAITING && (run->collect || knows_tokens(supervisor, run->retriever));
+        for (size_t k = 0; k < i && first; k++)
+            first = supervisor->run[k]->retriever != run->retriever;
+        if (first)
+            start_or_refuse(supervisor, run);
+    }
 }
 
 void supervisor_hear_keeper(Supervisor *supervisor)
@@ -56,6 +88,15 @@ void supervisor_hear_keeper(Supervisor *supervisor)
                 log_error("%.*s", (int)record.payload.len, record.payload.ptr);
             tell_keeper_gone(supervisor);
             return;
+        }
+        if (record.type == IPC_KEEPER_TOKEN || record.type == IPC_KEEPER_FILE_WANTED) {
+            Fault fault;
+            if (keeper_take_record(&supervisor->keeper, &record, &fault))
+                log_error("%s", fault.text);
+            if (record.type == IPC_KEEPER_TOKEN)
+                token_state_write(supervisor->state, supervisor->config, &supervisor->keeper);
+            start_waiting(supervisor);
+            continue;
         }
         Run *run = run_of_record(supervisor, &record);
         if (run)
@@ -167,6 +208,8 @@ int supervisor_open(Supervisor *supervisor, const Config *config, const Paths *p
         log_error("%s", fault.text);
         return EXIT_TOKEN;
     }
+    if (token_list_wanted(config))
+        token_state_write(state, config, &supervisor->keeper);
     supervisor->base = event_base_new();
     supervisor->keeper_event = event_new(supervisor->base, supervisor->keeper.role.peer.fd,
                                          EV_READ | EV_PERSIST, on_keeper, supervisor);
@@ -184,11 +227,41 @@ static void free_ended(Supervisor *supervisor)
     supervisor->n_ended = 0;
 }
 
+/* The sink shall not have a head of records that a power cut could still take away. */
+void supervisor_take_seal(Supervisor *supervisor, const RunClosed *closed, const char *retriever)
+{
+    int r = audit_files_sync(supervisor->state);
+    if (r)
+        log_warning("The audit may not be on the disk yet: %s.", strerror(-r));
+    else
+        seals_add(&supervisor->seals, closed, retriever);
+}
+
+/* Of runs that loaded nothing, or whose keeper was slower than their clerk. */
+static void put_last_seals(Supervisor *supervisor)
+{
+    Role clerk = ROLE_NONE;
+    Fault fault = {0};
+    if (supervisor->seals.n == 0 || supervisor->sink_failed || supervisor->keeper_gone)
+        return;
+    int r = clerk_start(supervisor->config, supervisor->paths, &supervisor->keeper, &clerk, &fault);
+    for (; !r && supervisor->seals.n; seals_drop_first(&supervisor->seals)) {
+        unsigned char room[512];
+        WireWriter wire = WIRE_WRITER(room);
+        clerk_seal_put(supervisor->seals.seal, &wire);
+        r = clerk_command(&clerk, IPC_CLERK_SEAL, &wire, NULL, 0, 20000, NULL, NULL, &fault);
+    }
+    if (r)
+        log_warning("The audit's head is not in the sink: %s The next run's will be.", fault.text);
+    role_stop(&clerk, 1000);
+}
+
 void supervisor_close(Supervisor *supervisor)
 {
     for (size_t i = 0; i < supervisor->n_run; i++)
         run_free(supervisor->run[i]);
     free_ended(supervisor);
+    put_last_seals(supervisor);
     struct event *const event[] = {supervisor->keeper_event, supervisor->child_event, supervisor->term_event,
                                    supervisor->int_event};
     for (size_t i = 0; i < COUNT_OF(event); i++)
@@ -196,6 +269,7 @@ void supervisor_close(Supervisor *supervisor)
             event_free(event[i]);
     role_stop(&supervisor->first_clerk, 1000);
     keeper_stop(&supervisor->keeper);
+    seals_done(&supervisor->seals);
     if (supervisor->base)
         event_base_free(supervisor->base);
     mem_free(supervisor->run);
@@ -256,10 +330,10 @@ bool supervisor_has_tokens(const Supervisor *supervisor, const Retriever *retrie
 {
     bool all = true;
     for (size_t i = 0; i < retriever->n_grant; i++) {
-        uint32_t source = retriever->grant[i].source;
-        if (supervisor->keeper.found[source])
+        const KeeperFound *found = &supervisor->keeper.found[retriever->grant[i].source];
+        if (found->token.found || !found->known)
             continue;
-        log_error("%s: %s", retriever->name, supervisor->keeper.sentence[source]);
+        log_error("%s: %s", retriever->name, found->token.sentence);
         all = false;
     }
     return all;
@@ -273,19 +347,6 @@ bool supervisor_is_busy(const Supervisor *supervisor, const Retriever *retriever
     return false;
 }
 
-/* Starts each run that waits and has no older run of its retriever before it. */
-static void start_waiting(Supervisor *supervisor)
-{
-    for (size_t i = 0; i < supervisor->n_run; i++) {
-        Run *run = supervisor->run[i];
-        bool first = run->phase == RUN_WAITING;
-        for (size_t k = 0; k < i && first; k++)
-            first = supervisor->run[k]->retriever != run->retriever;
-        if (first)
-            run_start(run);
-    }
-}
-
 static void add_run(Supervisor *supervisor, Run *run)
 {
     MEM_PUSH(supervisor->run, supervisor->n_run, run);
@@ -294,6 +355,7 @@ static void add_run(Supervisor *supervisor, Run *run)
 
 void supervisor_start_run(Supervisor *supervisor, const Retriever *retriever, int64_t window_since)
 {
+    keeper_turn_audit(&supervisor->keeper, supervisor->state, supervisor->config->retain.audit);
     add_run(supervisor, run_new(supervisor, retriever, window_since));
 }
 

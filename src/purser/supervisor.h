@@ -5,6 +5,7 @@
 #include "purser/clerk-link.h"
 #include "purser/environment.h"
 #include "purser/report.h"
+#include "purser/seals.h"
 
 #include <event2/event.h>
 
@@ -31,6 +32,8 @@ struct Supervisor {
     bool draining;        /* SIGTERM: no new runs, those that run get their time */
     unsigned told_to_end; /* 1: drain, 2: scripts get SIGTERM, 3: loading ends too */
     bool keeper_gone;
+    Seals seals;      /* of the audit, not in the sink yet */
+    bool sink_failed; /* a load or a seal: it is not tried once more only for seals */
     RunEnded *on_run_ended;
     void *context;
 };
@@ -61,6 +64,7 @@ void supervisor_collect_left_over(Supervisor *supervisor, const bool *used_retri
 int supervisor_loop(Supervisor *supervisor, bool until_drained);
 
 /* For run.c. */
+void supervisor_take_seal(Supervisor *supervisor, const RunClosed *closed, const char *retriever);
 void supervisor_run_done(Supervisor *supervisor, Run *run);
 void supervisor_hear_keeper(Supervisor *supervisor); /* what it has said already */
 void supervisor_end_orphans(Supervisor *supervisor); /* what a runner that was killed has left behind */

@@ -1,13 +1,15 @@
-/* The script's system call filter. See filter.h. */
+/* The filters of system calls, the script's and the runner's own. See filter.h. */
 #include "runner/filter.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <stdint.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -16,6 +18,12 @@
 #define MACHINE AUDIT_ARCH_X86_64
 #elif defined(__aarch64__)
 #define MACHINE AUDIT_ARCH_AARCH64
+#endif
+
+#ifdef SYS_poll
+#define SYS_poll_call SYS_poll
+#else
+#define SYS_poll_call SYS_ppoll
 #endif
 
 #define X32_BIT 0x40000000u
@@ -33,7 +41,21 @@
 #define NEVER_WITH(name, argument, bits)                                                                     \
     IF(SYS_##name, 4), LOAD(ARGUMENT(argument)), IF_BIT(bits, 1), REFUSE(EOPNOTSUPP), ALLOW
 
+/* One list: these are allowed, as often as there are rows. */
+#define MAY(name) IF(SYS_##name, 1), ALLOW
+/* Allowed without these bits of an argument. Loads the argument, and ends either way. */
+#define MAY_WITHOUT(name, argument, bits)                                                                    \
+    IF(SYS_##name, 4), LOAD(ARGUMENT(argument)), IF_BIT(bits, 1), KILL, ALLOW
+#define KILL            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)
+#define OPEN_FOR_CHANGE (O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY))
+
 #ifdef MACHINE
+static int enter(struct sock_filter *code, size_t n)
+{
+    struct sock_fprog program = {(unsigned short)n, code};
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 ? -errno : 0;
+}
+
 int filter_enter(void)
 {
     static struct sock_filter code[] = {
@@ -78,11 +100,73 @@ int filter_enter(void)
         REFUSE(EPROTONOSUPPORT),
         ALLOW,
     };
-    struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
-    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 ? -errno : 0;
+    return enter(code, sizeof(code) / sizeof(code[0]));
+}
+
+/* What is left to do: print, wait, signal the tree, read what it left, say so to the gate. */
+int filter_enter_runner(void)
+{
+    static struct sock_filter code[] = {
+        LOAD(OFFSET(arch)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, MACHINE, 1, 0),
+        KILL,
+        LOAD(OFFSET(nr)),
+        MAY(read),
+        MAY(write),
+        MAY(writev),
+        MAY(close),
+        MAY(poll_call),
+        MAY(ppoll),
+        MAY(sendmsg),
+        MAY(recvmsg),
+        MAY(wait4),
+        MAY(waitid),
+        MAY(kill),
+        MAY(fstat),
+        MAY(newfstatat),
+        MAY(statx),
+        MAY(getdents64),
+        MAY(lseek),
+        MAY(fcntl),
+        MAY(brk),
+        MAY(munmap),
+        MAY(mremap),
+        MAY(madvise),
+        MAY(nanosleep),
+        MAY(clock_nanosleep),
+        MAY(restart_syscall),
+        MAY(clock_gettime),
+        MAY(gettimeofday),
+        MAY(getrandom),
+        MAY(getpid),
+        MAY(gettid),
+        MAY(tgkill), /* abort() */
+        MAY(getuid),
+        MAY(geteuid),
+        MAY(sysinfo), /* qsort() */
+        MAY(sched_getaffinity),
+        MAY(futex),
+        MAY(rt_sigaction),
+        MAY(rt_sigprocmask),
+        MAY(rt_sigreturn),
+        MAY(exit),
+        MAY(exit_group),
+        IF(SYS_ioctl, 1),
+        REFUSE(ENOTTY),
+        MAY_WITHOUT(openat, 2, OPEN_FOR_CHANGE),
+        MAY_WITHOUT(mmap, 2, PROT_EXEC),
+        MAY_WITHOUT(mprotect, 2, PROT_EXEC),
+        KILL,
+    };
+    return enter(code, sizeof(code) / sizeof(code[0]));
 }
 #else
 int filter_enter(void)
+{
+    return -EOPNOTSUPP;
+}
+
+int filter_enter_runner(void)
 {
     return -EOPNOTSUPP;
 }

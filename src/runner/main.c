@@ -4,6 +4,7 @@
  */
 #include "base/log.h"
 #include "base/mem.h"
+#include "runner/lock-in.h"
 #include "runner/options.h"
 #include "runner/prepare.h"
 #include "runner/session.h"
@@ -13,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -120,12 +122,18 @@ static int run_script(Run *run)
     environment_done(&run->environment); /* the leases are the script's now */
     if (r)
         return broken(run, &fault);
+    if ((r = lock_in(run->output_fd, run->options->walls_optional))) {
+        fault_set(&fault, r, "The runner's own walls cannot be set up: %s.", strerror(-r));
+        kill(script.pid, SIGKILL);
+    }
     const RunLimits *limits = &run->session.limits;
     const SuperviseSpec spec = {.time_limit = limits->time_limit,
                                 .grace = limits->grace,
                                 .gate_fd = run->session.gate.fd,
                                 .own_uid = run->options->own_uid};
     supervise_script(&script, &spec, run->signal_fd, run->sink, &end, &gate_gone);
+    if (r)
+        return broken(run, &fault);
     if (gate_gone) {
         output_say(run->sink, "The run's gate has ended, so the script was ended too; what it left is kept.");
         return STATUS_NOT_LOADED;
@@ -157,7 +165,9 @@ static int run_session(const Options *options, int signal_fd, OutputSink *sink)
         status = STATUS_NO_GATE;
     } else if (collect) {
         RunEnd end = {.exit_status = -1, .collected_only = true};
-        status = finish(&run, &end);
+        if ((r = lock_in(run.output_fd, options->walls_optional)))
+            output_say(sink, "The runner's own walls cannot be set up: %s.", strerror(-r));
+        status = r ? STATUS_BROKEN : finish(&run, &end);
     } else {
         status = run_script(&run);
     }

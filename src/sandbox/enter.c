@@ -5,21 +5,19 @@
 
 #include <errno.h>
 
-/* Read by getaddrinfo, by dlopen of name services and character sets, by OpenSSL and by libpq. */
-static const char *const system_path[] = {"/etc",
-                                          "/lib",
-                                          "/lib64",
-                                          "/usr/lib",
-                                          "/usr/lib64",
-                                          "/usr/local/lib",
-                                          "/usr/share",
-                                          "/run/systemd/resolve",
-                                          "/run/resolvconf",
-                                          "/run/NetworkManager",
-                                          "/dev/urandom",
-                                          "/dev/null",
-                                          "/proc/sys/kernel",
-                                          "/sys/devices/system/cpu"};
+/* Read by getaddrinfo, by dlopen of name services, by OpenSSL and by libpq. The resolver's files in /etc are
+ * replaced by rename, which a rule for a single file would not survive. */
+static const char *const resolver_path[] = {"/etc",
+                                            "/lib",
+                                            "/lib64",
+                                            "/usr/lib",
+                                            "/usr/lib64",
+                                            "/usr/local/lib",
+                                            "/run/systemd/resolve",
+                                            "/run/resolvconf",
+                                            "/run/NetworkManager"};
+/* SQLite's file names, and the local time of whoever asks for one. */
+static const char *const any_path[] = {"/dev/urandom", "/dev/null", "/etc/localtime", "/usr/share/zoneinfo"};
 
 static int allow_paths(const Landlock *landlock, const char *const *path, size_t n, unsigned access)
 {
@@ -45,13 +43,15 @@ static int enter_landlock(const SandboxSpec *spec)
     int r = landlock_begin(LANDLOCK_FILES | LANDLOCK_CONNECT | LANDLOCK_BIND | LANDLOCK_SCOPE, &landlock);
     if (r)
         return r;
-    if (spec->role != SANDBOX_GATE) {
-        r = allow_paths(&landlock, system_path, COUNT_OF(system_path), LANDLOCK_READ);
-        if (!r)
-            r = allow_paths(&landlock, spec->read_path, spec->n_read_path, LANDLOCK_READ);
-        if (!r && (spec->role == SANDBOX_KEEPER || spec->network))
-            r = allow_ports(&landlock, spec);
-    }
+    bool networked = spec->role == SANDBOX_KEEPER || (spec->role == SANDBOX_CLERK && spec->network);
+    if (spec->role != SANDBOX_GATE)
+        r = allow_paths(&landlock, any_path, COUNT_OF(any_path), LANDLOCK_READ);
+    if (!r && networked)
+        r = allow_paths(&landlock, resolver_path, COUNT_OF(resolver_path), LANDLOCK_READ);
+    if (!r && spec->role != SANDBOX_GATE)
+        r = allow_paths(&landlock, spec->read_path, spec->n_read_path, LANDLOCK_READ);
+    if (!r && networked)
+        r = allow_ports(&landlock, spec);
     if (!r && spec->role == SANDBOX_CLERK)
         r = allow_paths(&landlock, spec->write_path, spec->n_write_path, LANDLOCK_READ | LANDLOCK_WRITE);
     if (!r)

@@ -2,6 +2,7 @@
 #include "sandbox/drop.h"
 #include "sandbox/landlock.h"
 #include "sandbox/probe.h"
+#include "sandbox/report-place.h"
 #include "sandbox/syscalls.h"
 
 #include <arpa/inet.h>
@@ -24,14 +25,14 @@ const char *sandbox_state_text(SandboxState state)
     return text[state];
 }
 
-static void add(SandboxReport *report, const char *name, SandboxState state, const char *fmt, ...)
-    FORMAT(4, 5);
-static void add(SandboxReport *report, const char *name, SandboxState state, const char *fmt, ...)
+void sandbox_add(SandboxReport *report, const char *name, SandboxNeed need, SandboxState state,
+                 const char *fmt, ...)
 {
     if (report->n_finding == SANDBOX_MAX_FINDINGS)
         return;
     SandboxFinding *finding = &report->finding[report->n_finding++];
     finding->name = name;
+    finding->need = need;
     finding->state = state;
     va_list args;
     va_start(args, fmt);
@@ -39,8 +40,7 @@ static void add(SandboxReport *report, const char *name, SandboxState state, con
     va_end(args);
 }
 
-/* The first line of a small file of the kernel's; "" when there is none. */
-static void kernel_text(const char *path, char *out, size_t size)
+void kernel_text(const char *path, char *out, size_t size)
 {
     CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? 0 : read(fd, out, size - 1);
@@ -142,6 +142,13 @@ static int wall_harden(const void *context)
     return sandbox_harden(NULL);
 }
 
+/* That wall alone, whatever the others are here. */
+static int wall_seccomp(const void *role)
+{
+    int r = sandbox_harden(NULL);
+    return r ? r : seccomp_enter(role);
+}
+
 static int wall_landlock(const void *context)
 {
     Landlock landlock;
@@ -157,9 +164,27 @@ static int wall_landlock(const void *context)
 
 /* --- findings --- */
 
+/* Each role's list goes up here, and kills whoever tries to start a program. */
+static bool each_role_is_walled(const char **ret_which)
+{
+    static const struct {
+        const char *name;
+        SandboxSpec spec;
+    } role[] = {{"gate", {.role = SANDBOX_GATE}},
+                {"keeper", {.role = SANDBOX_KEEPER}},
+                {"clerk", {.role = SANDBOX_CLERK, .network = true}}};
+    for (size_t i = 0; i < COUNT_OF(role); i++) {
+        *ret_which = role[i].name;
+        if (probe_run(wall_seccomp, &role[i].spec, try_exec, "/bin/true").end != PROBE_KILLED)
+            return false;
+    }
+    return true;
+}
+
 static void report_seccomp(SandboxReport *report)
 {
     const SandboxSpec gate = {.role = SANDBOX_GATE};
+    const char *which = "";
     static const struct {
         const char *what;
         ProbeStep *attempt;
@@ -170,23 +195,36 @@ static void report_seccomp(SandboxReport *report)
                    {"fork", try_fork, NULL},
                    {"trace", try_ptrace, NULL}};
     if (!seccomp_built) {
-        add(report, "seccomp", SANDBOX_MISSING,
+        sandbox_add(
+            report, "seccomp", SANDBOX_NEEDED_IF_REQUIRED, SANDBOX_MISSING,
             "This build has no system call lists, because it is a sanitized one; do not keep tokens with "
             "it.");
         return;
     }
+    if (!each_role_is_walled(&which)) {
+        sandbox_add(
+            report, "seccomp", SANDBOX_NEEDED_IF_REQUIRED, SANDBOX_MISSING,
+            "A %s that tried to start a program was not killed; roles will not start without `sandbox: "
+            "{required: false}`. The kernel needs CONFIG_SECCOMP_FILTER, and the place must allow "
+            "seccomp(2).",
+            which);
+        return;
+    }
     for (size_t i = 0; i < COUNT_OF(attempt); i++) {
-        ProbeResult result = probe_role(&gate, attempt[i].attempt, attempt[i].context);
+        ProbeResult result = probe_run(wall_seccomp, &gate, attempt[i].attempt, attempt[i].context);
         if (result.end == PROBE_KILLED)
             continue;
-        add(report, "seccomp", SANDBOX_MISSING,
+        sandbox_add(
+            report, "seccomp", SANDBOX_NEEDED_IF_REQUIRED, SANDBOX_MISSING,
             "A gate that tried to %s was not killed (%s); roles will not start without `sandbox: {required: "
             "false}`.",
             attempt[i].what, result.end == PROBE_DONE ? "it was allowed to" : strerror(result.error));
         return;
     }
-    add(report, "seccomp", SANDBOX_HOLDS,
-        "A gate that tries to open a file, make a socket, start a program, fork or trace is killed.");
+    sandbox_add(report, "seccomp", SANDBOX_NEEDED_IF_REQUIRED, SANDBOX_HOLDS,
+                "A gate that tries to open a file, make a socket, start a program, fork or trace is killed; "
+                "so is any role that "
+                "starts a program.");
 }
 
 static bool refused(unsigned wall, ProbeStep *attempt, const void *context, int error)
@@ -199,26 +237,30 @@ static void report_landlock(SandboxReport *report)
 {
     int abi = landlock_abi();
     if (refused(LANDLOCK_FILES, try_open, "/etc/passwd", EACCES))
-        add(report, "landlock-files", SANDBOX_HOLDS,
-            "Landlock (version %d) keeps roles and scripts to their own files.", abi);
+        sandbox_add(report, "landlock-files", SANDBOX_NEEDED_IF_REQUIRED, SANDBOX_HOLDS,
+                    "Landlock (version %d) keeps roles and scripts to their own files.", abi);
     else
-        add(report, "landlock-files", SANDBOX_MISSING,
+        sandbox_add(
+            report, "landlock-files", SANDBOX_NEEDED_IF_REQUIRED, SANDBOX_MISSING,
             "This kernel does not limit files by Landlock; it needs 5.13 or later with `landlock` in its "
             "lsm= list.");
     if (refused(LANDLOCK_CONNECT, try_connect, NULL, EACCES))
-        add(report, "landlock-connect", SANDBOX_HOLDS,
+        sandbox_add(
+            report, "landlock-connect", SANDBOX_NOT_NEEDED, SANDBOX_HOLDS,
             "Landlock keeps a script's TCP connections to its run's gate, and the keeper's to the configured "
             "ports.");
     else
-        add(report, "landlock-connect", SANDBOX_MISSING,
+        sandbox_add(
+            report, "landlock-connect", SANDBOX_NOT_NEEDED, SANDBOX_MISSING,
             "This kernel does not limit TCP connections by Landlock (6.7 or later does); started by a "
             "person, nothing but "
             "the proxy variables leads a script's connections to its gate.");
     if (refused(LANDLOCK_SCOPE, try_signal, NULL, EPERM))
-        add(report, "landlock-scope", SANDBOX_HOLDS,
-            "Landlock keeps a script from signalling processes that are not its own.");
+        sandbox_add(report, "landlock-scope", SANDBOX_NOT_NEEDED, SANDBOX_HOLDS,
+                    "Landlock keeps a script from signalling processes that are not its own.");
     else
-        add(report, "landlock-scope", SANDBOX_WEAKER,
+        sandbox_add(
+            report, "landlock-scope", SANDBOX_NOT_NEEDED, SANDBOX_WEAKER,
             "This kernel does not limit signals by Landlock (6.12 or later does); a script with purser's own "
             "user id could "
             "end purser's processes.");
@@ -236,23 +278,25 @@ static bool swap_is_on(void)
 
 static void report_memory(SandboxReport *report)
 {
-    size_t arena = 256u << 10;
+    size_t arena = 512u << 10; /* the keeper's */
     if (probe_run(NULL, NULL, try_secret_memory, NULL).end == PROBE_DONE)
-        add(report, "secret-memory", SANDBOX_HOLDS,
-            "Keys lie in memory that even the kernel does not map (memfd_secret).");
+        sandbox_add(report, "secret-memory", SANDBOX_NOT_NEEDED, SANDBOX_HOLDS,
+                    "Keys lie in memory that even the kernel does not map (memfd_secret).");
     else
-        add(report, "secret-memory", SANDBOX_WEAKER,
+        sandbox_add(
+            report, "secret-memory", SANDBOX_NOT_NEEDED, SANDBOX_WEAKER,
             "This kernel has no memfd_secret (5.14 or later, secretmem.enable=1): keys lie in locked, "
             "undumped memory.");
     if (probe_run(NULL, NULL, try_lock, &arena).end == PROBE_DONE)
-        add(report, "locked-memory", SANDBOX_HOLDS, "Memory can be locked, so keys are never swapped.");
+        sandbox_add(report, "locked-memory", SANDBOX_NEEDED, SANDBOX_HOLDS,
+                    "Memory can be locked, so keys are never swapped.");
     else
-        add(report, "locked-memory", SANDBOX_MISSING,
-            "Memory cannot be locked; raise the limit (ulimit -l, LimitMEMLOCK=).");
+        sandbox_add(report, "locked-memory", SANDBOX_NEEDED, SANDBOX_MISSING,
+                    "Memory cannot be locked; raise the limit (ulimit -l, LimitMEMLOCK=).");
     bool active = swap_is_on();
-    add(report, "swap", active ? SANDBOX_WEAKER : SANDBOX_HOLDS,
-        active ? "Swap is on: keys are locked against it, but what a script holds may be swapped."
-               : "No swap is in use.");
+    sandbox_add(report, "swap", SANDBOX_NOT_NEEDED, active ? SANDBOX_WEAKER : SANDBOX_HOLDS,
+                active ? "Swap is on: keys are locked against it, but what a script holds may be swapped."
+                       : "No swap is in use.");
 }
 
 static void report_processes(SandboxReport *report)
@@ -261,19 +305,20 @@ static void report_processes(SandboxReport *report)
     ProbeResult result = probe_run(wall_harden, NULL, try_abort, NULL);
     kernel_text("/proc/sys/kernel/core_pattern", text, sizeof(text));
     bool dumped = !WIFSIGNALED(result.wait_status) || WCOREDUMP(result.wait_status);
-    add(report, "core-dumps", dumped ? SANDBOX_MISSING : SANDBOX_HOLDS,
-        dumped ? "A role that crashed left a core dump (core_pattern is \"%s\")."
-               : "A role that crashes leaves no core dump (core_pattern is \"%s\").",
-        text);
+    sandbox_add(report, "core-dumps", SANDBOX_NEEDED, dumped ? SANDBOX_MISSING : SANDBOX_HOLDS,
+                dumped ? "A role that crashed left a core dump (core_pattern is \"%s\")."
+                       : "A role that crashes leaves no core dump (core_pattern is \"%s\").",
+                text);
     result = probe_run(wall_harden, NULL, try_read_parent, NULL);
     kernel_text("/proc/sys/kernel/yama/ptrace_scope", text, sizeof(text));
     if (result.end == PROBE_REFUSED)
-        add(report, "memory-of-others", SANDBOX_HOLDS,
+        sandbox_add(
+            report, "memory-of-others", SANDBOX_NOT_NEEDED, SANDBOX_HOLDS,
             "A process of the same user cannot read a role's memory or trace it (Yama's ptrace_scope is %s).",
             *text ? text : "not in this kernel");
     else
-        add(report, "memory-of-others", SANDBOX_MISSING,
-            "A process of the same user can read a role's memory.");
+        sandbox_add(report, "memory-of-others", SANDBOX_NOT_NEEDED, SANDBOX_MISSING,
+                    "A process of the same user can read a role's memory.");
 }
 
 static void report_users(SandboxReport *report)
@@ -281,24 +326,32 @@ static void report_users(SandboxReport *report)
     int user = CLONE_NEWUSER, network = CLONE_NEWNET;
     bool root = geteuid() == 0;
     if (root)
-        add(report, "own-users", SANDBOX_HOLDS,
-            "Started as root: each role and each retriever has a user id of its own. Root itself is "
-            "trusted.");
+        sandbox_add(report, "own-users", SANDBOX_NOT_NEEDED, SANDBOX_HOLDS,
+                    "Started as root: each role and each retriever has a user id of its own. Root itself is "
+                    "trusted.");
     else
-        add(report, "own-users", SANDBOX_WEAKER,
+        sandbox_add(
+            report, "own-users", SANDBOX_NOT_NEEDED, SANDBOX_WEAKER,
             "Started by a person: scripts run with that person's user id, and Landlock alone keeps them from "
             "purser's "
             "folders. Start purser as root to give every retriever a user id of its own.");
-    if (root && probe_run(NULL, NULL, try_unshare, &network).end == PROBE_DONE)
-        add(report, "network-namespaces", SANDBOX_HOLDS,
-            "Each run has a network of its own, with nothing in it but its gate.");
+    bool isolates = probe_run(NULL, NULL, try_unshare, &network).end == PROBE_DONE;
+    if (root && isolates)
+        sandbox_add(report, "network-namespaces", SANDBOX_NEEDED, SANDBOX_HOLDS,
+                    "Each run has a network of its own, with nothing in it but its gate.");
+    else if (root)
+        sandbox_add(report, "network-namespaces", SANDBOX_NEEDED, SANDBOX_MISSING,
+                    "Started as root, purser gives each run a network of its own, and may not do that here: "
+                    "leave it the "
+                    "capability SYS_ADMIN, or run it as another user (runAsUser).");
     else
-        add(report, "network-namespaces", SANDBOX_WEAKER,
+        sandbox_add(
+            report, "network-namespaces", SANDBOX_NOT_NEEDED, SANDBOX_WEAKER,
             "Runs share the machine's network (only root can give each its own): UDP is not limited, TCP as "
-            "landlock-connect "
-            "says.");
+            "landlock-connect says.");
     bool namespaces = probe_run(NULL, NULL, try_unshare, &user).end == PROBE_DONE;
-    add(report, "user-namespaces", namespaces ? SANDBOX_WEAKER : SANDBOX_HOLDS,
+    sandbox_add(
+        report, "user-namespaces", SANDBOX_NOT_NEEDED, namespaces ? SANDBOX_WEAKER : SANDBOX_HOLDS,
         namespaces
             ? "Unprivileged processes may make user namespaces, which opens more of the kernel to scripts."
             : "Scripts cannot make user namespaces.");
@@ -312,6 +365,7 @@ int sandbox_report(SandboxReport *ret_report)
     report_memory(&report);
     report_processes(&report);
     report_users(&report);
+    report_place(&report);
     *ret_report = report;
     return 0;
 }

@@ -5,11 +5,12 @@
  * only. Afterwards:
  *
  *            opens files                 sockets                            processes, threads
- *   gate     none                        accepts; makes none but pairs      none
+ *   gate     none, names none            accepts; makes none but pairs      none
  *   keeper   reads /etc, the system's    TCP and UDP; TCP connects to the   threads (libcurl's resolver)
  *            libraries, read_path        listed ports where Landlock can
- *   clerk    as the keeper; write_path   as the keeper when `network`, and  none
- *            is read, written, removed   unix sockets; otherwise none
+ *   clerk    write_path is read,         none; when `network` as the        none
+ *            written, removed; when      keeper, and unix sockets
+ *            `network` as the keeper
  *
  * nobody executes, forks, traces, changes its user, mounts, or has a capability. A call that is not in the
  * role's list (syscalls.c) ends the process with SIGSYS. To learn which one it was: `meson setup
@@ -18,12 +19,12 @@
  *
  * Known to be refused with an errno rather than by death, because libraries try them and can do without:
  * clone3 (ENOSYS), sockets of other families (EAFNOSUPPORT: nscd, netlink), ioctl of terminals (ENOTTY),
- * prctl other than naming a thread or memory (EPERM).
+ * naming memory (EPERM), and in the keeper F_SETFL (EPERM: libcurl).
  *
  * SQLite: temp_store must be MEMORY; its journal lies in write_path. RLIMIT_FSIZE is left alone, since
  * standard error may be a file. The resolver's files in /etc are replaced by rename, which a rule for a
- * single file would not survive; therefore all of /etc that the role's user may read is readable to keeper
- * and clerk.
+ * single file would not survive; therefore all of /etc that the role's user may read is readable to the
+ * keeper and to a clerk with a server.
  *
  * In a sanitized build seccomp and the limit of address space are left out (the sanitizers' runtimes need
  * what they forbid): the rest holds, and sandbox_report() says so.
@@ -65,13 +66,21 @@ int sandbox_enter(const SandboxSpec *spec, Fault *fault) MUST_USE;
 
 typedef enum SandboxState { SANDBOX_HOLDS, SANDBOX_WEAKER, SANDBOX_MISSING } SandboxState;
 
+/* Whether purser works without it. */
+typedef enum SandboxNeed {
+    SANDBOX_NOT_NEEDED,
+    SANDBOX_NEEDED_IF_REQUIRED, /* not with `sandbox: {required: false}` */
+    SANDBOX_NEEDED,
+} SandboxNeed;
+
 typedef struct SandboxFinding {
-    const char *name;   /* "seccomp", "landlock", ...: stable, for --json */
+    const char *name; /* "seccomp", "landlock-files", ...: stable, for --json */
+    SandboxNeed need;
     SandboxState state; /* WEAKER: works, but less than purser would use; MISSING: does not work here */
     char sentence[320]; /* what holds, or what does not and what to do */
 } SandboxFinding;
 
-#define SANDBOX_MAX_FINDINGS 20
+#define SANDBOX_MAX_FINDINGS 28
 
 typedef struct SandboxReport {
     SandboxFinding finding[SANDBOX_MAX_FINDINGS];
@@ -79,6 +88,10 @@ typedef struct SandboxReport {
 } SandboxReport;
 
 const char *sandbox_state_text(SandboxState state); /* "holds", "weaker", "missing" */
+
+/* One more. */
+void sandbox_add(SandboxReport *report, const char *name, SandboxNeed need, SandboxState state,
+                 const char *fmt, ...) FORMAT(5, 6);
 
 /* What holds on this machine, for `purser doctor`: each proven by a child process that goes through the wall
  * and tries what it forbids. Takes well under a second; has forked and reaped children when it returns. */

@@ -1,24 +1,26 @@
-/* Tokens in files of their own: descriptors that were opened before the sandbox closed, read anew for each
- * fetch (a file that was replaced by a rename is seen after the next start). See store.h. */
+/* Tokens in files. See file.h. */
+#include "store/file.h"
+
 #include "base/clock.h"
 #include "base/mem.h"
-#include "store/store.h"
 
 #include <errno.h>
 #include <sys/stat.h>
 
-#define ROOM (SECRET_MAX_TOKEN + 3) /* its newline, and a byte by which too long is seen */
-
-typedef struct FileEntry {
-    char *name;
-    int fd;
-} FileEntry;
+#define ROOM       (SECRET_MAX_TOKEN + 3) /* its newline, and a byte by which too long is seen */
+#define REFRESH_US (60ull * CLOCK_SECOND)
+#define STALE_US   (3600ull * CLOCK_SECOND)
 
 typedef struct FileStore {
     Store store;
-    FileEntry *entry;
-    size_t n_entry;
+    StoreFiles *files;
 } FileStore;
+
+typedef struct FileJob {
+    char *path;
+    StoreDone *done;
+    void *context;
+} FileJob;
 
 static int read_all(int fd, char *out, size_t room, size_t *ret_len)
 {
@@ -36,74 +38,58 @@ static int read_all(int fd, char *out, size_t room, size_t *ret_len)
     return 0;
 }
 
-static int seal_file(const FileEntry *entry, char *scratch, StoredToken *ret_token, Fault *fault)
+static int seal_file(const char *path, int fd, StoredToken *ret_token, Fault *fault)
 {
     struct stat status;
     size_t len = 0;
-    if (fstat(entry->fd, &status) < 0)
-        return fault_set(fault, STORE_E_OUTAGE, "the token file %s: %s", entry->name, strerror(errno));
-    int r = read_all(entry->fd, scratch, ROOM, &len);
+    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
+        return fault_set(fault, STORE_E_DAMAGED, "the token file %s is not a regular file", path);
+    char *scratch = secret_alloc(ROOM);
+    if (!scratch)
+        return fault_set(fault, -ENOMEM, "the locked memory is used up");
+    int r = read_all(fd, scratch, ROOM, &len);
     if (r)
-        return fault_set(fault, STORE_E_OUTAGE, "the token file %s cannot be read: %s", entry->name,
-                         strerror(-r));
-    r = store_check_token(entry->name, (Slice){scratch, len}, &len, fault);
-    if (r)
-        return r;
+        r = fault_set(fault, STORE_E_OUTAGE, "the token file %s cannot be read: %s", path, strerror(-r));
+    r = r ? r
+          : store_seal(path, (Slice){scratch, len}, memmem(scratch, len, "-----BEGIN ", 11) != NULL,
+                       &ret_token->token, fault);
+    secret_release(scratch, ROOM);
     ret_token->fetched = clock_wall();
     ret_token->set = (int64_t)status.st_mtim.tv_sec * CLOCK_SECOND + status.st_mtim.tv_nsec / 1000;
-    return secret_seal((Slice){scratch, len}, &ret_token->token);
+    return r;
+}
+
+static void on_open(void *context, int given, const Fault *fault)
+{
+    FileJob *job = context;
+    CLEANUP_FD int fd = given;
+    StoreResult result = {.result = STORE_E_ABSENT, .fault = *fault};
+    if (fd >= 0)
+        result.result = seal_file(job->path, fd, &result.token, &result.fault);
+    job->done(job->context, &result);
+    stored_token_done(&result.token);
+    mem_free(job->path);
+    mem_free(job);
 }
 
 static void file_fetch(Store *store, const TokenRef *ref, StoreDone *done, void *context)
 {
     FileStore *self = (FileStore *)store;
-    StoredToken token = {0};
-    Fault fault = {""};
-    const FileEntry *entry = NULL;
-    for (size_t i = 0; i < self->n_entry && !entry; i++)
-        if (strcmp(self->entry[i].name, ref->name) == 0)
-            entry = &self->entry[i];
-    int r = STORE_E_ABSENT;
-    if (!entry) {
-        fault_set(&fault, r, "the token file %s was not there when purser started", ref->name);
-    } else {
-        char *scratch = secret_alloc(ROOM);
-        r = scratch ? seal_file(entry, scratch, &token, &fault)
-                    : fault_set(&fault, -ENOMEM, "the locked memory is used up");
-        secret_release(scratch, ROOM);
-    }
-    done(context, r, r ? NULL : &token, &fault);
+    FileJob *job = MEM_NEW(FileJob);
+    *job = (FileJob){mem_strdup(ref->name), done, context};
+    store_files_open(self->files, job->path, on_open, job);
 }
 
 static Store *file_free(Store *store)
 {
-    FileStore *self = (FileStore *)store;
-    for (size_t i = 0; i < self->n_entry; i++) {
-        mem_free(self->entry[i].name);
-        fd_close(&self->entry[i].fd);
-    }
-    mem_free(self->entry);
-    mem_free(self);
+    mem_free(store);
     return NULL;
 }
 
-Store *store_file_new(void)
+Store *store_file_new(StoreFiles *files)
 {
-    static const StoreDriver driver = {STORE_FILE, "file", file_fetch, file_free};
+    static const StoreDriver driver = {.name = "file", .fetch = file_fetch, .free = file_free};
     FileStore *self = MEM_NEW(FileStore);
-    self->store.driver = &driver;
+    *self = (FileStore){{&driver, {REFRESH_US, STALE_US, 0}}, files};
     return &self->store;
-}
-
-int store_file_add(Store *store, const char *name, int fd)
-{
-    FileStore *self = (FileStore *)store;
-    struct stat status;
-    int r = fstat(fd, &status) < 0 ? -errno : S_ISREG(status.st_mode) ? 0 : -EINVAL;
-    if (r) {
-        fd_close(&fd);
-        return r;
-    }
-    MEM_PUSH(self->entry, self->n_entry, (FileEntry){mem_strdup(name), fd});
-    return 0;
 }

@@ -68,20 +68,22 @@ typedef struct KeyringStore {
 static void keyring_fetch(Store *store, const TokenRef *ref, StoreDone *done, void *context)
 {
     KeyringStore *self = (KeyringStore *)store;
-    Fault fault = {""};
+    StoreResult result = {.result = 0};
     const KeyringEntry *entry = keyring_find(self->keyring, ref->name);
     if (!entry) {
-        int r = fault_set(&fault, STORE_E_ABSENT,
-                          "the keyring has no token \"%s\": put it there with "
-                          "`purser token set %s`",
-                          ref->name, ref->name);
-        done(context, r, NULL, &fault);
+        result.result = fault_set(&result.fault, STORE_E_ABSENT,
+                                  "the keyring has no token \"%s\": put it there with "
+                                  "`purser token set %s`",
+                                  ref->name, ref->name);
+        done(context, &result);
         return;
     }
-    StoredToken token = {.token = secret_dup(entry->token), .fetched = self->fetched, .set = entry->set};
+    result.token =
+        (StoredToken){.token = secret_dup(entry->token), .fetched = self->fetched, .set = entry->set};
     for (size_t i = 0; i < entry->n_host; i++)
-        MEM_PUSH(token.host, token.n_host, mem_strdup(entry->host[i]));
-    done(context, 0, &token, &fault);
+        MEM_PUSH(result.token.host, result.token.n_host, mem_strdup(entry->host[i]));
+    done(context, &result);
+    stored_token_done(&result.token);
 }
 
 static Store *keyring_store_free(Store *store)
@@ -94,8 +96,8 @@ static Store *keyring_store_free(Store *store)
 
 Store *store_keyring_new(Keyring *keyring)
 {
-    static const StoreDriver driver = {STORE_KEYRING, "keyring", keyring_fetch, keyring_store_free};
+    static const StoreDriver driver = {.name = "keyring", .fetch = keyring_fetch, .free = keyring_store_free};
     KeyringStore *self = MEM_NEW(KeyringStore);
-    *self = (KeyringStore){{&driver}, keyring, clock_wall()};
+    *self = (KeyringStore){{.driver = &driver}, keyring, clock_wall()};
     return &self->store;
 }

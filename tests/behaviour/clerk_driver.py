@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from ipc import CONTROL_FD, Type, pack, pair, receive, send, unpack
+from ipc import CONTROL_FD, Reader, Type, pack, pair, receive, send, unpack
 
 OK, OUTAGE, SCHEMA, DATA, FULL = range(5)
 SQLITE, POSTGRES = 0, 1
@@ -26,16 +26,17 @@ def program():
 class Done:
     def __init__(self):
         self.result, self.sentence, self.text = None, "", ""
-        self.rows, self.loaded, self.stream = {}, None, None
+        self.rows, self.loaded, self.stream, self.seals = {}, None, None, []
 
     def __repr__(self):
         return repr(self.__dict__)
 
 
 class Clerk:
-    """One clerk process. Use as a context manager; it is stopped at the end."""
+    """One clerk process. Use as a context manager; it is stopped at the end.
+    credential: what the keeper sends, its sentence, or a function that plays the keeper."""
 
-    def __init__(self, path="", dsn="", migrate=True, credential=None, owner="", limit=None, sandbox_optional=False):
+    def __init__(self, path="", dsn="", migrate=True, credential=None, owner="", reader="", limit=None, sandbox_optional=False):
         self.control, child = pair()
         keeper = keeper_child = None
         if credential is not None:
@@ -52,13 +53,16 @@ class Clerk:
         child.close()
         send(self.control, Type.CLERK_SETUP,
              pack(("u8", POSTGRES if dsn else SQLITE), ("u8", migrate), ("u8", credential is not None),
-                  ("u8", sandbox_optional), ("text", str(path)), ("text", dsn), ("text", owner)),
+                  ("u8", sandbox_optional), ("text", str(path)), ("text", dsn), ("text", owner), ("text", reader)),
              [keeper_child.fileno()] if keeper_child else [])
         if keeper:
             keeper_child.close()
+            self.keeper = keeper
+            if callable(credential):
+                credential(keeper)
+                return
             type_ = Type.CREDENTIAL if isinstance(credential, bytes) else Type.CREDENTIAL_FAULT
             send(keeper, type_, credential if isinstance(credential, bytes) else credential.encode())
-            self.keeper = keeper
 
     def __enter__(self):
         return self
@@ -98,6 +102,8 @@ class Clerk:
                 done.text += payload.decode()
             elif type_ == Type.LOADED:
                 done.loaded = loaded(payload)
+            elif type_ == Type.CLERK_SEAL_IS:
+                done.seals.append(seal(payload))
             elif type_ == Type.CLERK_STREAM_IS:
                 (done.stream,) = unpack(payload, "i64")
 
@@ -142,6 +148,15 @@ def output(gate, name, data):
 def end_run(gate, outputs, status=0, signal=0, timed_out=False):
     send(gate, Type.RUN_END,
          pack(("i32", status), ("i32", signal), ("u8", timed_out), ("u8", 0), ("u32", outputs)))
+
+
+def seal(payload):
+    """installation, number, head (hex), run, retriever, time"""
+    reader = Reader(payload)
+    fields = [reader.text().decode(), reader.number(8), reader.text().hex(), reader.text().decode(), reader.text().decode(),
+              reader.number(8)]
+    assert reader.at == len(payload)
+    return fields
 
 
 def loaded(payload):

@@ -25,6 +25,7 @@ def passable(folder):
 def pytest_configure(config):
     config.addinivalue_line("markers", "plain: only on the build without sanitizers: these keep freed bytes, and need "
                                        "system calls and memory of their own")
+    config.addinivalue_line("markers", "cluster: needs the Kubernetes that tests/cluster/build makes")
     named = Path(os.environ.get("PURSER_PREFIX", "/nonexistent")).resolve()
     assert (named / "bin/purser").exists(), \
         "PURSER_PREFIX must name an installed tree; tests/run makes one in build/stage/usr/local"

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 TABLES = ("ci_run ci_job ci_test_result ci_deployment ci_queue_sample metric_sample ingest_ledger stream_state "
-          "dead_letter").split()
+          "dead_letter collection_run").split()
 
 
 class Sqlite:

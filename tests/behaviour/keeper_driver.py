@@ -161,8 +161,8 @@ class Run:
         sources, refusals = {}, []
         while (got := ipc.receive(self.keeper.control))[0] != Type.KEEPER_RUN_CLOSED:
             if got[0] == Type.KEEPER_RUN_SOURCE:
-                names = "requests refused failed retried sent received redacted unused".split()
-                values = ipc.unpack(got[1], "text", "u32", *["u64"] * 7, "u8")
+                names = "requests refused failed retried sent received redacted store_calls token_set unused".split()
+                values = ipc.unpack(got[1], "text", "u32", *["u64"] * 8, "i64", "u8")
                 sources[values[1]] = dict(zip(names, values[2:]))
             elif got[0] == Type.KEEPER_RUN_LIMIT:
                 names = "run source name limit remaining reserved told reset".split()
@@ -185,10 +185,11 @@ def _rule(rule, line):
 
 class Keeper:
     """policies: lists of rules, (deny, methods, path) with methods 0 for all, or ("graphql", root fields); budget: requests,
-    bytes up and down, rate, time, GraphQL cost."""
+    bytes up and down, rate, time, GraphQL cost. audit: the folder that its audit lies in (audit.ndjson, audit.key), if not
+    its own; before: called in its process before it is the keeper."""
 
     def __init__(self, sources, policies=(((0, 63, "/**"), (0, 63, "/")),), budget=(), proxy="", no_proxy=(), reveal=False,
-                 audit=None):
+                 audit=None, audit_optional=False, before=None):
         prefix = os.environ.get("PURSER_PREFIX")
         assert prefix, "PURSER_PREFIX must name the installed tree"
         self.folder = Path(tempfile.mkdtemp(prefix="purser-keeper-"))
@@ -197,23 +198,31 @@ class Keeper:
         self.process = subprocess.Popen([Path(prefix) / "libexec/purser/purser-keeper"], stdin=subprocess.DEVNULL,
                                         env={"ASAN_OPTIONS": "detect_leaks=0"},
                                         stderr=subprocess.PIPE, pass_fds=[ipc.CONTROL_FD],
-                                        preexec_fn=lambda: os.dup2(theirs.fileno(), ipc.CONTROL_FD))
+                                        preexec_fn=lambda: (before and before(), os.dup2(theirs.fileno(), ipc.CONTROL_FD)))
         theirs.close()
         self.control.settimeout(30)
         self.tokens = {}
-        self._runs = 0
-        self._set_up(sources, policies, budget, proxy, no_proxy, reveal, audit)
+        self._runs = self._files = 0
+        self.audit_path = Path(audit or self.folder) / "audit.ndjson"
+        self.audit_optional = audit_optional
+        self.audit_key = self.audit_path.with_name("audit.key")
+        self._set_up(sources, policies, budget, proxy, no_proxy, reveal, audit_optional)
 
-    def _set_up(self, sources, policies, budget, proxy, no_proxy, reveal, audit):
-        self.audit_path = self.folder / "audit.ndjson"
-        audit = os.open(audit or self.audit_path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-        roots = os.open("/etc/ssl/certs/ca-certificates.crt", os.O_RDONLY)
+    def _set_up(self, sources, policies, budget, proxy, no_proxy, reveal, audit_optional):
+        if not self.audit_key.exists():
+            self.audit_key.touch(0o600)
+            self.audit_key.write_bytes(os.urandom(32))
+        goes_on = self.audit_path.exists()
+        fds = [os.open(self.audit_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), os.open(self.audit_key, os.O_RDONLY),
+               os.open("/etc/ssl/certs/ca-certificates.crt", os.O_RDONLY)]
+        if goes_on:
+            fds.append(os.open(self.audit_path, os.O_RDONLY))
         ipc.send(self.control, Type.KEEPER_SETUP, pack(
-            ("u8", 0), ("u8", 0), ("u8", 0), ("u8", 0), ("text", "/nowhere/keyring"), ("text", proxy),
-            ("u32", len(no_proxy)), *[("text", name) for name in no_proxy],
-            ("u32", 2), ("u16", 443), ("u16", 80)), [audit, roots])
-        os.close(audit)
-        os.close(roots)
+            ("u8", goes_on), ("u8", audit_optional), ("u8", 0), ("u8", 0), ("u8", 0), ("u8", 0), ("u64", 1), ("text", ""),
+            ("text", "/nowhere/keyring"), ("text", proxy), ("u32", len(no_proxy)), *[("text", name) for name in no_proxy],
+            ("u32", 2), ("u16", 443), ("u16", 80)), fds)
+        for fd in fds:
+            os.close(fd)
         for number, source in enumerate(sources):
             self._send_source(number, source)
         for rules in policies:
@@ -222,7 +231,7 @@ class Keeper:
                 ("u32", len(rules)), *[part for line, rule in enumerate(rules, 3) for part in _rule(rule, line)]))
         ipc.send(self.control, Type.KEEPER_START)
         while (got := ipc.receive(self.control)) and got[0] == Type.KEEPER_TOKEN:
-            number, found, sentence = ipc.unpack(got[1], "u32", "u8", "text")
+            number, found, sentence = ipc.unpack(got[1], "u32", "u8", "text", "text", "text", "i64", "i64", "u32", "u64")[:3]
             self.tokens[number] = (bool(found), sentence)
         assert got and got[0] == Type.KEEPER_READY, (got, self.process.stderr.read())
 
@@ -234,15 +243,19 @@ class Keeper:
         if opened:
             Path(name).write_bytes(source.token)
             os.chmod(name, 0o600)
-            fds.append(os.open(name, os.O_RDONLY))
+            file = os.open(name, os.O_RDONLY)
+            ipc.send(self.control, Type.KEEPER_FILE, pack(("u32", self._files), ("u32", 0), ("text", name)), [file])
+            os.close(file)
+            self._files += 1
         ipc.send(self.control, Type.KEEPER_SOURCE, pack(
             ("text", source.name), ("u8", source.tls), ("text", source.host), ("u16", source.port), ("text", source.base),
             *ipc.hosts(source), ("u8", SCHEME[source.scheme]), ("text", source.user), ("text", source.header),
-            ("u8", source.store), ("text", name), ("text", ""), ("text", source.connect_to), ("text", str(source.ca or "")),
+            ("u8", source.store), ("text", name), ("text", ""), ("text", ""), ("u32", 0), ("u32", 0), ("u8", 0),
+            ("text", source.connect_to), ("text", str(source.ca or "")),
             ("u32", len(source.allow)),
             *[part for address, bits in source.allow for part in (("text", address), ("u8", bits))],
             ("u64", source.rate), ("u64", source.reserve), ("u32", source.reserve_percent),
-            ("u8", source.ca is not None), ("u8", opened), ("u8", 1)), fds)
+            ("u8", source.ca is not None), ("u8", 1)), fds)
         for fd in fds:
             os.close(fd)
         if opened:

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from clerk_world import MIXED, NOW, dead_reasons, everything, job, one
 from databases import TABLES, Sqlite
 from ipc import Type, pack
 
+SCHEMA_VERSION = re.search(r"SCHEMA_VERSION (\d+)", (Path(__file__).parents[2] / "src/clerk/schema.h").read_text())[1]
 
 WIDE = {
     "run": dict(id="r", attempt=2, name="n", branch="b", commit="c", event="e", status="completed", conclusion="failure",
@@ -45,7 +48,7 @@ def test_every_field_of_every_type_arrives_in_its_column(database, clerk):
 
 def test_a_schema_newer_than_the_program_is_refused_and_left_alone(database, clerk):
     clerk.ingest_bytes(job(1))
-    database.query("INSERT INTO purser_schema SELECT 99, applied_at FROM purser_schema")
+    database.query("INSERT INTO purser_schema SELECT 99, max(applied_at) FROM purser_schema")
     before = everything(database)
     with Clerk(**database.setup) as newer:
         for done in (newer.ingest_bytes(job(2)), newer.ask(Type.CLERK_CHECK), newer.ask(Type.CLERK_MIGRATE)):
@@ -71,7 +74,40 @@ def test_check_changes_nothing(database, clerk):
     else:
         assert one(database, "SELECT to_regclass('purser_schema') IS NULL") == "t"
     clerk.ask(Type.CLERK_MIGRATE)
-    assert "schema version 1" in clerk.ask(Type.CLERK_CHECK).text
+    assert f"schema version {SCHEMA_VERSION}" in clerk.ask(Type.CLERK_CHECK).text
+
+
+def seal(number, head=b"\1" * 32, installation="mine", run="run-1", observed=NOW):
+    return pack(("text", installation), ("u64", number), ("text", head), ("text", run), ("text", "github"), ("i64", observed))
+
+
+def test_heads_of_the_audit_are_kept_as_they_came_first(database, clerk):
+    for record in (seal(7), seal(30, run="run-2"), seal(7, head=b"\2" * 32), seal(8, installation="other")):
+        assert clerk.ask(Type.CLERK_SEAL, record).result == OK
+    done = clerk.ask(Type.CLERK_SEALS, pack(("text", "mine")))
+    assert done.result == OK
+    assert [(number, head, run) for _, number, head, run, _, _ in done.seals] == [(7, "01" * 32, "run-1"), (30, "01" * 32, "run-2")]
+    assert abs(done.seals[0][5] - NOW) < SECOND
+    assert clerk.ask(Type.CLERK_SEALS, pack(("text", "nobody"))).seals == []
+    database.query("UPDATE audit_seal SET head = 'rubbish' WHERE number = 30")
+    assert clerk.ask(Type.CLERK_SEALS, pack(("text", "mine"))).seals[1][2] == "00" * 32, "which fits no record"
+    day = 86400 * SECOND
+    clerk.ask(Type.CLERK_SEAL, seal(1, observed=NOW - 10 * day))
+    assert clerk.ask(Type.CLERK_PRUNE, pack(("u8", 0), ("u64", 0), ("u64", 0), ("u64", 5 * day))).rows == {"audit_seal": 1}
+    assert one(database, "SELECT count(*) FROM audit_seal") == "3"
+
+
+def test_a_schema_of_version_2_is_brought_up_to_date_with_its_rows(database, clerk):
+    clerk.ingest_bytes(MIXED)
+    before = everything(database)
+    database.query("DROP TABLE audit_seal")
+    database.query("DELETE FROM purser_schema WHERE version = 3")
+    with Clerk(**{**database.setup, "migrate": False}) as refused:
+        assert refused.ask(Type.CLERK_SEAL, seal(7)).result == SCHEMA
+    with Clerk(**database.setup) as newer:
+        assert newer.ask(Type.CLERK_SEAL, seal(7)).result == OK
+        assert newer.ask(Type.CLERK_SEALS, pack(("text", "mine"))).seals[0][1] == 7
+    assert everything(database) == before
 
 
 def test_prune_shows_first_and_then_removes_what_is_old(database, clerk):
@@ -81,12 +117,12 @@ def test_prune_shows_first_and_then_removes_what_is_old(database, clerk):
     before = everything(database)
     expected = {"ci_job": 1, "ingest_ledger": 1, "dead_letter": 1}
     for dry_run in (1, 0):
-        done = clerk.ask(Type.CLERK_PRUNE, pack(("u8", dry_run), ("u64", 5 * day), ("u64", 5 * day)))
+        done = clerk.ask(Type.CLERK_PRUNE, pack(("u8", dry_run), ("u64", 5 * day), ("u64", 5 * day), ("u64", 0)))
         assert done.result == OK
         assert {table: rows for table, rows in done.rows.items() if rows} == expected
         assert (everything(database) == before) == bool(dry_run)
     assert clerk.count()["ci_job"] == 1
-    done = clerk.ask(Type.CLERK_PRUNE, pack(("u8", 0), ("u64", 0), ("u64", 0)))
+    done = clerk.ask(Type.CLERK_PRUNE, pack(("u8", 0), ("u64", 0), ("u64", 0), ("u64", 0)))
     assert done.result == OK and done.rows == {}
 
 
@@ -188,14 +224,17 @@ def test_the_printed_schema_gives_a_loader_that_loads_and_a_reader_that_reads(cl
         assert clerk.ask(Type.CLERK_CHECK).result == OK
         assert clerk.ingest_bytes(MIXED).loaded["rows"] == 7
         assert clerk.ingest_bytes(MIXED, run="again").result == OK
-        done = clerk.ask(Type.CLERK_PRUNE, pack(("u8", 0), ("u64", 1), ("u64", 1)))
+        done = clerk.ask(Type.CLERK_PRUNE, pack(("u8", 0), ("u64", 1), ("u64", 1), ("u64", 1)))
         assert done.result == SCHEMA and "grants" in done.sentence
+        assert clerk.ask(Type.CLERK_SEAL, seal(7)).result == OK
+    for statement in ("UPDATE purser.audit_seal SET head = 'x'", "DELETE FROM purser.audit_seal"):
+        cluster.query(postgres.name, statement, user="purser_loader", check=False)
+        assert "permission denied" in cluster.error, "a head that is there stays"
     for statement in ("DROP TABLE purser.ci_job", "DELETE FROM purser.ci_job", "INSERT INTO purser.purser_schema VALUES (9, now())"):
         cluster.query(postgres.name, statement, user="purser_loader", check=False)
         assert "permission denied" in cluster.error or "must be owner" in cluster.error
-    cluster.query(postgres.name, "ALTER ROLE purser_reader LOGIN")
-    assert cluster.query(postgres.name, "SELECT count(*) FROM ci_job", user="purser_reader") == [("2",)]
-    cluster.query(postgres.name, "DELETE FROM ci_job", user="purser_reader", check=False)
+    assert cluster.query(postgres.name, "SELECT count(*) FROM metrics_job", user="purser_reader") == [("2",)]
+    cluster.query(postgres.name, "SELECT count(*) FROM ci_job", user="purser_reader", check=False)
     assert "permission denied" in cluster.error
     postgres.query("DROP OWNED BY purser_owner, purser_loader, purser_reader CASCADE;"
                    "DROP ROLE purser_owner, purser_loader, purser_reader")
@@ -207,7 +246,10 @@ def test_the_owner_role_owns_the_tables_and_the_loading_role_cannot_drop_them(cl
     with Clerk(dsn=cluster.dsn(postgres.name, "carrier"), owner="keeper_of_tables") as clerk:
         assert clerk.ask(Type.CLERK_CHECK).result == OK
         assert clerk.ingest_bytes(MIXED).loaded["rows"] == 7
-        assert clerk.ask(Type.CLERK_PRUNE, pack(("u8", 0), ("u64", 1), ("u64", 1))).result == OK
+        assert clerk.ask(Type.CLERK_PRUNE, pack(("u8", 0), ("u64", 1), ("u64", 1), ("u64", 1))).result == OK
+        assert clerk.ask(Type.CLERK_SEAL, seal(7)).result == OK
+    cluster.query(postgres.name, "UPDATE audit_seal SET head = 'x'", user="carrier", check=False)
+    assert "permission denied" in cluster.error
     assert one(postgres, "SELECT tableowner FROM pg_tables WHERE tablename = 'ci_job'") == "keeper_of_tables"
     cluster.query(postgres.name, "DROP TABLE ci_job", user="carrier", check=False)
     assert "must be owner" in cluster.error

@@ -75,7 +75,6 @@ def test_a_schema_newer_than_the_program_keeps_the_results(filled):
     assert lab.purser("run").status == 0
     database = lab.state / "sink/purser.db"
     with sqlite3.connect(database) as connection:
-        (version,) = connection.execute("SELECT max(version) FROM purser_schema").fetchone()
         connection.execute("UPDATE purser_schema SET version = version + 1000")
     out = lab.purser("run", "--json")
     (run,) = out.json["runs"]
@@ -84,7 +83,7 @@ def test_a_schema_newer_than_the_program_keeps_the_results(filled):
     assert len(kept(lab)) == 5
     assert lab.purser("check").status == 4
     with sqlite3.connect(database) as connection:
-        connection.execute("UPDATE purser_schema SET version = ?", (version,))
+        connection.execute("UPDATE purser_schema SET version = version - 1000")
     again = lab.purser("run", "--json")
     collected, fresh = again.json["runs"]
     assert again.status == 0 and collected["id"] == run["id"] and collected["status"] == "ok", again.text
@@ -203,5 +202,5 @@ print("LEFT", run, flush=True)
             per_run[run] = per_run.get(run, 0) + 1
         assert len(left) > 5 and {run: per_run.get(run) for run in left} == dict.fromkeys(left, 9000)
         assert kept(lab) == [] and lab.rows("SELECT file, reason FROM dead_letter WHERE line = 0") == []
-        assert subprocess.run([lab.prefix / "bin/purser", "audit", "verify", lab.state / "audit/audit.ndjson"],
-                              capture_output=True).returncode == 0
+        audit = lab.purser("audit", "verify")
+        assert audit.status == 0, audit.text

@@ -33,6 +33,7 @@ static void nothing(const void *record)
 
 TRY(ClerkSetup, clerk_setup, clerk_setup_done)
 TRY(ClerkLoad, clerk_load, clerk_load_done)
+TRY(ClerkRun, clerk_run, nothing)
 TRY(ClerkPrune, clerk_prune, nothing)
 TRY(ClerkRows, clerk_rows, nothing)
 TRY(ClerkDone, clerk_done, nothing)
@@ -51,6 +52,8 @@ TRY(RunSource, run_source, nothing)
 TRY(RunRefusal, run_refusal, nothing)
 TRY(RunLimit, run_limit, nothing)
 TRY(RunRefused, run_refused, nothing)
+TRY(RunClosed, run_closed, nothing)
+TRY(ClerkSeal, clerk_seal, nothing)
 TRY(RunLimits, run_limits, nothing)
 TRY(RunOutput, run_output, nothing)
 TRY(RunOutputRefused, run_output_refused, nothing)
@@ -100,6 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         try_keeper_run,         try_run_source,   try_run_refusal,      try_run_limits,    try_run_output,
         try_run_output_refused, try_run_end,      try_run_loaded,       try_stream_refuse, try_stream_request,
         try_stream_response,    try_host_port,    try_stream_lease_ask, try_run_limit,     try_run_refused,
+        try_clerk_run,          try_run_closed,   try_clerk_seal,
     };
     static unsigned char room[IPC_MAX_RECORD];
     if (size < 1 || size > IPC_MAX_PAYLOAD)

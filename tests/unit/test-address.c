@@ -1,5 +1,5 @@
 /* Promise 14: which addresses may be dialled. */
-#include "keeper/address.h"
+#include "net/address.h"
 
 #include <arpa/inet.h>
 #include <setjmp.h>

@@ -6,11 +6,12 @@
 
 #include <cmocka.h>
 
-#include "base/clock.h"
+#include "audit/verify.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "purser/audit-files.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -41,29 +42,56 @@ static int tear_down(void **state)
     return r;
 }
 
+/* As a keeper does that is started then. */
 static void record_at(int64_t wall)
 {
-    char line[128], time[CLOCK_TEXT];
-    int fd = -1;
+    AuditFiles files;
+    unsigned char key[AUDIT_KEY];
+    Audit *audit = NULL;
+    Fault fault = {""};
     clock_set_for_test(wall, 1);
-    assert_int_equal(audit_files_open(&state_folder, 0, &fd, NULL), 0);
-    int n =
-        snprintf(line, sizeof(line), "{\"n\":1,\"time\":\"%s\",\"event\":\"x\"}\n", clock_format(time, wall));
-    assert_int_equal(io_write_all(fd, line, (size_t)n), 0);
-    close(fd);
-}
-
-static void count(const char *path, void *context)
-{
-    assert_non_null(strstr(path, "/audit/audit"));
-    ++*(unsigned *)context;
+    assert_int_equal(audit_files_open(&state_folder, 0, &files, NULL), 0);
+    assert_int_equal(audit_key_read(files.key, key, NULL), 0);
+    assert_int_equal(audit_open(fd_steal(&files.file), files.tail, files.before, key, &audit, &fault), 0);
+    assert_int_equal(audit_record(audit, &(AuditEvent){.event = "x"}), 0);
+    audit_free(audit);
+    audit_files_close(&files);
 }
 
 static unsigned files(void)
 {
-    unsigned n = 0;
-    audit_files_each(&state_folder, count, &n);
-    return n;
+    char **name;
+    size_t n;
+    audit_files_list(&state_folder, &name, &n);
+    mem_free_strings(name, n);
+    return (unsigned)n;
+}
+
+static void say(void *context, const AuditFinding *finding)
+{
+    (void)context;
+    print_message("# %s %s\n", finding->file, finding->sentence);
+}
+
+/* All files in their order are one chain. */
+static uint64_t records(void)
+{
+    unsigned char key[AUDIT_KEY];
+    char **name;
+    size_t n;
+    assert_int_equal(audit_files_key(&state_folder, key, NULL), 0);
+    AuditVerify *verify = audit_verify_new(&(AuditVerifySpec){.key = key, .say = say});
+    audit_files_list(&state_folder, &name, &n);
+    for (size_t i = 0; i < n; i++) {
+        CLEANUP_MEM char *path = mem_printf("audit/%s", name[i]);
+        CLEANUP_FD int fd = openat(state_folder.fd, path, O_RDONLY | O_CLOEXEC);
+        assert_int_equal(audit_verify_file(verify, fd, name[i]), 0);
+    }
+    AuditVerified result = audit_verify_end(verify);
+    audit_verify_free(verify);
+    mem_free_strings(name, n);
+    assert_int_equal(result.problems, 0);
+    return result.records;
 }
 
 static void a_file_is_put_aside_once_its_first_record_is_old(void **state)
@@ -76,17 +104,65 @@ static void a_file_is_put_aside_once_its_first_record_is_old(void **state)
     record_at(start + 31 * DAY);
     assert_int_equal(files(), 2);
     assert_int_equal(faccessat(state_folder.fd, "audit/audit-2023-11-14T22:13:20Z.ndjson", F_OK, 0), 0);
+    assert_int_equal(records(), 2 + 1 + 2);
+}
+
+static void while_purser_runs_a_file_is_put_aside_when_it_is_time(void **state)
+{
+    (void)state;
+    int64_t start = INT64_C(1700000000) * CLOCK_SECOND;
+    AuditFiles files_now;
+    record_at(start);
+    assert_false(audit_files_turn(&state_folder, 0, &files_now));
+    clock_set_for_test(start + 31 * DAY, 1);
+    assert_true(audit_files_turn(&state_folder, 0, &files_now));
+    assert_string_equal(files_now.before, "audit-2023-11-14T22:13:20Z.ndjson");
+    assert_true(files_now.file >= 0 && files() == 2);
+    assert_false(audit_files_turn(&state_folder, 0, &files_now)); /* the new one is empty */
+    audit_files_close(&files_now);
+    record_at(start + 31 * DAY); /* a keeper that was not told, and one that begins again */
+    assert_int_equal(records(), 4);
+}
+
+static void a_key_is_made_once_and_never_beside_older_records(void **state)
+{
+    (void)state;
+    unsigned char one[AUDIT_KEY], again[AUDIT_KEY];
+    struct stat status;
+    AuditFiles files_now;
+    Fault fault = {""};
+    assert_int_equal(audit_files_key(&state_folder, one, &fault), -ENOENT);
+    record_at(clock_wall());
+    assert_int_equal(audit_files_key(&state_folder, one, &fault), 0);
+    assert_int_equal(fstatat(state_folder.fd, "audit.key", &status, 0), 0);
+    assert_int_equal(status.st_mode & 07777, 0600);
+    record_at(clock_wall());
+    assert_int_equal(audit_files_key(&state_folder, again, &fault), 0);
+    assert_memory_equal(one, again, AUDIT_KEY);
+    assert_int_equal(unlinkat(state_folder.fd, "audit.key", 0), 0);
+    assert_int_equal(audit_files_open(&state_folder, 0, &files_now, &fault), -ENOENT);
+    assert_non_null(strstr(fault.text, "put it back"));
+}
+
+static void half_a_first_line_is_no_record_and_is_begun_again(void **state)
+{
+    (void)state;
+    record_at(clock_wall());
+    CLEANUP_FD int fd = openat(state_folder.fd, "audit/audit.ndjson", O_WRONLY | O_TRUNC | O_CLOEXEC);
+    assert_int_equal(io_write_all(fd, "{\"n\":1,\"ti", 11), 0);
+    record_at(clock_wall());
+    assert_int_equal(records(), 2);
 }
 
 static void a_shorter_retention_means_shorter_files(void **state)
 {
     (void)state;
     int64_t start = INT64_C(1700000000) * CLOCK_SECOND;
-    int fd = -1;
+    AuditFiles files_now;
     record_at(start);
     clock_set_for_test(start + 2 * DAY, 1);
-    assert_int_equal(audit_files_open(&state_folder, 4 * DAY, &fd, NULL), 0);
-    close(fd);
+    assert_int_equal(audit_files_open(&state_folder, 4 * DAY, &files_now, NULL), 0);
+    audit_files_close(&files_now);
     assert_int_equal(files(), 2);
 }
 
@@ -109,12 +185,14 @@ static void only_files_put_aside_whose_last_record_is_old_are_removed(void **sta
 static void what_is_no_audit_is_left_where_it_is(void **state)
 {
     (void)state;
-    int fd = -1;
+    AuditFiles files_now;
+    record_at(clock_wall());
+    assert_int_equal(unlinkat(state_folder.fd, "audit/audit.ndjson", 0), 0);
     clock_set_for_test(INT64_C(1800000000) * CLOCK_SECOND, 1);
     CLEANUP_FD int file = openat(state_folder.fd, "audit/audit.ndjson", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     assert_int_equal(io_write_all(file, "rubbish\n", 8), 0);
-    assert_int_equal(audit_files_open(&state_folder, 0, &fd, NULL), 0);
-    close(fd);
+    assert_int_equal(audit_files_open(&state_folder, 0, &files_now, NULL), 0);
+    audit_files_close(&files_now);
     assert_int_equal(files(), 1);
 }
 
@@ -122,6 +200,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_file_is_put_aside_once_its_first_record_is_old, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(while_purser_runs_a_file_is_put_aside_when_it_is_time, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_key_is_made_once_and_never_beside_older_records, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(half_a_first_line_is_no_record_and_is_begun_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_shorter_retention_means_shorter_files, set_up, tear_down),
         cmocka_unit_test_setup_teardown(only_files_put_aside_whose_last_record_is_old_are_removed, set_up,
                                         tear_down),

@@ -142,7 +142,7 @@ static void every_key_of_the_design_is_read(void **state)
                           "processes: 9}, window: {first: 30d}, jitter: 0}\n"
                           "- {name: s, command: [x], sources: [], schedule: never}\n"
                           "sink: {postgres: {dsn: 'host=db dbname=ci', credentialFrom: {vault: "
-                          "database/creds/purser}, ownerRole: o, migrate: false}}\n"
+                          "database/creds/purser}, ownerRole: o, readerRole: g, migrate: false}}\n"
                           "site: {proxy: 'http://proxy.example:3128', noProxy: [.example], caFile: /c.pem, "
                           "packageIndex: 'https://pypi.example/simple'}\n"
                           "retain: {rows: 0, deadLetters: 1d, outputs: 2d, environments: 3d, audit: "

@@ -291,7 +291,7 @@ static bool ask_graphql(const char *query)
         fail_msg("%s", self.refused.fault.text);
     self.refused = (Refused){0};
     const DecideRequest decide = {.now = clock_mono(), .wall = clock_wall(), .narrowed = &self.narrowed};
-    const Decided decided = {.grant = &self.grant[0], .graphql = true, .operations = UINT32_MAX};
+    Decided decided = {.grant = &self.grant[0], .graphql = true, .operations = UINT32_MAX};
     return decide_graphql(&decide, &decided, &chosen, &self.refused);
 }
 

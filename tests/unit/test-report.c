@@ -49,7 +49,8 @@ static RunReport example(void)
                         .advance = true};
     size_t n = 0;
     MEM_PUSH(report.source_name, n, mem_strdup("github"));
-    MEM_PUSH(report.source, report.n_source, (RunSource){.requests = 10, .refused = 3, .redacted = 1});
+    MEM_PUSH(report.source, report.n_source,
+             (RunSource){.requests = 10, .refused = 3, .redacted = 1, .token_set = 1690000000000000});
     MEM_PUSH(report.limit, report.n_limit,
              (RunLimit){.name = "core \"x\"",
                         .limit = 5000,
@@ -84,7 +85,7 @@ static void a_report_is_read_as_it_was_written(void **state)
     assert_string_equal(back.refusal[0].path, "/a: {b}");
     assert_string_equal(back.refusal[0].sentence, report.refusal[0].sentence);
     assert_string_equal(back.source_name[0], "github");
-    assert_true(back.source[0].redacted == 1);
+    assert_true(back.source[0].redacted == 1 && back.source[0].token_set == 1690000000000000);
     assert_int_equal(back.n_limit, 1);
     assert_string_equal(back.limit[0].name, "core \"x\"");
     assert_true(back.limit[0].limit == 5000 && back.limit[0].remaining == UINT64_MAX);
@@ -136,12 +137,30 @@ static void reports_are_listed_newest_first_and_bounded(void **state)
     remove_folder(path, fd);
 }
 
+static void refusals_are_counted_by_code(void **state)
+{
+    (void)state;
+    static const RunRefusal kinds[] = {{.code = "path-denied", .path = "/a", .count = 3},
+                                       {.code = "host-unknown", .count = 1},
+                                       {.code = "path-denied", .path = "/b", .count = 2}};
+    CLEANUP_BUF Buf text = BUF_INIT(256);
+    JsonWriter json = JSON_WRITER(&text);
+    RunReport report = {0};
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        MEM_PUSH(report.refusal, report.n_refusal, kinds[i]);
+    run_report_refusal_counts(&report, &json);
+    assert_int_equal(json_finish(&json), 0);
+    assert_string_equal(buf_text(&text), "{\"path-denied\":5,\"host-unknown\":1}");
+    run_report_done(&report);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_report_is_read_as_it_was_written),
         cmocka_unit_test(what_is_not_a_report_is_no_run),
         cmocka_unit_test(reports_are_listed_newest_first_and_bounded),
+        cmocka_unit_test(refusals_are_counted_by_code),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

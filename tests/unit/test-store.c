@@ -1,5 +1,6 @@
 /* What a token may be, and the drivers that fetch one from a file and from a keyring. */
 #include "base/mem.h"
+#include "store/file.h"
 #include "store/keyring.h"
 
 // clang-format off
@@ -80,28 +81,30 @@ typedef struct Got {
     int64_t set;
 } Got;
 
-static void take(void *context, int result, StoredToken *token, const Fault *fault)
+static void take(void *context, StoreResult *result)
 {
     Got *got = context;
-    *got = (Got){.result = result};
-    snprintf(got->says, sizeof(got->says), "%s", fault->text);
-    assert_int_equal(result == 0, token != NULL);
-    if (!token)
+    *got = (Got){.result = result->result};
+    snprintf(got->says, sizeof(got->says), "%s", result->fault.text);
+    const StoredToken *token = &result->token;
+    assert_int_equal(result->result == 0, token->token != NULL);
+    if (!token->token)
         return;
     assert_true(secret_len(token->token) < sizeof(got->text));
     assert_int_equal(secret_open(token->token, got->text, sizeof(got->text)), 0);
     assert_true(token->fetched > 0);
     got->n_host = token->n_host;
     got->set = token->set;
-    stored_token_done(token);
 }
 
 static Got fetch(Store *store, const char *name)
 {
     Got got = {.result = 12345};
-    char key[] = "";
-    CLEANUP_MEM char *copy = mem_strdup(name);
-    store->driver->fetch(store, &(TokenRef){store->driver->kind, copy, key}, take, &got);
+    TokenRef ref = token_ref_new();
+    mem_free(ref.name);
+    ref.name = mem_strdup(name);
+    store->driver->fetch(store, &ref, take, &got);
+    token_ref_done(&ref);
     return got;
 }
 
@@ -113,46 +116,120 @@ static int file_with(const char *bytes, size_t len)
     return fd;
 }
 
-static void test_file_store_reads_anew_each_time(void **state)
+typedef struct Asked {
+    unsigned n;
+    uint32_t index;
+} Asked;
+
+static void note_asked(void *context, uint32_t index)
+{
+    Asked *asked = context;
+    asked->n++;
+    asked->index = index;
+}
+
+typedef struct World {
+    struct event_base *base;
+    StoreFiles *files;
+    Store *store;
+    Asked asked;
+} World;
+
+static World *world_new(void)
+{
+    World *world = MEM_NEW(World);
+    world->base = event_base_new();
+    world->files = store_files_new(world->base, note_asked, &world->asked);
+    world->store = store_file_new(world->files);
+    return world;
+}
+
+static void world_free(World *world)
+{
+    assert_null(world->store->driver->free(world->store));
+    store_files_free(world->files);
+    event_base_free(world->base);
+    mem_free(world);
+}
+
+static void fetch_later(World *world, const char *name, Got *got)
+{
+    TokenRef ref = token_ref_new();
+    mem_free(ref.name);
+    ref.name = mem_strdup(name);
+    world->store->driver->fetch(world->store, &ref, take, got);
+    token_ref_done(&ref);
+}
+
+static void test_a_file_is_asked_for_anew_once_it_was_read(void **state)
 {
     (void)state;
-    Store *store = store_file_new();
-    int fd = file_with("first\n", 6);
-    assert_int_equal(store_file_add(store, "/run/token", fd), 0);
-    for (int i = 0; i < 2; i++) {
-        Got got = fetch(store, "/run/token");
-        assert_int_equal(got.result, 0);
-        assert_string_equal(got.text, "first");
-        assert_int_equal(got.n_host, 0);
-        assert_true(got.set > 0);
-    }
-    assert_int_equal(ftruncate(fd, 0), 0);
-    assert_int_equal(pwrite(fd, "second", 6, 0), 6);
-    assert_string_equal(fetch(store, "/run/token").text, "second");
-    assert_int_equal(ftruncate(fd, 0), 0);
-    Got got = fetch(store, "/run/token");
-    assert_int_equal(got.result, STORE_E_BAD_TOKEN);
-    assert_non_null(strstr(got.says, "/run/token"));
-    assert_int_equal(fetch(store, "/run/other").result, STORE_E_ABSENT);
-    assert_null(store->driver->free(store));
+    World *world = world_new();
+    assert_int_equal(store_files_give(world->files, 0, "/run/token", file_with("first\n", 6), 0), 0);
+    Got got = fetch(world->store, "/run/token");
+    assert_int_equal(got.result, 0);
+    assert_string_equal(got.text, "first");
+    assert_int_equal(got.n_host, 0);
+    assert_true(got.set > 0);
+    assert_int_equal(world->asked.n, 0);
+    Got one = {.result = 12345}, two = {.result = 12345};
+    fetch_later(world, "/run/token", &one);
+    fetch_later(world, "/run/token", &two);
+    assert_int_equal(world->asked.n, 1); /* for both */
+    assert_int_equal(one.result, 12345);
+    assert_int_equal(store_files_give(world->files, 0, "/run/token", file_with("second", 6), 0), 0);
+    assert_string_equal(one.text, "second");
+    assert_string_equal(two.text, "second");
+    fetch_later(world, "/run/token", &one);
+    assert_int_equal(store_files_give(world->files, 0, "/run/token", -1, ENOENT), 0);
+    assert_int_equal(one.result, STORE_E_ABSENT);
+    assert_non_null(strstr(one.says, "/run/token"));
+    assert_int_equal(fetch(world->store, "/run/other").result, STORE_E_ABSENT);
+    world_free(world);
+}
+
+static void test_a_file_that_is_never_given_is_an_absent_one(void **state)
+{
+    (void)state;
+    World *world = world_new();
+    Got got = {.result = 12345};
+    assert_int_equal(store_files_give(world->files, 0, "x", file_with("a", 1), 0), 0);
+    assert_string_equal(fetch(world->store, "x").text, "a");
+    fetch_later(world, "x", &got);
+    event_base_dispatch(world->base); /* returns when nothing is waited for: after STORE_FILES_PATIENCE_S */
+    assert_int_equal(got.result, STORE_E_ABSENT);
+    world_free(world);
+}
+
+static void test_files_come_in_order_with_a_descriptor_or_an_error(void **state)
+{
+    (void)state;
+    World *world = world_new();
+    assert_int_equal(store_files_give(world->files, 1, "x", file_with("a", 1), 0), -EPROTO);
+    assert_int_equal(store_files_give(world->files, 0, "x", -1, 0), -EPROTO);
+    assert_int_equal(store_files_give(world->files, 0, "x", file_with("a", 1), ENOENT), -EPROTO);
+    assert_int_equal(store_files_give(world->files, 0, "x", -1, ENOENT), 0);
+    assert_int_equal(fetch(world->store, "x").result, STORE_E_ABSENT);
+    world_free(world);
 }
 
 static void test_one_bad_file_holds_up_no_other(void **state)
 {
     (void)state;
-    Store *store = store_file_new();
+    World *world = world_new();
     char *huge = mem_new(1u << 20, 1);
     memset(huge, 'x', 1u << 20);
-    assert_int_equal(store_file_add(store, "huge", file_with(huge, 1u << 20)), 0);
-    assert_int_equal(store_file_add(store, "good", file_with("good", 4)), 0);
+    assert_int_equal(store_files_give(world->files, 0, "huge", file_with(huge, 1u << 20), 0), 0);
+    assert_int_equal(store_files_give(world->files, 1, "good", file_with("good", 4), 0), 0);
     int pipe_ends[2];
     assert_int_equal(pipe(pipe_ends), 0);
-    assert_int_equal(store_file_add(store, "pipe", pipe_ends[0]), -EINVAL);
-    assert_int_equal(fcntl(pipe_ends[0], F_GETFD), -1); /* taken over all the same */
+    assert_int_equal(store_files_give(world->files, 2, "pipe", pipe_ends[0], 0), 0);
+    assert_int_equal(fetch(world->store, "huge").result, STORE_E_BAD_TOKEN);
+    assert_string_equal(fetch(world->store, "good").text, "good");
+    assert_int_equal(fetch(world->store, "pipe").result, STORE_E_DAMAGED);
+    assert_int_equal(fcntl(pipe_ends[0], F_GETFD), -1);
     close(pipe_ends[1]);
-    assert_int_equal(fetch(store, "huge").result, STORE_E_BAD_TOKEN);
-    assert_string_equal(fetch(store, "good").text, "good");
-    store->driver->free(store);
+    world_free(world);
     mem_free(huge);
 }
 
@@ -216,7 +293,9 @@ int main(void)
         cmocka_unit_test(test_one_newline_is_taken_off),
         cmocka_unit_test(test_bad_tokens_are_named_and_never_shown),
         cmocka_unit_test(test_length_has_its_bound),
-        cmocka_unit_test(test_file_store_reads_anew_each_time),
+        cmocka_unit_test(test_a_file_is_asked_for_anew_once_it_was_read),
+        cmocka_unit_test(test_a_file_that_is_never_given_is_an_absent_one),
+        cmocka_unit_test(test_files_come_in_order_with_a_descriptor_or_an_error),
         cmocka_unit_test(test_one_bad_file_holds_up_no_other),
         cmocka_unit_test(test_keyring_is_sorted_and_holds_a_name_once),
         cmocka_unit_test(test_keyring_store_hands_out_copies_with_their_hosts),

@@ -1,6 +1,6 @@
 /* What kind of address it is. See address.h; the networks are those of the IANA special-purpose registries.
  */
-#include "keeper/address.h"
+#include "net/address.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

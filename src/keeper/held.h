@@ -1,0 +1,62 @@
+/* A token as the keeper holds it, by where it is kept: fetched once for all sources that name it, read again
+ * or renewed, dropped when it is dead, was deleted, or was not confirmed by its store for too long; given
+ * back when it was leased and no run uses it any more. docs/outages.md is what this does when a store fails.
+ */
+#pragma once
+
+#include "keeper/keeper.h"
+
+typedef enum HeldCall { HELD_RESTS, HELD_FETCHES, HELD_RENEWS, HELD_GIVES_BACK } HeldCall;
+
+/* Called once: the call that was waited for has ended, whatever came of it. */
+typedef void HeldDone(void *context, Held *held);
+
+typedef struct HeldWaiter {
+    HeldDone *done;
+    void *context;
+} HeldWaiter;
+
+struct Held {
+    Keeper *keeper;
+    TokenRef ref;
+    Store *store;      /* NULL: there is none of that kind */
+    HeldCall call;     /* under way */
+    bool settled;      /* how the first fetch ended is known, or it was tried for long enough */
+    StoredToken token; /* .token NULL: there is none, and `fault` says why */
+    Fault fault;
+    int64_t begun;     /* mono: the first try of the fetch that is not settled */
+    int64_t confirmed; /* mono: the store said last that this is the token */
+    int64_t asked;     /* mono: the last fetch began */
+    int64_t dies;      /* mono; 0: never */
+    int64_t next;      /* mono: the next call; 0: none is planned */
+    int64_t expires;   /* wall, for people; 0: never */
+    unsigned failures; /* one after the other */
+    bool was_outage;   /* the last of them */
+    unsigned renewed, turn;
+    uint64_t calls;   /* to the store */
+    uint64_t counted; /* of these, in the reports of runs */
+    unsigned runs;    /* that use it */
+    HeldWaiter *waiter;
+    size_t n_waiter;
+    struct event timer;
+    TAILQ_ENTRY(Held) link;
+};
+
+Held *held_get(Keeper *keeper, const TokenRef *ref); /* the one there is, or a new one that rests */
+void held_start(Held *held);                         /* the first fetch; nothing when there was one */
+
+/* Waits for the end of the first fetch, or of the call that is under way; at once if there is none. */
+void held_wait(Held *held, HeldDone *done, void *context);
+void held_forget_waiter(Held *held, void *context);
+bool held_is_settled(const Held *held);
+
+/* Reads the store again now, unless that was done within HELD_AGAIN_US: then done() is called at once. */
+#define HELD_AGAIN_US (10L * 1000000)
+void held_read_again(Held *held, HeldDone *done, void *context);
+
+void held_enter(Held *held); /* a run uses it: one that was given back is fetched anew */
+void held_leave(Held *held);
+
+/* Gives back what was leased, ends logins, runs the loop meanwhile: 2 s at most. */
+void held_close_all(Keeper *keeper);
+void held_free_all(Keeper *keeper);

@@ -1,0 +1,146 @@
+/* purser audit show. See audit-show.h. */
+#include "purser/audit-show.h"
+
+#include "audit/line.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define WIDEST_RETRIEVER 24
+
+int audit_show_since(const char *text, int64_t *ret_since)
+{
+    char whole[48];
+    uint64_t ago;
+    if (text_parse_duration(slice_of(text), &ago) == 0) {
+        *ret_since = clock_wall() - (int64_t)ago;
+        return 0;
+    }
+    snprintf(whole, sizeof(whole), "%.30s%s", text, strlen(text) == 10 ? "T00:00:00Z" : "");
+    return clock_parse(slice_of(whole), ret_since);
+}
+
+static bool is(Slice value, const char *wanted)
+{
+    return !wanted || slice_is(value, wanted);
+}
+
+static bool is_wanted(const AuditShow *show, const AuditLine *line)
+{
+    int64_t time = 0;
+    bool refused = slice_is(line->decision, "refused") || slice_is(line->decision, "failed");
+    bool ended = slice_is(line->event, "answer.end"), begun = slice_is(line->event, "request.sent");
+    if (!is(line->run, show->run) || !is(line->retriever, show->retriever) || !is(line->source, show->source))
+        return false;
+    if (show->refused && !refused && !(ended && !line->whole))
+        return false;
+    if (!show->all && (begun || (ended && line->whole)))
+        return false;
+    return show->since == 0 || (clock_parse(line->time, &time) == 0 && time >= show->since);
+}
+
+/* "00:11:39 " under its day, or the whole time: to the second in both. */
+static void print_time(AuditShow *show, Slice time)
+{
+    if (!show->terminal || time.len < 19) {
+        printf("%.*s%s  ", (int)(time.len < 19 ? time.len : 19), time.ptr, time.len < 19 ? "" : "Z");
+        return;
+    }
+    if (strncmp(show->day, time.ptr, 10) != 0) {
+        snprintf(show->day, sizeof(show->day), "%.10s", time.ptr);
+        printf("%s\n", show->day);
+    }
+    printf("%.8s  ", time.ptr + 11);
+}
+
+static void print_text(const char *before, Slice text)
+{
+    char room[4096];
+    if (text.len)
+        printf("%s%s", before, audit_line_text(text, room, sizeof(room)));
+}
+
+static void print_retriever(AuditShow *show, Slice retriever)
+{
+    int len = (int)retriever.len;
+    if (len > show->retriever_width && len <= WIDEST_RETRIEVER)
+        show->retriever_width = len;
+    printf("%-*.*s  ", show->retriever_width, WIDEST_RETRIEVER < len ? WIDEST_RETRIEVER : len,
+           len ? retriever.ptr : "");
+}
+
+static void print_measured(const AuditLine *line)
+{
+    char size[24];
+    if (line->ms.len)
+        printf("  %s%s in %.*s ms", text_human_size(size, line->received), line->whole ? "" : " so far",
+               (int)line->ms.len, line->ms.ptr);
+}
+
+/* What was asked for, by whom it was allowed or why it was not. */
+static void print_call(const AuditLine *line)
+{
+    if (line->status)
+        printf("%3llu  ", (unsigned long long)line->status);
+    else
+        printf("  -  ");
+    printf("%-6.*s ", (int)line->method.len, line->method.ptr);
+    print_text("", line->host);
+    print_text("", line->path);
+    print_text("  ", line->operation);
+    if (line->code.len) {
+        print_text("  ", line->code);
+        print_text(": ", line->message);
+    } else {
+        print_measured(line);
+        print_text("  ", line->rule);
+    }
+}
+
+static void print_other(const AuditLine *line)
+{
+    print_text("", line->source);
+    if (line->source.len == 0)
+        print_text("", line->run);
+    if (line->of)
+        printf(" of record %llu", (unsigned long long)line->of);
+    if (line->count)
+        printf(" %llu", (unsigned long long)line->count);
+    print_measured(line);
+    print_text("  ", line->code);
+    print_text(": ", line->message);
+}
+
+static void print_line(AuditShow *show, const AuditLine *line)
+{
+    bool call = line->method.len > 0;
+    bool decided = call && line->decision.len && !slice_is(line->event, "request.sent");
+    Slice what = decided ? line->decision : line->event;
+    print_time(show, line->time);
+    print_retriever(show, line->retriever);
+    printf("%-13.*s ", (int)what.len, what.ptr);
+    (call ? print_call : print_other)(line);
+    putchar('\n');
+}
+
+static bool show_line(void *context, Slice text)
+{
+    AuditShow *show = context;
+    AuditLine line;
+    if (audit_line_parse(text, &line) || !is_wanted(show, &line))
+        return true;
+    if (show->json)
+        printf("%.*s\n", (int)text.len, text.ptr);
+    else
+        print_line(show, &line);
+    show->failed = ferror(stdout) != 0;
+    return !show->failed;
+}
+
+int audit_show_file(AuditShow *show, int fd)
+{
+    size_t cut = 0;
+    int r = audit_lines_each(fd, show_line, show, &cut);
+    return r ? r : show->failed ? -EIO : 0;
+}
