@@ -5,18 +5,21 @@ A case is {"case": its name, "why": one line, and what is sent and expected:}
   what is sent    "method" "target" "headers" "body", or "raw": all of it. Characters are bytes; {LEASE} {AUTH} {KEY} {PORT}
                   stand for what the run has, {x*1000} for a thousand times x. "bare": without the lease. "way": proxy (the
                   default: CONNECT and TLS), base, socket, tcp (the proxy's port itself). "host", "sni", "authority": other
-                  than api.test. "first": a case of its own that goes before.
+                  than api.test. "first": requests that go before.
   what is told    "status": a number, a list for several answers, 0 for a connection that ends without one, null where the
                   request has no end; "code": purser's, null for an answer of the upstream's; "gets" "gets_not": header lines
                   (or names) of the answer; "gets_body".
   what arrives    "arrives": ["METHOD /target", ...] at the upstream, nothing if left out; "sees" "sees_not": header lines (or
                   names) of the last that did; "sees_body".
-  what is answered  "answer": pieces of bytes, and seconds to wait between them; the connection stays open. "END" closes it.
+  what is answered  "answer": pieces of bytes, and seconds to wait between them; {TOKEN} and {TOKEN64} are what the request
+                  came with; the connection stays open. "END" closes it, "CUT" without TLS's goodbye. The request is GET /r/NUMBER then,
+                  the case's own number; in "arrives" that is a #. "wait": seconds before the connection is asked again.
 """
 
 import json
 import re
 import time
+from base64 import b64encode
 from pathlib import Path
 
 from lab import Answer, Request, Upstream
@@ -134,14 +137,23 @@ class StrictUpstream(Upstream):
         return send(connection, request, answer(request))
 
 
+def fill(text, request):
+    token = (request.header("Authorization") or "Bearer nothing").split()[1]
+    text = text.replace("{TOKEN}", token).replace("{TOKEN64}", b64encode(token.encode()).decode())
+    text = text.replace("NUMBER", re.sub("[^0-9]", "", request.target))
+    return re.sub(r"\{(.+?)\*(\d+)\}", lambda hit: hit[1] * int(hit[2]), text, flags=re.DOTALL).encode("latin-1")
+
+
 def send(connection, request, reply):
     """False: and the connection is closed."""
     if isinstance(reply, list):
         for piece in reply:
             if piece == "END":
+                connection.unwrap()  # says that this was all
+            if piece in ("END", "CUT"):
                 return False
             if isinstance(piece, str):
-                connection.sendall(re.sub(r"\{(.+?)\*(\d+)\}", lambda hit: hit[1] * int(hit[2]), piece).encode("latin-1"))
+                connection.sendall(fill(piece, request))
             else:
                 time.sleep(piece)
         return True
@@ -181,7 +193,7 @@ def has_line(headers, line):
     return any(key.lower() == name.lower() and (not colon or was == value.strip()) for key, was in headers)
 
 
-def check(case, told, arrived, secrets):
+def check(case, number, told, arrived, secrets):
     """Every way in which a case did not go as it says."""
     wrong = []
     replies = told["replies"]
@@ -198,7 +210,7 @@ def check(case, told, arrived, secrets):
     wrong += [f"the same connection: {told['after']}"] * (told["after"] is not True)
     wrong += [f"a fresh connection: {told['marker']}"] * (told["marker"] is not True)
     seen = [f"{request.method} {request.target}" for request in arrived]
-    if seen != case.get("arrives", []):
+    if seen != [line.replace("#", str(number)) for line in case.get("arrives", [])]:
         wrong.append(f"there arrived {seen}, not {case.get('arrives', [])}")
     headers = arrived[-1].headers if arrived else []
     wrong += [f"{line} did not arrive: {headers}" for line in case.get("sees", []) if not has_line(headers, line)]

@@ -36,10 +36,10 @@ class Reply:
         if method == "HEAD" or self.status in (204, 304):
             return
         if self.get("transfer-encoding") == "chunked":
-            while (size := int(stream.readline().split(b";")[0] or b"0", 16)):
+            while (size := int((line := stream.readline()).split(b";")[0] or b"0", 16)):
                 self.body += stream.read(size)
                 stream.readline()
-            stream.readline()
+            self.whole = line != b"" and stream.readline() == b"\r\n"
         elif self.get("content-length"):
             self.body = stream.read(int(self.get("content-length")))
             self.whole = len(self.body) == int(self.get("content-length"))

@@ -82,7 +82,7 @@ def world(prefix):
                          ids=[f"{family}: {case['case']}" for family, case in CASES])
 def test_attack(world, number):
     family, case = CASES[number]
-    wrong = check(case, world.told[number], world.arrived.get(number, []), list(world.secrets.values()))
+    wrong = check(case, number, world.told[number], world.arrived.get(number, []), world.secrets.values())
     assert not wrong, "\n".join([case["why"], *wrong])
     if family == "graphql" and case.get("method") != "HEAD":
         said = json.loads(world.told[number]["replies"][0]["body"])
@@ -103,6 +103,8 @@ def test_every_request_that_arrived_has_the_token_of_its_host_and_no_lease(world
 
 def test_the_corpus_is_whole():
     """Names are unique, each says why, and there are as many as were promised."""
-    names = [f"{family}: {case['case']}" for family, case in CASES]
+    every = [(family, case) for family in [*FAMILIES, "rebinding", "credentials"] for case in corpus(family)]
+    names = [f"{family}: {case['case']}" for family, case in every]
     assert len(names) == len(set(names)), sorted(name for name in names if names.count(name) > 1)
-    assert all(len(case["why"]) > 5 and case["why"][-1] in ".!?" for _, case in CASES)
+    assert [name for name, (_, case) in zip(names, every) if len(case["why"]) < 6 or case["why"][-1] not in ".!?"] == []
+    assert len(every) >= 800
