@@ -1,8 +1,8 @@
 /* Deciding a request against a policy: pure, no allocation, time bounded by rules times segments. The keeper
- * calls this for every request; policy.h has the language. What the two lists make of a trailing slash and of
- * letter case differs on purpose: `allow` is byte for byte, `deny` errs on the side of denying, because a
- * server that treats "/secrets/" or
- * "/Secrets" like "/secrets" must not turn a spelling into a way around a rule. */
+ * calls this for every request; policy.h has the language. What the two lists make of a trailing slash, of a
+ * suffix and of letter case differs on purpose: `allow` is byte for byte, `deny` errs on the side of denying,
+ * because a server that treats "/secrets/", "/secrets.json" or "/Secrets" like "/secrets" must not turn a
+ * spelling into a way around a rule. */
 #include "policy/policy.h"
 
 #include "http/head.h"
@@ -45,13 +45,23 @@ bool policy_path_matches(const char *pattern, Slice path)
     return path.len && path.ptr[0] == '/' && match_path(pattern, path, false);
 }
 
+/* Without what the last segment has behind its last point ("/secrets.json"). */
+static Slice without_suffix(Slice path)
+{
+    size_t n = path.len;
+    while (n > 0 && path.ptr[n - 1] != '.' && path.ptr[n - 1] != '/')
+        n--;
+    bool suffix = n > 1 && path.ptr[n - 1] == '.' && path.ptr[n - 2] != '/';
+    return suffix ? (Slice){path.ptr, n - 1} : path;
+}
+
 static bool match_deny(const PolicyRule *rule, Slice path)
 {
-    if (match_path(rule->path, path, true))
-        return true;
-    if (path.len > 1 && path.ptr[path.len - 1] == '/')
-        return match_path(rule->path, (Slice){path.ptr, path.len - 1}, true);
-    return false;
+    Slice bare = path;
+    if (bare.len > 1 && bare.ptr[bare.len - 1] == '/')
+        bare.len--;
+    return match_path(rule->path, path, true) || match_path(rule->path, bare, true) ||
+           match_path(rule->path, without_suffix(bare), true);
 }
 
 static bool match_rule(const PolicyRule *rule, uint32_t method, Slice host, Slice path)
