@@ -12,7 +12,8 @@ A case is {"case": its name, "why": one line, and what is sent and expected:}
   what arrives    "arrives": ["METHOD /target", ...] at the upstream, nothing if left out; "sees" "sees_not": header lines (or
                   names) of the last that did; "sees_body".
   what is answered  "answer": pieces of bytes, and seconds to wait between them; {TOKEN} and {TOKEN64} are what the request
-                  came with; the connection stays open. "END" closes it, "CUT" without TLS's goodbye. The request is GET /r/NUMBER then,
+                  came with; the connection stays open. "END" closes it, "CUT" without TLS's goodbye;
+                  "EARLY", in front, is before the request's body is read. The request is GET /r/NUMBER then,
                   the case's own number; in "arrives" that is a #. "wait": seconds before the connection is asked again.
 """
 
@@ -126,6 +127,10 @@ class StrictUpstream(Upstream):
             if not NAME.fullmatch(method) or not TARGET.fullmatch(target) or version != b"HTTP/1.1":
                 raise Ambiguous(f"the request line of {tape.bytes!r}")
             request = Request(method.decode(), target.decode(), strict_headers(tape), b"")
+            early = answer(request)
+            early = early[1:] if isinstance(early, list) and early[0] == "EARLY" else None
+            if early and not send(connection, request, early):
+                return False
             request.body = strict_body(tape, request)
         except EOFError:
             return False
@@ -134,7 +139,7 @@ class StrictUpstream(Upstream):
             return False
         self.requests.append(request)
         self.raw.append(tape.bytes)
-        return send(connection, request, answer(request))
+        return early or send(connection, request, answer(request))
 
 
 def fill(text, request):
