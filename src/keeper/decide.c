@@ -279,7 +279,8 @@ bool decide_graphql(const DecideRequest *decide, Decided *decided, const Graphql
         return false;
     PolicyGraphqlVerdict verdict = policy_decide_graphql(grant->policy, chosen);
     uint32_t type = chosen->operation->type;
-    decided->rule = rule_line(grant, verdict.rule);
+    if (verdict.answer != POLICY_NOT_NAMED) /* the rule that came nearest has decided nothing */
+        decided->rule = rule_line(grant, verdict.rule);
     if (verdict.answer == POLICY_ALLOW)
         return (type & decided->operations) ||
                refused_set(ret_refused, REFUSAL_NARROWED,

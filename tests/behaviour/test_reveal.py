@@ -1,6 +1,7 @@
 """A token is handed to a script for real only where its policy says so: in one file, on record, for as long as the run."""
 import json
 import os
+import resource
 import signal
 import subprocess
 from pathlib import Path
@@ -210,8 +211,10 @@ def test_a_policy_that_does_not_say_so_reveals_nothing_whatever_the_supervisor_w
 
 
 def test_what_cannot_be_recorded_does_not_happen(tmp_path):
-    """The audit's disk is full."""
-    one = Keeper([Source("api.test", 443, token=TOKEN, name="api")], reveal=True, audit="/dev/full")
+    """The audit's file takes no more."""
+    one = Keeper([Source("api.test", 443, token=TOKEN, name="api")], reveal=True)
+    full = one.audit_path.stat().st_size + 20
+    resource.prlimit(one.process.pid, resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))
     fd = file_at(tmp_path / "a")
     refusal = one.run(reveal=[0], files=[fd])
     assert isinstance(refusal, str) and "audit cannot be written" in refusal
