@@ -272,7 +272,7 @@ typedef struct VaultConfig {
     char *address;                                                /* as it was written */
     Origin origin;                                                /* host "" when there is no address */
     char *space;                                                  /* namespace */
-    char *ca_file, *ca_path, *cert_file, *key_file, *server_name; /* "" each */
+    char *ca_file, *cert_file, *key_file, *server_name; /* "" each */
     bool plain_http;                                              /* `allowPlainHttp: true` */
     StoreLife life;
     VaultLogin login;
