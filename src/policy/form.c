@@ -85,13 +85,16 @@ const char *policy_rule_problem(const PolicyRule *rule)
         return "names a method that no policy can name";
     if (rule->host[0] && !text_is_host(slice_of(rule->host)))
         return "names a host that is none";
+    if (rule->deny && !policy_shape_is_empty(&rule->shape))
+        return "denies by more than method, host and path";
     if (rule->graphql)
-        return rule->path[0] || rule->host[0] || rule->methods
-                   ? "is a GraphQL rule with a path, a host or a method"
+        return !policy_shape_is_empty(&rule->shape) || rule->path[0] || rule->host[0] || rule->methods
+                   ? "is a GraphQL rule with something of a REST rule's"
                    : policy_graphql_problem(rule->graphql, rule->deny);
     if (!rule->deny && rule->methods == 0)
         return "allows without naming a method";
-    return policy_path_problem(slice_of(rule->path));
+    const char *problem = policy_path_problem(slice_of(rule->path));
+    return problem ? problem : policy_shape_problem(&rule->shape);
 }
 
 Policy *policy_free(Policy *policy)
@@ -102,15 +105,20 @@ Policy *policy_free(Policy *policy)
         mem_free(policy->rule[i].host);
         mem_free(policy->rule[i].path);
         policy_graphql_free(policy->rule[i].graphql);
+        policy_shape_done(&policy->rule[i].shape);
     }
     for (size_t i = 0; i < policy->n_test; i++) {
         mem_free(policy->test[i].method);
         mem_free(policy->test[i].path);
+        mem_free(policy->test[i].query);
+        mem_free(policy->test[i].accept);
+        mem_free(policy->test[i].content_type);
         mem_free(policy->test[i].graphql);
         mem_free(policy->test[i].variables);
         mem_free(policy->test[i].operation_name);
     }
     mem_free(policy->rule);
+    mem_free(policy->order);
     mem_free(policy->test);
     mem_free(policy->name);
     mem_free(policy->file);

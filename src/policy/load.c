@@ -1,6 +1,7 @@
 /* A policy from its file. See policy.h; the keys are those of the design. Supervisor only. */
 #include "base/mem.h"
 #include "base/text.h"
+#include "http/target.h"
 #include "policy/form.h"
 #include "policy/load-graphql.h"
 
@@ -17,6 +18,7 @@ typedef struct RuleText {
     char *host;
     char *path;
     const YamlNode *method, *graphql;
+    PolicyShape shape;
 } RuleText;
 
 static int read_method(const YamlDoc *doc, const YamlNode *node, uint32_t *methods, Fault *fault)
@@ -54,6 +56,29 @@ static int read_methods(const YamlDoc *doc, const YamlNode *node, uint32_t *ret_
         return yaml_fault(doc, node, fault, "'method' names none");
     *ret_methods = methods;
     return 0;
+}
+
+static int fill_shape(const YamlDoc *doc, const YamlNode *node, RuleText *text, PolicyRule *rule,
+                      Fault *fault)
+{
+    static const char *const key[] = {"query", "accept", "contentType", "responseBytes"};
+    rule->shape = text->shape;
+    text->shape = (PolicyShape){0};
+    rule->shape.names_query = yaml_get(node, "query") != NULL;
+    policy_shape_sort(&rule->shape);
+    for (size_t i = 0; i < COUNT_OF(key); i++) {
+        const YamlNode *value = yaml_get(node, key[i]);
+        if (value && (rule->deny || rule->graphql))
+            return yaml_fault(
+                doc, value, fault, "%s has no '%s'; such a rule stands under allow, with a path",
+                rule->deny ? "a deny rule, which denies whatever else a request has," : "a graphql rule",
+                key[i]);
+        if (value && i && (value->kind == YAML_LIST ? value->n_child == 0 : strcmp(value->text, "0") == 0))
+            return yaml_fault(doc, value, fault, "'%s' would refuse every request; leave the key out",
+                              key[i]);
+    }
+    const char *problem = policy_shape_problem(&rule->shape);
+    return problem ? yaml_fault(doc, node, fault, "the rule %s", problem) : 0;
 }
 
 /* Such a rule stands alone. */
@@ -98,6 +123,13 @@ static int read_rule(const YamlDoc *doc, const YamlNode *node, bool deny, Policy
         YAML_FIELD(RuleText, "path", YAML_AS_TEXT, path, .most = POLICY_MAX_PATH),
         YAML_FIELD(RuleText, "host", YAML_AS_TEXT, host, .most = 253),
         YAML_FIELD(RuleText, "graphql", YAML_AS_NODE, graphql),
+        YAML_FIELD(RuleText, "query", YAML_AS_TEXTS, shape.query, .count = offsetof(RuleText, shape.n_query),
+                   .most = POLICY_MAX_QUERY),
+        YAML_FIELD(RuleText, "accept", YAML_AS_TEXTS, shape.accept,
+                   .count = offsetof(RuleText, shape.n_accept), .most = POLICY_MAX_TYPES),
+        YAML_FIELD(RuleText, "contentType", YAML_AS_TEXTS, shape.content_type,
+                   .count = offsetof(RuleText, shape.n_content_type), .most = POLICY_MAX_TYPES),
+        YAML_FIELD(RuleText, "responseBytes", YAML_AS_SIZE, shape.response_bytes),
     };
     if (policy->n_rule == POLICY_MAX_RULES)
         return yaml_fault(doc, node, fault, "more than %d rules in one policy", POLICY_MAX_RULES);
@@ -105,8 +137,11 @@ static int read_rule(const YamlDoc *doc, const YamlNode *node, bool deny, Policy
     int r = YAML_READ_MAP(doc, node, deny ? "a deny rule" : "an allow rule", field, &text, fault);
     if (!r) {
         MEM_PUSH(policy->rule, policy->n_rule, (PolicyRule){.deny = deny});
-        r = fill_rule(doc, node, &text, &policy->rule[policy->n_rule - 1], fault);
+        PolicyRule *rule = &policy->rule[policy->n_rule - 1];
+        r = fill_rule(doc, node, &text, rule, fault);
+        r = r ? r : fill_shape(doc, node, &text, rule, fault);
     }
+    policy_shape_done(&text.shape);
     mem_free(text.host);
     mem_free(text.path);
     return r;
@@ -124,6 +159,7 @@ static int read_rules(const YamlDoc *doc, const YamlNode *list, bool deny, Polic
 
 typedef struct TestText {
     char *request, *graphql, *operation_name;
+    char *accept, *content_type;
     char *expect;
     const YamlNode *variables;
 } TestText;
@@ -132,46 +168,59 @@ static int fill_graphql_test(const YamlDoc *doc, TestText *text, PolicyTest *tes
 {
     test->method = mem_strdup("");
     test->path = mem_strdup("");
+    test->query = mem_strdup("");
     test->graphql = STEAL(text->graphql);
     test->operation_name = STEAL(text->operation_name);
     return text->variables ? load_graphql_variables(doc, text->variables, &test->variables, fault) : 0;
 }
 
+static int fill_rest_test(const YamlDoc *doc, const YamlNode *node, TestText *text, PolicyTest *test,
+                          Fault *fault)
+{
+    Slice method, target, path, query;
+    Target normal;
+    Fault why = {""};
+    if (!slice_cut(slice_of(text->request), ' ', &method, &target) || target.len == 0 || target.ptr[0] != '/')
+        return yaml_fault(doc, yaml_get(node, "request"), fault,
+                          "'request' is a method and a path, as in 'GET /repos/a/b', not '%.100s'",
+                          text->request);
+    slice_cut(target, '?', &path, &query);
+    if (query.len && target_normalise(target, &normal, &why) == 0)
+        query = target_query(&normal);
+    if (why.text[0] || memchr(path.ptr, ' ', path.len))
+        return yaml_fault(doc, yaml_get(node, "request"), fault, "the request's target cannot be sent: %s",
+                          why.text[0] ? why.text : "it has a space");
+    test->method = mem_dup(method.ptr, method.len);
+    test->path = mem_dup(path.ptr, path.len);
+    test->query = mem_dup(query.ptr, query.len);
+    test->accept = STEAL(text->accept);
+    test->content_type = STEAL(text->content_type);
+    return 0;
+}
+
 static int fill_test(const YamlDoc *doc, const YamlNode *node, TestText *text, Policy *policy, Fault *fault)
 {
-    Slice method, path;
     bool allow = strcmp(text->expect, "allow") == 0;
     if (!allow && strcmp(text->expect, "deny") != 0)
         return yaml_fault(doc, yaml_get(node, "expect"), fault, "'expect' is allow or deny, not '%.40s'",
                           text->expect);
-    if (!text->request == !text->graphql || (text->request && (text->variables || text->operation_name)))
+    if (!text->request == !text->graphql || (text->request && (text->variables || text->operation_name)) ||
+        (text->graphql && (text->accept || text->content_type)))
         return yaml_fault(doc, node, fault,
-                          "a test has either a 'request' or a 'graphql' document, maybe with 'variables' and "
-                          "'operationName'");
-    if (text->graphql) {
-        MEM_PUSH(policy->test, policy->n_test, (PolicyTest){.expect_allow = allow, .line = node->line});
-        return fill_graphql_test(doc, text, &policy->test[policy->n_test - 1], fault);
-    }
-    if (!slice_cut(slice_of(text->request), ' ', &method, &path) || path.len == 0 || path.ptr[0] != '/')
-        return yaml_fault(doc, yaml_get(node, "request"), fault,
-                          "'request' is a method and a path, as in 'GET /repos/a/b', not '%.100s'",
-                          text->request);
-    if (memchr(path.ptr, '?', path.len) || memchr(path.ptr, ' ', path.len))
-        return yaml_fault(doc, yaml_get(node, "request"), fault,
-                          "'request' has a query or a space; rules are about "
-                          "the path alone");
-    MEM_PUSH(policy->test, policy->n_test,
-             (PolicyTest){.method = mem_dup(method.ptr, method.len),
-                          .path = mem_dup(path.ptr, path.len),
-                          .expect_allow = allow,
-                          .line = node->line});
-    return 0;
+                          "a test has either a 'request', maybe with 'accept' and 'contentType', or a "
+                          "'graphql' document, maybe with 'variables' and 'operationName'");
+    MEM_PUSH(policy->test, policy->n_test, (PolicyTest){.expect_allow = allow, .line = node->line});
+    PolicyTest *test = &policy->test[policy->n_test - 1];
+    return text->graphql ? fill_graphql_test(doc, text, test, fault)
+                         : fill_rest_test(doc, node, text, test, fault);
 }
 
 static int read_tests(const YamlDoc *doc, const YamlNode *list, Policy *policy, Fault *fault)
 {
     static const YamlField field[] = {
-        YAML_FIELD(TestText, "request", YAML_AS_TEXT, request, .most = POLICY_MAX_PATH + 16),
+        YAML_FIELD(TestText, "request", YAML_AS_TEXT, request, .most = POLICY_MAX_PATH + 1024),
+        YAML_FIELD(TestText, "accept", YAML_AS_TEXT, accept),
+        YAML_FIELD(TestText, "contentType", YAML_AS_TEXT, content_type),
         YAML_FIELD(TestText, "graphql", YAML_AS_VERBATIM, graphql, .most = POLICY_MAX_BYTES),
         YAML_FIELD(TestText, "variables", YAML_AS_NODE, variables),
         YAML_FIELD(TestText, "operationName", YAML_AS_TEXT, operation_name, .most = GRAPHQL_MAX_NAME),
@@ -186,6 +235,8 @@ static int read_tests(const YamlDoc *doc, const YamlNode *list, Policy *policy, 
         if (!r)
             r = fill_test(doc, list->child[i], &text, policy, fault);
         mem_free(text.request);
+        mem_free(text.accept);
+        mem_free(text.content_type);
         mem_free(text.graphql);
         mem_free(text.operation_name);
         mem_free(text.expect);
@@ -272,6 +323,7 @@ int policy_parse(const char *file, Slice text, Policy **ret_policy, Fault *fault
         policy_free(policy);
         return r;
     }
+    policy_index(policy);
     *ret_policy = policy;
     return 0;
 }

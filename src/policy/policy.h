@@ -8,6 +8,7 @@
  * byte.
  * A deny rule matches more than it says: also with a slash at the end, and in any letter case, so that no
  * spelling which a server forgives leads around it. An allow rule never does.
+ * What a rule may ask beside method and path (query, media types, the answer's size) is in shape.h.
  * Rules with `graphql:` are about the source's GraphQL endpoint, and nothing else is: graphql-rule.h.
  */
 #pragma once
@@ -15,9 +16,10 @@
 #include "base/fault.h"
 #include "base/slice.h"
 #include "base/wire.h"
+#include "policy/shape.h"
 
 #define POLICY_MAX_BYTES    (64u << 10) /* of the file */
-#define POLICY_MAX_RULES    256
+#define POLICY_MAX_RULES    1024
 #define POLICY_MAX_SEGMENTS 32
 #define POLICY_MAX_TESTS    512
 #define POLICY_MAX_PACKED   (56u << 10) /* of policy_put(): fits one record */
@@ -25,11 +27,12 @@
 typedef struct PolicyRule {
     bool deny;
     struct PolicyGraphql
-        *graphql;     /* a GraphQL rule (graphql-rule.h), which has none of the next three; or NULL */
-    uint32_t methods; /* bit set of HttpMethod (http/head.h); 0: all (deny rules only) */
-    char *host;       /* "" for the source's own */
-    char *path;       /* as written, starts with '/' */
-    unsigned line;    /* in the policy file */
+        *graphql;      /* a GraphQL rule (graphql-rule.h), which has none of the next four; or NULL */
+    uint32_t methods;  /* bit set of HttpMethod (http/head.h); 0: all (deny rules only) */
+    char *host;        /* "" for the source's own */
+    char *path;        /* as written, starts with '/' */
+    PolicyShape shape; /* allow rules only */
+    unsigned line;     /* in the policy file */
 } PolicyRule;
 
 /* 0: the default of the word in question. */
@@ -45,7 +48,10 @@ typedef struct PolicyBudget {
 typedef struct PolicyTest {
     char *method;
     char *path;
-    char *graphql;        /* a document, instead of method and path; or NULL */
+    char *query;          /* "": none */
+    char *accept;         /* NULL: no such header */
+    char *content_type;   /* NULL: no such header, and no body */
+    char *graphql;        /* a document, instead of all these; or NULL */
     char *variables;      /* its variables as an object in GraphQL's own grammar; NULL: none */
     char *operation_name; /* NULL: none */
     bool expect_allow;
@@ -60,6 +66,8 @@ typedef struct Policy {
     PolicyBudget budget;
     PolicyRule *rule;
     size_t n_rule;
+    uint32_t *order; /* indices of the REST rules, sorted by path: n_allow, then n_deny (match.c) */
+    size_t n_allow, n_deny;
     PolicyTest *test; /* not sent */
     size_t n_test;
 } Policy;
@@ -68,20 +76,26 @@ typedef enum PolicyAnswer { POLICY_ALLOW, POLICY_DENY, POLICY_NOT_NAMED } Policy
 
 typedef struct PolicyVerdict {
     PolicyAnswer answer;
-    int32_t rule; /* index of the rule that decided; -1 for POLICY_NOT_NAMED */
+    int32_t rule;  /* index of the rule that decided; -1 for POLICY_NOT_NAMED */
+    PolicyWhy why; /* of POLICY_NOT_NAMED: what keeps the nearest rule from allowing it, */
+    int32_t near;  /* that rule, -1 if there is none, */
+    Slice what;    /* and what of the request is at fault (shape.h) */
 } PolicyVerdict;
 
-/* method: one HttpMethod bit. path: normalised (http/target.h), relative to the base, without the query.
- * host: the source's own is passed as "". Allocates nothing. */
-PolicyVerdict policy_decide(const Policy *policy, uint32_t method, Slice host, Slice path);
+/* Of several rules that allow it, or deny it, the first in the file decides. Allocates nothing; its time does
+ * not grow with the number of rules but with those that begin as the path does. */
+PolicyVerdict policy_decide(const Policy *policy, const PolicyRequest *request);
+
+/* Makes `order`, which policy_decide() searches: once the rules are there. policy_parse and policy_get do. */
+void policy_index(Policy *policy);
 
 /* A path pattern by itself, byte for byte, as an allow rule is matched. */
 bool policy_path_matches(const char *pattern, Slice path);
 
 /* The sentence for the script's author: what was refused, by which rule (file name and line), or which rule
  * would allow it: `... add to policy NAME: {method: GET, path: /repos/x/y}`. */
-void policy_explain(const Policy *policy, PolicyVerdict verdict, const char *method, Slice host, Slice path,
-                    Fault *ret_sentence);
+void policy_explain(const Policy *policy, const PolicyVerdict *verdict, const char *method,
+                    const PolicyRequest *request, Fault *ret_sentence);
 
 /* Bytes for the keeper. policy_get: -EBADMSG. */
 void policy_put(const Policy *policy, WireWriter *wire);

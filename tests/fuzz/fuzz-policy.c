@@ -9,11 +9,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check_same(const Policy *a, const Policy *b)
 {
     static const char *const path[] = {"/", "/a", "/a/b", "/a/b/", "/repos/x/y/actions/runs", "/A/secrets"};
+    static const char *const query[] = {"", "page=1", "page=1&page=2", "a[]=1&a[]=2&%FF", "x"};
+    const HttpHeader header[] = {{SLICE_LITERAL("Accept"), SLICE_LITERAL("application/json, */*;q=0.1")},
+                                 {SLICE_LITERAL("Content-Type"), SLICE_LITERAL("application/json")}};
     for (uint32_t method = 1; method <= 512; method <<= 1)
-        for (size_t i = 0; i < COUNT_OF(path); i++)
-            if (policy_decide(a, method, (Slice){"", 0}, slice_of(path[i])).rule !=
-                policy_decide(b, method, (Slice){"", 0}, slice_of(path[i])).rule)
+        for (size_t i = 0; i < COUNT_OF(path) * COUNT_OF(query); i++) {
+            PolicyRequest request = {.method = method,
+                                     .path = slice_of(path[i / COUNT_OF(query)]),
+                                     .query = slice_of(query[i % COUNT_OF(query)]),
+                                     .header = header,
+                                     .n_header = i % 3,
+                                     .has_body = i % 2};
+            PolicyVerdict x = policy_decide(a, &request), y = policy_decide(b, &request);
+            Fault said = {""};
+            policy_explain(b, &y, "GET", &request, &said);
+            if (x.answer != y.answer || x.rule != y.rule || x.near != y.near || !said.text[0])
                 abort();
+        }
 }
 
 static void check_bytes(const Policy *policy, Slice bytes)
