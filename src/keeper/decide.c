@@ -59,11 +59,11 @@ static Slice without_slash(Slice path)
 }
 
 /* What was matched is what is sent: the gate's target is in the one form, or refused. */
-static bool check_form(const StreamRequest *request, Refused *refused)
+static bool check_form(const StreamRequest *request, bool slashes, Refused *refused)
 {
     static Target again; /* 8 kB: off the stack; the keeper has one thread of its own code */
     Fault fault;
-    if (target_normalise(request->target, &again, &fault) != 0)
+    if ((slashes ? target_normalise_slashes : target_normalise)(request->target, &again, &fault) != 0)
         return refused_set(refused, REFUSAL_BAD_REQUEST, "%s", fault.text);
     if (!slice_equal((Slice){again.text, again.len}, request->target) || again.path_len != request->path_len)
         return refused_set(refused, REFUSAL_BAD_REQUEST, "the request's target was not in its normal form");
@@ -222,7 +222,8 @@ static bool check_policy(const DecideRequest *decide, const Grant *grant, Caveat
 {
     const StreamRequest *request = decide->request;
     return check_method(request->method, request->method_text, refused) &&
-           check_host(request, grant->origin, refused) && check_form(request, refused) &&
+           check_host(request, grant->origin, refused) &&
+           check_form(request, source_takes_slashes(grant->origin, request->host), refused) &&
            check_rules(decide, grant, use, decided, refused);
 }
 
@@ -255,7 +256,7 @@ static bool check_artifact(const DecideRequest *decide, Decided *decided, Refuse
     const StreamRequest *request = decide->request;
     char name[254];
     snprintf(name, sizeof(name), "%.*s", (int)request->host_name.len, request->host_name.ptr);
-    if (!check_form(request, refused))
+    if (!check_form(request, false, refused))
         return false;
     const Redirect *redirect = redirect_find(decide->redirects, name, request->target, decide->now);
     Grant *grant = redirect && redirect->grant < decide->n_grant ? &decide->grant[redirect->grant] : NULL;

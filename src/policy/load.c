@@ -4,6 +4,8 @@
 #include "http/target.h"
 #include "policy/form.h"
 #include "policy/load-graphql.h"
+#include "policy/load-parameters.h"
+#include "policy/parameter.h"
 
 #include <errno.h>
 
@@ -11,7 +13,7 @@ typedef struct Top {
     char *name;
     char *documentation;
     bool reveal;
-    const YamlNode *lease, *allow, *deny, *tests;
+    const YamlNode *lease, *parameters, *allow, *deny, *tests;
 } Top;
 
 typedef struct RuleText {
@@ -19,6 +21,8 @@ typedef struct RuleText {
     char *path;
     const YamlNode *method, *graphql;
     PolicyShape shape;
+    char **unless;
+    size_t n_unless;
 } RuleText;
 
 static int read_method(const YamlDoc *doc, const YamlNode *node, uint32_t *methods, Fault *fault)
@@ -95,7 +99,23 @@ static int fill_graphql(const YamlDoc *doc, const YamlNode *node, const RuleText
     return load_graphql_rule(doc, text->graphql, rule->deny, &rule->graphql, fault);
 }
 
-static int fill_rule(const YamlDoc *doc, const YamlNode *node, RuleText *text, PolicyRule *rule, Fault *fault)
+/* With its parameters, and what it is with a word in the place of each. */
+static int check_path(const YamlDoc *doc, const YamlNode *node, const char *path, const Policy *policy,
+                      Fault *fault)
+{
+    Slice name;
+    const char *problem = policy_template_problem(policy, slice_of(path), &name);
+    if (!problem) {
+        CLEANUP_MEM char *plain = mem_strdup(path);
+        for (char *c = plain; *c; c++)
+            *c = *c == '{' || *c == '}' ? 'x' : *c;
+        problem = policy_path_problem(slice_of(plain));
+    }
+    return problem ? yaml_fault(doc, node, fault, "the path '%.200s' %s", path, problem) : 0;
+}
+
+static int fill_rule(const YamlDoc *doc, const YamlNode *node, RuleText *text, const Policy *policy,
+                     PolicyRule *rule, Fault *fault)
 {
     rule->line = node->line;
     if (text->graphql)
@@ -103,9 +123,9 @@ static int fill_rule(const YamlDoc *doc, const YamlNode *node, RuleText *text, P
     const YamlNode *path = yaml_get(node, "path"), *host = yaml_get(node, "host");
     if (!text->path)
         return yaml_fault(doc, node, fault, "a rule needs the key 'path' ('/**' for every path)");
-    const char *problem = policy_path_problem(slice_of(text->path));
-    if (problem)
-        return yaml_fault(doc, path, fault, "the path '%.200s' %s", text->path, problem);
+    int r = check_path(doc, path, text->path, policy, fault);
+    if (r)
+        return r;
     if (text->host && !text_is_host(slice_of(text->host)))
         return yaml_fault(doc, host, fault,
                           "'%.100s' is not a host name (lower case, without https:// and port)", text->host);
@@ -129,6 +149,8 @@ static int read_rule(const YamlDoc *doc, const YamlNode *node, bool deny, Policy
                    .count = offsetof(RuleText, shape.n_accept), .most = POLICY_MAX_TYPES),
         YAML_FIELD(RuleText, "contentType", YAML_AS_TEXTS, shape.content_type,
                    .count = offsetof(RuleText, shape.n_content_type), .most = POLICY_MAX_TYPES),
+        YAML_FIELD(RuleText, "unless", YAML_AS_TEXTS, unless, .count = offsetof(RuleText, n_unless),
+                   .most = POLICY_MAX_PARAMETERS),
         YAML_FIELD(RuleText, "responseBytes", YAML_AS_SIZE, shape.response_bytes),
     };
     if (policy->n_rule == POLICY_MAX_RULES)
@@ -138,9 +160,16 @@ static int read_rule(const YamlDoc *doc, const YamlNode *node, bool deny, Policy
     if (!r) {
         MEM_PUSH(policy->rule, policy->n_rule, (PolicyRule){.deny = deny});
         PolicyRule *rule = &policy->rule[policy->n_rule - 1];
-        r = fill_rule(doc, node, &text, rule, fault);
+        rule->unless = text.unless;
+        rule->n_unless = text.n_unless;
+        text.n_unless = 0;
+        text.unless = NULL;
+        r = fill_rule(doc, node, &text, policy, rule, fault);
         r = r ? r : fill_shape(doc, node, &text, rule, fault);
+        r = r ? r : load_unless(doc, node, policy, rule, fault);
+        r = r ? r : load_check_arguments(doc, node, policy, rule, fault);
     }
+    mem_free_strings(text.unless, text.n_unless);
     policy_shape_done(&text.shape);
     mem_free(text.host);
     mem_free(text.path);
@@ -161,7 +190,7 @@ typedef struct TestText {
     char *request, *graphql, *operation_name;
     char *accept, *content_type;
     char *expect;
-    const YamlNode *variables;
+    const YamlNode *variables, *with;
 } TestText;
 
 static int fill_graphql_test(const YamlDoc *doc, TestText *text, PolicyTest *test, Fault *fault)
@@ -211,6 +240,9 @@ static int fill_test(const YamlDoc *doc, const YamlNode *node, TestText *text, P
                           "'graphql' document, maybe with 'variables' and 'operationName'");
     MEM_PUSH(policy->test, policy->n_test, (PolicyTest){.expect_allow = allow, .line = node->line});
     PolicyTest *test = &policy->test[policy->n_test - 1];
+    int r = policy_read_with(doc, text->with, policy, &test->with, fault);
+    if (r)
+        return r;
     return text->graphql ? fill_graphql_test(doc, text, test, fault)
                          : fill_rest_test(doc, node, text, test, fault);
 }
@@ -219,6 +251,7 @@ static int read_tests(const YamlDoc *doc, const YamlNode *list, Policy *policy, 
 {
     static const YamlField field[] = {
         YAML_FIELD(TestText, "request", YAML_AS_TEXT, request, .most = POLICY_MAX_PATH + 1024),
+        YAML_FIELD(TestText, "with", YAML_AS_NODE, with),
         YAML_FIELD(TestText, "accept", YAML_AS_TEXT, accept),
         YAML_FIELD(TestText, "contentType", YAML_AS_TEXT, content_type),
         YAML_FIELD(TestText, "graphql", YAML_AS_VERBATIM, graphql, .most = POLICY_MAX_BYTES),
@@ -267,19 +300,6 @@ static int read_lease(const YamlDoc *doc, const YamlNode *node, PolicyBudget *bu
     return r;
 }
 
-/* The keeper is sent a policy in one record. */
-static int check_packed(const Policy *policy, Fault *fault)
-{
-    unsigned char *room = mem_new(POLICY_MAX_PACKED, 1);
-    WireWriter wire = {.data = room, .room = POLICY_MAX_PACKED};
-    policy_put(policy, &wire);
-    mem_free(room);
-    if (wire.failed)
-        return fault_set(fault, -EINVAL, "%s:1:1: the rules of this policy are longer than %u KiB together",
-                         policy->file, POLICY_MAX_PACKED >> 10);
-    return 0;
-}
-
 static int read_policy(const YamlDoc *doc, Top *top, Policy *policy, Fault *fault)
 {
     static const YamlField field[] = {
@@ -287,6 +307,7 @@ static int read_policy(const YamlDoc *doc, Top *top, Policy *policy, Fault *faul
         YAML_FIELD(Top, "documentation", YAML_AS_TEXT, documentation),
         YAML_FIELD(Top, "reveal", YAML_AS_BOOL, reveal),
         YAML_FIELD(Top, "lease", YAML_AS_NODE, lease),
+        YAML_FIELD(Top, "parameters", YAML_AS_NODE, parameters),
         YAML_FIELD(Top, "allow", YAML_AS_NODE, allow, .required = true),
         YAML_FIELD(Top, "deny", YAML_AS_NODE, deny),
         YAML_FIELD(Top, "tests", YAML_AS_NODE, tests),
@@ -299,12 +320,17 @@ static int read_policy(const YamlDoc *doc, Top *top, Policy *policy, Fault *faul
     policy->reveal = top->reveal;
     r = read_lease(doc, top->lease, &policy->budget, fault);
     if (!r)
+        r = load_parameters(doc, top->parameters, policy, fault);
+    if (!r)
         r = read_rules(doc, top->allow, false, policy, fault);
     if (!r)
         r = read_rules(doc, top->deny, true, policy, fault);
     if (!r)
         r = read_tests(doc, top->tests, policy, fault);
-    return r ? r : check_packed(policy, fault);
+    if (!r && !policy_fits(policy))
+        r = fault_set(fault, -EINVAL, "%s:1:1: the rules of this policy are longer than %u KiB together",
+                      policy->file, POLICY_MAX_PACKED >> 10);
+    return r;
 }
 
 int policy_parse(const char *file, Slice text, Policy **ret_policy, Fault *fault)

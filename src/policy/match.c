@@ -9,6 +9,7 @@
 #include "policy/policy.h"
 
 #include "base/mem.h"
+#include "http/target.h"
 
 #include <stdlib.h>
 
@@ -176,11 +177,27 @@ static void ask(Asking *asking, Slice path)
 }
 
 /* Also with a slash at the end. */
-static void ask_deny(Asking *asking, Slice path)
+static void ask_slashed(Asking *asking, Slice path)
 {
     ask(asking, path);
     if (path.len > 1 && path.ptr[path.len - 1] == '/')
         ask(asking, (Slice){path.ptr, path.len - 1});
+}
+
+/* And as it is to a server that takes encoded slashes for slashes. */
+static void ask_deny(Asking *asking, Slice path)
+{
+    char decoded[HTTP_MAX_TARGET];
+    size_t n = 0;
+    ask_slashed(asking, path);
+    if (!target_has_slashes(path) || path.len > sizeof(decoded))
+        return;
+    for (size_t i = 0; i < path.len; i++) {
+        bool slash = i + 2 < path.len && memcmp(path.ptr + i, "%2F", 3) == 0;
+        decoded[n++] = slash ? '/' : path.ptr[i];
+        i += slash ? 2 : 0;
+    }
+    ask_slashed(asking, (Slice){decoded, n});
 }
 
 PolicyVerdict policy_decide(const Policy *policy, const PolicyRequest *request)

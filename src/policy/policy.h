@@ -6,8 +6,8 @@
  * segment:
  * `*` is exactly one segment, `**` (last segment only) is one or more, anything else is itself, byte for
  * byte.
- * A deny rule matches more than it says: also with a slash at the end, and in any letter case, so that no
- * spelling which a server forgives leads around it. An allow rule never does.
+ * A deny rule matches more than it says: also with a slash at the end, with an encoded slash for a slash, and
+ * in any letter case, so that no spelling which a server forgives leads around it. An allow rule never does.
  * What a rule may ask beside method and path (query, media types, the answer's size) is in shape.h.
  * Rules with `graphql:` are about the source's GraphQL endpoint, and nothing else is: graphql-rule.h.
  */
@@ -24,6 +24,36 @@
 #define POLICY_MAX_TESTS    512
 #define POLICY_MAX_PACKED   (56u << 10) /* of policy_put(): fits one record */
 
+#define POLICY_MAX_PARAMETERS  16
+#define POLICY_MAX_PARAMETER   40  /* bytes of a name */
+#define POLICY_MAX_VALUE_BYTES 255 /* of one segment */
+#define POLICY_ANY             "*" /* the value of a parameter that is not narrowed */
+
+/* What a parameter's value is: any one segment; letters, digits, '.', '_', '-'; digits; several segments,
+ * which one segment holds with encoded slashes (of sources with `encodedSlash: segment`). */
+typedef enum PolicyClass {
+    POLICY_CLASS_SEGMENT,
+    POLICY_CLASS_NAME,
+    POLICY_CLASS_NUMBER,
+    POLICY_CLASS_PATH,
+} PolicyClass;
+
+typedef struct PolicyParameter {
+    char *name;
+    char *fallback; /* NULL: a value must be given */
+    char **unless;  /* the default does not hold when one of these was given */
+    size_t n_unless;
+    PolicyClass kind;
+    char *value; /* of a bound policy; POLICY_ANY is any; NULL: none, so rules with it are left out */
+    unsigned line;
+} PolicyParameter;
+
+/* What is given for a policy's parameters: `with: {owner: acme}`. */
+typedef struct PolicyWith {
+    char **name, **value;
+    size_t n;
+} PolicyWith;
+
 typedef struct PolicyRule {
     bool deny;
     struct PolicyGraphql
@@ -32,7 +62,9 @@ typedef struct PolicyRule {
     char *host;        /* "" for the source's own */
     char *path;        /* as written, starts with '/' */
     PolicyShape shape; /* allow rules only */
-    unsigned line;     /* in the policy file */
+    char **unless;     /* parameters (parameter.h); of what a file says, not sent */
+    size_t n_unless;
+    unsigned line; /* in the policy file */
 } PolicyRule;
 
 /* 0: the default of the word in question. */
@@ -54,6 +86,7 @@ typedef struct PolicyTest {
     char *graphql;        /* a document, instead of all these; or NULL */
     char *variables;      /* its variables as an object in GraphQL's own grammar; NULL: none */
     char *operation_name; /* NULL: none */
+    PolicyWith with;
     bool expect_allow;
     unsigned line;
 } PolicyTest;
@@ -64,6 +97,8 @@ typedef struct Policy {
     char *documentation; /* the provider's page that it was written from; not sent */
     bool reveal;
     PolicyBudget budget;
+    PolicyParameter *parameter; /* not sent: what is sent has values in their place */
+    size_t n_parameter;
     PolicyRule *rule;
     size_t n_rule;
     uint32_t *order; /* indices of the REST rules, sorted by path: n_allow, then n_deny (match.c) */
@@ -99,10 +134,29 @@ void policy_explain(const Policy *policy, const PolicyVerdict *verdict, const ch
 
 /* Bytes for the keeper. policy_get: -EBADMSG. */
 void policy_put(const Policy *policy, WireWriter *wire);
+bool policy_fits(const Policy *policy); /* into the one record that takes it to the keeper */
 int policy_get(WireReader *wire, Policy **ret_policy) MUST_USE;
 
 /* Parses a policy file's text. On failure -EINVAL and "FILE:LINE:COLUMN: sentence". */
 int policy_parse(const char *file, Slice text, Policy **ret_policy, Fault *fault) MUST_USE;
+
+/* One value for a parameter: 0, or -EINVAL with a sentence that says no place. */
+int policy_check_value(const Policy *policy, const char *name, const char *value, Fault *fault) MUST_USE;
+/* A parameter that needs a value and has none, or NULL. */
+const char *policy_missing(const Policy *policy, const PolicyWith *with);
+/* The policy with values in the place of its parameters: what is decided by, also where it has none. Its
+ * tests stay behind. -EINVAL with a sentence that says no place. */
+int policy_bind(const Policy *policy, const PolicyWith *with, Policy **ret_policy, Fault *fault) MUST_USE;
+/* Whether `bound` is what policy_bind() would make of the two. */
+bool policy_bound_as(const Policy *bound, const Policy *policy, const PolicyWith *with);
+void policy_with_done(PolicyWith *with);
+
+/* `with:` of a retriever's grant or of a test (policy/load-parameters.c); NULL: none. On failure *ret_with
+ * holds what was read so far. */
+struct YamlDoc;
+struct YamlNode;
+int policy_read_with(const struct YamlDoc *doc, const struct YamlNode *map, const Policy *policy,
+                     PolicyWith *ret_with, Fault *fault) MUST_USE;
 
 /* Runs the tests that stand beside the rules: 0, or -EINVAL and the first that fails, with its line. */
 int policy_run_tests(const Policy *policy, Fault *fault) MUST_USE;

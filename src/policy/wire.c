@@ -102,3 +102,12 @@ int policy_get(WireReader *wire, Policy **ret_policy)
     *ret_policy = policy;
     return 0;
 }
+
+bool policy_fits(const Policy *policy)
+{
+    unsigned char *room = mem_new(POLICY_MAX_PACKED, 1);
+    WireWriter wire = {.data = room, .room = POLICY_MAX_PACKED};
+    policy_put(policy, &wire);
+    mem_free(room);
+    return !wire.failed;
+}

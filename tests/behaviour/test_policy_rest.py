@@ -114,3 +114,91 @@ for path in ("/plain/on", "/plain/moved", "/plain/denied"):
 """)
     assert said == [(200, None), (403, "path-not-allowed"), (403, "path-denied")], done.text
     assert seen == ["/plain/on", "/plain/there", "/plain/moved", "/plain/denied"]
+
+
+BOUND = """\
+policy: bound
+parameters:
+  owner: {default: '*', class: name}
+  project: {default: '*', class: path}
+allow:
+- {method: GET, path: '/repos/{owner}/*'}
+- {method: GET, path: '/projects/{project}/jobs'}
+- {method: GET, path: /all, unless: [owner]}
+- graphql: {fields: [repository], arguments: {repository: {owner: ['{owner}']}}}
+deny:
+- {path: '/projects/*/variables'}
+tests:
+- {request: 'GET /repos/{owner}/web', expect: allow}
+- {request: 'GET /repos/other/web', with: {owner: acme}, expect: deny}
+"""
+
+PROVIDER = """\
+provider: forge
+apiUrl: https://api.test
+graphql: graphql
+auth: bearer
+tokenEnv: [API_TOKEN]
+encodedSlash: segment
+policy: bound
+"""
+
+ASK = """
+for target in ("/repos/acme/web", "/repos/other/web", "/repos/Acme/web", "/repos/*/web", "/all", "/projects/7/jobs",
+               "/projects/group%2Ftool/jobs", "/projects/group%2ftool/jobs", "/projects/group/tool/jobs"):
+    say(**once(target))
+for owner in ("acme", "other"):
+    say(**once("/graphql", "POST", headers="Content-Type: application/json\\r\\n" + LEASED,
+               body=json.dumps({"query": '{ repository(owner: "%s") { name } }' % owner}).encode()))
+"""
+
+
+@pytest.fixture
+def forge(lab):
+    (lab.folder / "policy/provider").mkdir(parents=True)
+    (lab.folder / "policy/provider/forge.yaml").write_text(PROVIDER)
+    lab.policy("bound", BOUND)
+    lab.one = lab.upstream("api.test", lambda request: Answer(200, b"{}"))
+    lab.source("api", "api.test", provider="forge", policy="bound")
+    return lab
+
+
+def test_a_value_is_one_segment_of_that_run(forge):
+    done = run(forge, ASK, policy="bound", **{"with": {"owner": "acme", "project": "group/tool"}})
+    codes = [what["code"] for what in done.said]
+    no = "path-not-allowed"
+    assert codes == [None, no, no, no, no, no, None, None, no, None, "graphql-denied"], done.text
+    seen = [one.target for one in forge.one.requests]
+    assert seen == ["/repos/acme/web", "/projects/group%2Ftool/jobs", "/projects/group%2Ftool/jobs", "/graphql"]
+    done = run(forge, ASK, name="free", policy={"api": {"name": "bound"}})
+    assert [what["code"] for what in done.said] == [None] * 8 + [no, None, None], done.text
+    check = forge.purser("check")
+    assert "2 tests pass" in check.text and check.status == 0, check.text
+
+
+def test_an_encoded_slash_is_one_segment_where_the_provider_says_so(forge):
+    done = run(forge, """
+for target in ("/projects/a%2F..%2Fb/jobs", "/projects/%2Fa/jobs", "/projects/a%2F%2Fb/jobs", "/projects/a%2Fvariables",
+               "/projects/a%5Cb/jobs", "/repos/a%2Fb", "/projects/a%2Fb%2Fc/jobs"):
+    say(**once(target))
+""", policy="bound")
+    assert [what["code"] for what in done.said] == [
+        "bad-target", "bad-target", "bad-target", "path-denied", "bad-target", "path-not-allowed", None], done.text
+    assert [one.target for one in forge.one.requests] == ["/projects/a%2Fb%2Fc/jobs"]
+    plain = forge.upstream("plain.test", lambda request: Answer(200, b"{}"))
+    forge.source("plain", "plain.test", tokenEnv=["PLAIN_TOKEN"])
+    done = run(forge, """
+import os
+say(**Client("plain.test").ask("/projects/a%2Fb/jobs", headers=f"Authorization: Bearer {os.environ['PLAIN_TOKEN']}\\r\\n").short)
+""", name="plain", sources=["plain"])
+    assert done.said[0]["code"] == "bad-target" and not plain.requests, done.text
+
+
+@pytest.mark.parametrize("given, says", [
+    ({"owner": "*"}, "'owner: *': a value of this parameter of policy bound is a name"),
+    ({"owner": "a/b"}, "is a name"), ({"project": "a/../b"}, "is nothing but dots"), ({"project": "a%2Fb"}, "cannot have"),
+    ({"ovner": "a"}, "policy bound has no parameter 'ovner' (it has: owner, project)")])
+def test_a_value_that_could_widen_is_refused_with_its_place(forge, given, says):
+    forge.retriever("one", script="", sources=["api"], policy="bound", **{"with": given})
+    check = forge.purser("check")
+    assert check.status == 3 and says in check.text and "purser.yaml:3:" in check.text, check.text

@@ -60,6 +60,9 @@ static int set_up(void **state)
     write_file("files/githubber/githubber.py", "print()\n");
     write_file("files/githubber/requirements.txt", "PyGithub\n");
     write_file("policy/own.yaml", "policy: own\nallow:\n- {method: GET, path: /x}\n");
+    write_file("policy/with.yaml",
+               "policy: with\nparameters: {owner: {}, repo: {default: '*', class: name}}\n"
+               "allow:\n- {method: GET, path: '/{owner}/{repo}'}\n");
     write_file("policy/other.yaml", "policy: own\nallow: []\n");
     write_file("policy/fails.yaml", "policy: fails\nallow: []\ntests:\n- {request: GET /x, expect: allow}\n");
     return 0;

@@ -43,7 +43,7 @@ static void a_wrong_file_is_refused_with_its_place(void **state)
         {"policy: p\nallow: []\ndeny:\n- {path: '/secrets%3Aread'}\n",
          "p.yaml:4:10: the path '/secrets%3Aread' is not in the form that requests have"},
         {"policy: p\nallow: []\ndeny:\n- {path: '/a%2fb'}\n",
-         "p.yaml:4:10: the path '/a%2fb' is one that purser refuses"},
+         "p.yaml:4:10: the path '/a%2fb' is not in the form that requests have"},
         {"policy: p\nallow:\n- {method: GET, path: /a?x=1}\n", "p.yaml:3:23: the path '/a?x=1' has a query"},
         {"policy: p\nallow:\n- {method: GET, path: /a, host: 'https://x'}\n",
          "p.yaml:3:33: 'https://x' is not a host name"},

@@ -103,6 +103,20 @@ static void deny_wins_however_it_is_spelt(void **state)
     policy_free(policy);
 }
 
+static void deny_takes_an_encoded_slash_for_one(void **state)
+{
+    (void)state;
+    Policy *policy = policy_of("deny:\n- {path: '/p/*/secrets'}\n- {path: '/q/**'}\nallow:\n"
+                               "- {method: GET, path: '/p/*'}\n- {method: GET, path: '/p/*/jobs'}\n"
+                               "- {method: GET, path: '/p/a%2Fb'}\n- {method: GET, path: '/**'}\n");
+    assert_int_equal(ask(policy, HTTP_GET, "/p/a%2Fb/jobs"), POLICY_ALLOW);
+    assert_int_equal(decide(policy, HTTP_GET, "", "/p/a%2Fb").rule, 0);
+    assert_int_equal(ask(policy, HTTP_GET, "/p/a%2Fsecrets"), POLICY_DENY);
+    assert_int_equal(ask(policy, HTTP_GET, "/p/a%2FSECRETS/"), POLICY_DENY);
+    assert_int_equal(ask(policy, HTTP_GET, "/q%2Fx"), POLICY_DENY);
+    policy_free(policy);
+}
+
 static void a_rule_with_a_host_is_for_that_host_alone(void **state)
 {
     (void)state;
@@ -423,6 +437,7 @@ int main(void)
         cmocka_unit_test(one_star_is_one_segment),
         cmocka_unit_test(two_stars_are_one_or_more),
         cmocka_unit_test(deny_wins_however_it_is_spelt),
+        cmocka_unit_test(deny_takes_an_encoded_slash_for_one),
         cmocka_unit_test(a_rule_with_a_host_is_for_that_host_alone),
         cmocka_unit_test(graphql_rules_allow_no_path),
         cmocka_unit_test(a_refusal_says_which_rule_to_add),
