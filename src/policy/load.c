@@ -214,7 +214,7 @@ static int fill_rest_test(const YamlDoc *doc, const YamlNode *node, TestText *te
                           "'request' is a method and a path, as in 'GET /repos/a/b', not '%.100s'",
                           text->request);
     slice_cut(target, '?', &path, &query);
-    if (query.len && target_normalise(target, &normal, &why) == 0)
+    if (query.len && target_normalise_slashes(target, &normal, &why) == 0)
         query = target_query(&normal);
     if (why.text[0] || memchr(path.ptr, ' ', path.len))
         return yaml_fault(doc, yaml_get(node, "request"), fault, "the request's target cannot be sent: %s",

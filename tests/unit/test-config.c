@@ -225,7 +225,7 @@ static void every_provider_of_ours_can_be_used(void **state)
                        own_url ? ", apiUrl: 'https://ci.example'" : "", basic ? ", auth: {basic: bob}" : "");
         Config *config = good(text);
         assert_true(config->source[0].n_token_env > 0);
-        assert_int_equal(config->source[0].policy[0] == '\0', i >= 3);
+        assert_true(config->source[0].policy[0] != '\0');
         assert_int_equal(config->source[0].probe[0], '/');
         config_free(config);
     }
