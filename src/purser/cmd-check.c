@@ -42,12 +42,12 @@ static void check_configuration(Check *check)
     found(check, "configuration", config->path, EXIT_OK, sentence);
     for (size_t i = 0; i < config->n_note; i++)
         found(check, "note", "", EXIT_OK, config->note[i]);
-    for (size_t i = 0; i < config->n_policy; i++) {
+    for (size_t i = 0; i < config->n_form; i++) {
         Fault fault = {0};
-        snprintf(sentence, sizeof(sentence), "%zu rules, %zu tests pass", config->policy[i]->n_rule,
-                 config->policy[i]->n_test);
-        int r = policy_run_tests(config->policy[i], &fault);
-        found(check, "policy", config->policy[i]->name, r ? EXIT_CONFIG : EXIT_OK, r ? fault.text : sentence);
+        snprintf(sentence, sizeof(sentence), "%zu rules, %zu tests pass", config->form[i]->n_rule,
+                 config->form[i]->n_test);
+        int r = policy_run_tests(config->form[i], &fault);
+        found(check, "policy", config->form[i]->name, r ? EXIT_CONFIG : EXIT_OK, r ? fault.text : sentence);
     }
 }
 

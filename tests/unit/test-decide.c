@@ -15,6 +15,9 @@ static const char policy_text[] = "policy: p\n"
                                   "allow:\n"
                                   "- {method: GET, path: /repos/*/*/actions/**}\n"
                                   "- {method: POST, path: /search}\n"
+                                  "- {method: [GET, DELETE], path: /small, query: [page, _method], "
+                                  "accept: [a/json], responseBytes: 1000}\n"
+                                  "- {method: DELETE, path: '/*', responseBytes: 500}\n"
                                   "- graphql: {fields: [rateLimit]}\n"
                                   "- {method: GET, host: uploads.example, path: /files/**}\n"
                                   "deny:\n"
@@ -361,6 +364,33 @@ static void a_file_is_fetched_only_where_the_api_has_just_redirected_to(void **s
     assert_refused(REFUSAL_NOT_REDIRECTED, "GET", target);
 }
 
+static void query_media_type_and_size_are_of_the_rule(void **state)
+{
+    (void)state;
+    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/api/v3/small?page=1");
+    assert_non_null(strstr(self.refused.fault.text, "line 6, allows: a/json"));
+    assert_int_equal(self.decided.rule, 0);
+    header("accept", "a/json");
+    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/api/v3/small?pages=1");
+    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/api/v3/small?page=1&page=2");
+    assert_true(ask("GET", "/api/v3/small?page=1"));
+    assert_int_equal(self.decided.response_bytes, 1000);
+    assert_true(decide_answer(&self.decided, 1000, &self.refused));
+    assert_false(decide_answer(&self.decided, 1001, &self.refused));
+    assert_int_equal(self.refused.refusal, REFUSAL_ANSWER_TOO_LARGE);
+    assert_non_null(strstr(self.refused.fault.text, "policy p, line 6"));
+    header("X-HTTP-Method-Override", "DELETE");
+    assert_true(ask("GET", "/api/v3/small"));
+    assert_int_equal(self.decided.response_bytes, 1000); /* the first rule that allows DELETE is the same */
+    assert_true(ask("DELETE", "/api/v3/other"));
+    assert_int_equal(self.decided.response_bytes, 500);
+    assert_true(ask("POST", "/api/v3/search")); /* by the rule of any first segment */
+    self.head.n_header = 0;
+    assert_true(ask("POST", "/api/v3/search?anything=1&anything=2"));
+    assert_int_equal(self.decided.response_bytes, 0);
+    assert_true(decide_answer(&self.decided, UINT64_MAX, &self.refused));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -381,6 +411,7 @@ int main(void)
         TEST(a_method_override_counts_as_method),
         TEST(graphql_is_known_wherever_it_is),
         TEST(a_graphql_operation_is_decided_when_it_is_known),
+        TEST(query_media_type_and_size_are_of_the_rule),
         TEST(a_rule_of_another_host_allows_nothing_at_the_apis_own),
         TEST(a_host_that_the_source_does_not_have_is_refused),
         TEST(a_file_is_fetched_only_where_the_api_has_just_redirected_to),
