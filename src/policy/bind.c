@@ -257,6 +257,7 @@ int policy_bind(const Policy *policy, const PolicyWith *with, Policy **ret_polic
     bound->documentation = mem_strdup(policy->documentation);
     bound->reveal = policy->reveal;
     bound->budget = policy->budget;
+    policy_permissions_add(&bound->permissions, &policy->permissions);
     int r = take_values(bound, policy, with, fault);
     for (size_t i = 0; i < policy->n_rule && r == 0; i++)
         r = bind_rule(bound, &policy->rule[i], fault);

@@ -16,6 +16,7 @@
 #include "base/fault.h"
 #include "base/slice.h"
 #include "base/wire.h"
+#include "policy/permission.h"
 #include "policy/shape.h"
 
 #define POLICY_MAX_BYTES    (64u << 10) /* of the file */
@@ -97,7 +98,8 @@ typedef struct Policy {
     char *documentation; /* the provider's page that it was written from; not sent */
     bool reveal;
     PolicyBudget budget;
-    PolicyParameter *parameter; /* not sent: what is sent has values in their place */
+    PolicyPermissions permissions; /* of a minted token; not sent */
+    PolicyParameter *parameter;    /* not sent: what is sent has values in their place */
     size_t n_parameter;
     PolicyRule *rule;
     size_t n_rule;
