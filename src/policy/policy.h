@@ -6,10 +6,11 @@
  * segment:
  * `*` is exactly one segment, `**` (last segment only) is one or more, anything else is itself, byte for
  * byte.
- * A deny rule matches more than it says: also with a slash at the end, with an encoded slash for a slash, and
- * in any letter case, so that no spelling which a server forgives leads around it. An allow rule never does.
- * What a rule may ask beside method and path (query, media types, the answer's size) is in shape.h.
- * Rules with `graphql:` are about the source's GraphQL endpoint, and nothing else is: graphql-rule.h.
+ * A deny rule matches more than it says: also with a slash or a suffix (".json") at the end, with an encoded
+ * slash for a slash, and in any letter case, so that no spelling which a server forgives leads around it. An
+ * allow rule never does. What a rule may ask beside method and path (query, media types, the answer's size)
+ * is in shape.h. Rules with `graphql:` are about the source's GraphQL endpoint, and nothing else is:
+ * graphql-rule.h.
  */
 #pragma once
 

@@ -153,7 +153,7 @@ NGINX = """
     error_log {folder}/nginx.log;
     events {{ worker_connections 64; }}
     http {{
-      access_log off; client_body_buffer_size 1m;
+      access_log off; client_body_buffer_size 1m; large_client_header_buffers 8 64k;
       client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
       uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
       server {{

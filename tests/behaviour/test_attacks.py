@@ -38,6 +38,7 @@ POLICY = """\
     - graphql: {operations: [mutation], fields: [star]}
     deny:
     - {path: /repos/secret/**}
+    - {path: /r/hidden}
     - graphql: {fields: [token, secrets]}
     tests:
     - {request: GET /repos/a/runs, expect: allow}

@@ -93,11 +93,14 @@ static void deny_wins_however_it_is_spelt(void **state)
     (void)state;
     Policy *policy = policy_of("deny:\n- {path: /a/secrets}\n- {method: DELETE, path: /a/**}\n"
                                "allow:\n- {method: [GET, POST, DELETE], path: /**}\n");
-    static const char *const denied[] = {"/a/secrets", "/a/secrets/", "/a/Secrets", "/A/SECRETS/"};
+    static const char *const denied[] = {"/a/secrets",      "/a/secrets/",     "/a/Secrets", "/A/SECRETS/",
+                                         "/a/secrets.json", "/a/Secrets.xml/", "/a/secrets."};
     for (size_t i = 0; i < COUNT_OF(denied); i++)
         for (uint32_t method = HTTP_GET; method <= HTTP_OTHER; method <<= 1)
             assert_int_equal(ask(policy, method, denied[i]), POLICY_DENY);
     assert_int_equal(ask(policy, HTTP_GET, "/a/secrets2"), POLICY_ALLOW);
+    assert_int_equal(ask(policy, HTTP_GET, "/a/secrets.json/x"), POLICY_ALLOW);
+    assert_int_equal(ask(policy, HTTP_GET, "/a/.secrets"), POLICY_ALLOW);
     assert_int_equal(ask(policy, HTTP_DELETE, "/a/x"), POLICY_DENY);
     assert_int_equal(ask(policy, HTTP_DELETE, "/b/x"), POLICY_ALLOW);
     policy_free(policy);
