@@ -252,27 +252,30 @@ int supervisor_open(Supervisor *supervisor, const Config *config, const Paths *p
     supervisor->paths = paths;
     supervisor->state = state;
     supervisor->first_clerk = supervisor->first_gate = ROLE_NONE;
+    supervisor->keeper = KEEPER_NONE;
     supervisor->isolated = geteuid() == 0;
     /* What a script leaves behind becomes our child, so that its end can be seen and made. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     signal(SIGPIPE, SIG_IGN);
-    if (state_lock(state, &fault) || state_runtime(state, &fault)) {
+    if (state_lock(state, &fault)) {
         log_error("%s", fault.text);
         return EXIT_FAILED;
     }
     Fault later; /* said by supervisor_windows(), which then tries again */
     if (clerk_fork(config, paths, &supervisor->first_clerk, &later))
         supervisor->first_clerk = ROLE_NONE;
-    int r = keeper_begin(config, paths, state, used, &supervisor->keeper, &fault);
+    int status = EXIT_TOKEN, r = keeper_begin(config, paths, state, used, &supervisor->keeper, &fault);
     if (!r) {
         go_ahead(supervisor);
-        r = keeper_await(&supervisor->keeper, &fault);
+        status = state_runtime(state, &fault) ? EXIT_FAILED : EXIT_TOKEN;
+        r = status == EXIT_FAILED || keeper_await(&supervisor->keeper, &fault);
     }
     if (r) {
         role_stop(&supervisor->first_clerk, 0);
         role_stop(&supervisor->first_gate, 0);
+        keeper_stop(&supervisor->keeper);
         log_error("%s", fault.text);
-        return EXIT_TOKEN;
+        return status;
     }
     if (token_list_wanted(config))
         token_state_write(state, config, &supervisor->keeper);

@@ -223,14 +223,26 @@ static void look_at_percent(Finder *finder, size_t at)
         look_before_base64(finder, at);
 }
 
+/* Whether what stands around a line end can be base64: as many characters of it as the shortest form has, or
+ * an escape that stands for more. */
+static bool is_inside_base64(const Finder *finder, size_t at, size_t len)
+{
+    const unsigned char *text = finder->text;
+    size_t n = 0;
+    for (size_t i = at; i && n < FIND_WINDOW && form_base64_value(text[i - 1]) >= 0; i--)
+        n++;
+    if (n == 0)
+        return false;
+    for (size_t i = at + len; i < finder->len && n < FIND_WINDOW; i++, n++)
+        if (form_base64_value(text[i]) < 0)
+            return text[i] == '\\' || text[i] == '%' || text[i] == '\r' || text[i] == '\n';
+    return n >= FIND_WINDOW;
+}
+
 /* A line end, `len` bytes of it: of interest inside base64 alone. */
 static void look_at_line_end(Finder *finder, size_t at, size_t len)
 {
-    const unsigned char *text = finder->text;
-    if (at == 0 || form_base64_value(text[at - 1]) < 0 || at + len >= finder->len)
-        return;
-    unsigned char next = text[at + len];
-    if (form_base64_value(next) >= 0 || next == '\\' || next == '%' || next == '\r' || next == '\n')
+    if (is_inside_base64(finder, at, len))
         look_before_base64(finder, at);
 }
 

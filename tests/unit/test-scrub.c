@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <time.h>
 
 #define MAX_TEXT 4096
 
@@ -332,6 +333,57 @@ static void test_the_filter_lets_nothing_through_that_is_a_form(void **state)
     assert_true(found > 3000);
 }
 
+static int64_t least_time(const ScrubForms *forms, const char *guess, size_t len)
+{
+    static char text[16384], bytes[sizeof(text)];
+    int64_t least = INT64_MAX;
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = guess[i % len];
+    for (unsigned round = 0; round < 60; round++) {
+        struct timespec from, to;
+        memcpy(bytes, text, sizeof(text));
+        clock_gettime(CLOCK_MONOTONIC, &from);
+        scrub_whole(forms, bytes, sizeof(bytes));
+        clock_gettime(CLOCK_MONOTONIC, &to);
+        int64_t ns = (to.tv_sec - from.tv_sec) * 1000000000 + to.tv_nsec - from.tv_nsec;
+        least = ns < least ? ns : least;
+    }
+    return least;
+}
+
+/* Guesses that are right as far as they go take no longer than wrong ones, until the first eight bytes are
+ * right. */
+static void test_time_tells_no_part_of_a_guess(void **state)
+{
+    (void)state;
+    ScrubForms *forms;
+    assert_int_equal(scrub_forms_new(slice_of(tokens[0]), &forms), 0);
+    char base64[] = "Z2hwXzE2Qzdl", escaped[64];
+    int64_t all = least_time(forms, tokens[0], 8);
+    for (size_t right = 1; right < 8; right++) {
+        char guess[9], wrong[9];
+        snprintf(guess, sizeof(guess), "%.*s", (int)right, tokens[0]);
+        memcpy(wrong, guess, sizeof(guess));
+        wrong[right - 1] ^= 1;
+        int64_t a = least_time(forms, guess, right), b = least_time(forms, wrong, right);
+        if (a > 2 * b || 3 * a > all)
+            fail_msg("%zu right bytes take %lld ns, with one wrong %lld, 8 right %lld", right, (long long)a,
+                     (long long)b, (long long)all);
+        a = least_time(forms, base64, right);
+        if (a > 2 * b)
+            fail_msg("%zu right characters of base64 take %lld ns, other text %lld", right, (long long)a,
+                     (long long)b);
+        snprintf(escaped, sizeof(escaped), "%%%02x%s", (unsigned char)guess[0], guess + 1);
+        a = least_time(forms, escaped, strlen(escaped));
+        snprintf(escaped, sizeof(escaped), "%%%02x%s", (unsigned char)wrong[0] ^ 2, wrong + 1);
+        b = least_time(forms, escaped, strlen(escaped));
+        if (a > 2 * b)
+            fail_msg("%zu right bytes, one escaped, take %lld ns, wrong ones %lld", right, (long long)a,
+                     (long long)b);
+    }
+    scrub_forms_free(forms);
+}
+
 static void test_hits_that_overlap_leave_nothing_between(void **state)
 {
     (void)state;
@@ -496,6 +548,7 @@ int main(void)
         cmocka_unit_test(test_what_encoders_really_write_is_found),
         cmocka_unit_test(test_other_text_passes_unchanged_and_so_much_is_held_back_whatever_it_is),
         cmocka_unit_test(test_the_filter_lets_nothing_through_that_is_a_form),
+        cmocka_unit_test(test_time_tells_no_part_of_a_guess),
         cmocka_unit_test(test_hits_that_overlap_leave_nothing_between),
         cmocka_unit_test(test_a_head_and_its_first_piece_are_two_texts),
         cmocka_unit_test(test_a_token_too_short_to_be_searched_for_is_none),
