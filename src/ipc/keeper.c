@@ -37,6 +37,7 @@ void keeper_run_put(const KeeperRun *run, WireWriter *wire)
     for (size_t i = 0; i < run->n_grant; i++) {
         wire_put_u32(wire, run->grant[i].source);
         wire_put_u32(wire, run->grant[i].policy);
+        wire_put_i64(wire, run->grant[i].audit_until);
     }
     wire_put_u32(wire, (uint32_t)run->n_egress);
     for (size_t i = 0; i < run->n_egress; i++)
@@ -56,6 +57,7 @@ int keeper_run_get(WireReader *wire, KeeperRun *ret_run)
     for (size_t i = 0; i < run.n_grant; i++) {
         run.grant[i].source = wire_get_u32(wire);
         run.grant[i].policy = wire_get_u32(wire);
+        run.grant[i].audit_until = wire_get_i64(wire);
     }
     run.n_egress = wire_get_count(wire, CONFIG_MAX_LIST);
     run.egress = MEM_NEW_ARRAY(HostPort, run.n_egress);

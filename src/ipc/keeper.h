@@ -151,6 +151,8 @@ void run_closed_put(const RunClosed *closed, WireWriter *wire);
 int run_closed_get(WireReader *wire, RunClosed *ret_closed) MUST_USE;
 
 /* One kind of refusal, counted: same code, method, host and path. Kept in the run's summary. */
+#define RUN_WOULD_REFUSE "would-refuse" /* the code of what passed all the same: `mode: audit` */
+
 typedef struct RunRefusal {
     char run[64];
     char code[32]; /* "path-denied", ...: refusal codes are in docs/refusals.md */

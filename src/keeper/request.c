@@ -333,6 +333,7 @@ static bool decide(Stream *stream, StreamRequest *request, HttpHead *head, Refus
     if (!yes)
         return false;
     stream->grant->count.requests++;
+    record_would(stream);
     if (!check_audit(stream, refused))
         return false;
     if (stream->graphql)

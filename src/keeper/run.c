@@ -272,6 +272,7 @@ static int make_grants(Run *run, const KeeperRun *record)
         grant->source = ref->source;
         grant->origin = &keeper->upstream[ref->source].source;
         grant->policy = keeper->policy[ref->policy];
+        grant->audit_until = ref->audit_until;
         grant->limits = &keeper->upstream[ref->source].limits;
         grant->share = &keeper->upstream[ref->source].share;
         share_join(grant->share, &grant->member);
