@@ -271,7 +271,7 @@ class Keeper:
             ("text", name), ("text", "retriever"), ("u64", time_limit), ("u32", len(grants)),
             *[part for source, policy in grants for part in (("u32", source), ("u32", policy), ("u64", 0))],
             ("u32", len(egress)), *[part for host, port in egress for part in (("text", host), ("u16", port))],
-            ("u32", len(reveal)), *[("u32", source) for source in reveal]), [theirs.fileno(), *files])
+            ("u32", len(reveal)), *[("u32", source) for source in reveal], ("u8", 0)), [theirs.fileno(), *files])
         theirs.close()
         got = ipc.receive(self.control)
         if got and got[0] == Type.KEEPER_RUN_REFUSED:
