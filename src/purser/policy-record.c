@@ -37,7 +37,6 @@ static int run_it(Recording *recording, Session *session, const Selection *selec
         supervisor_open(&supervisor, session->config, &session->paths, &session->state, selection->source);
     if (status >= 0)
         return status;
-    status = EXIT_OK;
     if (supervisor_has_tokens(&supervisor, recording->retriever)) {
         supervisor_start_run(&supervisor, recording->retriever, 0);
         status = supervisor_loop(&supervisor, false) || supervisor.keeper_gone ? EXIT_FAILED : EXIT_OK;
