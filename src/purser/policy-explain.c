@@ -117,6 +117,34 @@ static void decide_target(const Policy *policy, const Asked *asked, Slice host, 
             verdict->line, policy->file[0] ? policy->file : policy->name);
 }
 
+static void decide(const Policy *policy, const Asked *asked, Slice host, Slice path, Slice query,
+                   Verdict *verdict)
+{
+    if (asked->document)
+        decide_document(policy, asked, verdict);
+    else
+        decide_target(policy, asked, host, path, query, verdict);
+}
+
+/* By a policy with its values; and whether it is they that keep it out. form: the policy as its file has it.
+ */
+static void decide_both(const Policy *policy, const Policy *form, const Asked *asked, Slice host, Slice path,
+                        Slice query, Verdict *verdict)
+{
+    Policy *open_policy = NULL;
+    Verdict open = {0};
+    const PolicyWith none = {0};
+    decide(policy, asked, host, path, query, verdict);
+    if (verdict->allowed || verdict->change.text[0] || policy_bind(form, &none, &open_policy, NULL))
+        return;
+    decide(open_policy, asked, host, path, query, &open);
+    if (open.allowed)
+        fault_set(&verdict->change, 0,
+                  "Without the values given by 'with', or with others, line %u of %s would allow it.",
+                  open.line, form->file);
+    policy_free(open_policy);
+}
+
 static void say_verdict(Asked *asked, const char *who, const char *source, const Policy *policy,
                         const Verdict *verdict)
 {
@@ -203,11 +231,8 @@ static int explain_one(Asked *asked, const char *named)
     if (r) {
         log_error("%s", fault.text);
     } else {
-        if (asked->document)
-            decide_document(bound, asked, &verdict);
-        else
-            decide_target(bound, asked, SLICE_LITERAL(""), target_path(&target), target_query(&target),
-                          &verdict);
+        decide_both(bound, policy, asked, SLICE_LITERAL(""), target_path(&target), target_query(&target),
+                    &verdict);
         say_verdict(asked, NULL, NULL, bound, &verdict);
     }
     policy_with_done(&with);
@@ -227,7 +252,7 @@ static uint32_t host_of(const Source *source, const Asked *asked)
 }
 
 static void explain_at(Asked *asked, const Source *source, uint32_t host, const Policy *policy,
-                       Verdict *verdict)
+                       const Policy *form, Verdict *verdict)
 {
     static Target target;
     int r = (source_takes_slashes(source, host) ? target_normalise_slashes
@@ -246,17 +271,13 @@ static void explain_at(Asked *asked, const Source *source, uint32_t host, const 
     }
     bool graphql = asked->document || (asked->host[0] && host == source->graphql_host &&
                                        source->graphql_path[0] && slice_is(path, source->graphql_path));
-    if (graphql && asked->document) {
-        decide_document(policy, asked, verdict);
-        return;
-    }
-    if (graphql) {
+    if (graphql && !asked->document) {
         fault_set(&verdict->sentence, 0,
                   "this is the GraphQL endpoint: what is asked there decides; give it with "
                   "--body FILE");
         return;
     }
-    if (own && asked->host[0] && base.len) {
+    if (!graphql && own && asked->host[0] && base.len) {
         if (!slice_starts(path, source->api.base) || (path.len > base.len && path.ptr[base.len] != '/')) {
             fault_set(&verdict->sentence, 0, "source %s has its API beneath %s: this is outside of it",
                       source->name, source->api.base);
@@ -264,8 +285,16 @@ static void explain_at(Asked *asked, const Source *source, uint32_t host, const 
         }
         path = path.len > base.len ? (Slice){path.ptr + base.len, path.len - base.len} : SLICE_LITERAL("/");
     }
-    decide_target(policy, asked, own ? SLICE_LITERAL("") : slice_of(source_origin(source, host)->host), path,
-                  target_query(&target), verdict);
+    decide_both(policy, form, asked, own ? SLICE_LITERAL("") : slice_of(source_origin(source, host)->host),
+                path, target_query(&target), verdict);
+}
+
+static const Policy *form_of(const Config *config, const Policy *bound)
+{
+    size_t i = 0;
+    while (strcmp(config->form[i]->name, bound->name) != 0) /* each was made of one of these */
+        i++;
+    return config->form[i];
 }
 
 static void explain_grant(Asked *asked, const Config *config, const Retriever *retriever,
@@ -277,11 +306,12 @@ static void explain_grant(Asked *asked, const Config *config, const Retriever *r
     Verdict verdict = {0};
     if (host == source_hosts(source) || (wanted && strcmp(wanted, source->name) != 0))
         return;
-    explain_at(asked, source, host, config->policy[grant->policy], &verdict);
-    if (!verdict.allowed && clock_wall() < grant->audit_until && !verdict.change.text[0])
+    const Policy *policy = config->policy[grant->policy];
+    explain_at(asked, source, host, policy, form_of(config, policy), &verdict);
+    if (!verdict.allowed && clock_wall() < grant->audit_until && verdict.line == 0)
         fault_set(&verdict.change, 0,
                   "Its grant has 'mode: audit': if it is safe, it passes and is recorded.");
-    say_verdict(asked, retriever->name, source->name, config->policy[grant->policy], &verdict);
+    say_verdict(asked, retriever->name, source->name, policy, &verdict);
 }
 
 static int explain_configured(Asked *asked)

@@ -78,6 +78,7 @@ def test_purser_s_own_policies_pass_their_tests_and_are_listed(forge):
     (["GET", "/repos/acme/web?page=2"], 0, "It is refused when line 4 of"),
     (["GET", "/repos/acme/web?debug=1"], 1, "the query parameter 'debug', which policy own, line 4, does not allow"),
     (["GET", "/repos/other/web"], 1, "add to its allow list: - {method: GET, path: /repos/other/web}"),
+    (["GET", "/repos/other/web"], 1, "Without the values given by 'with', or with others, line 4 of"),
     (["GET", "/repos/acme/secrets"], 1, "is denied by policy own, line 7"),
     (["GET", "/repos/acme/secrets"], 1, "It is denied until that rule is taken out of the file"),
     (["DELETE", "/repos/acme/web"], 1, "DELETE /repos/acme/web is not named"),
