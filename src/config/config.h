@@ -196,8 +196,9 @@ typedef struct HostPort {
 } HostPort;
 
 typedef struct GrantRef {
-    uint32_t source; /* index */
-    uint32_t policy; /* index */
+    uint32_t source;     /* index */
+    uint32_t policy;     /* index */
+    int64_t audit_until; /* `mode: audit`: wall us, until then what no rule allows passes if it is safe; 0 */
 } GrantRef;
 
 typedef struct Retriever {

@@ -53,8 +53,10 @@ static void add_grants(Needed *needed, const Config *config, const Retriever *re
         if (retriever->grant[i].source != source)
             continue;
         const Policy *policy = config->policy[retriever->grant[i].policy];
+        bool watched = retriever->grant[i].audit_until != 0; /* it may do more than its rules say */
         needed->n_grant++;
-        needed->any_permission |= policy->permissions.n == 0;
+        needed->any_permission |= watched || policy->permissions.n == 0;
+        needed->any_repository |= watched;
         policy_permissions_add(&needed->permissions, &policy->permissions);
         add_repository(needed, policy);
     }

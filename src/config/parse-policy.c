@@ -7,12 +7,14 @@
  */
 #include "config/parse.h"
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 
 /* -ENOENT: there is no such file. */
 static int load_policy_file(Loader *loader, const char *file, const char *name, Policy **ret_policy)
@@ -90,7 +92,7 @@ static int want_bound(Loader *loader, const YamlNode *node, const YamlNode *map,
 
 typedef struct GrantForm {
     char *name;
-    const YamlNode *with;
+    const YamlNode *with, *mode, *until;
 } GrantForm;
 
 /* `node` is what stands for this source: a name, a mapping, or nothing. */
@@ -99,6 +101,8 @@ static int read_form(Loader *loader, const YamlNode *node, GrantForm *form)
     static const YamlField field[] = {
         YAML_FIELD(GrantForm, "name", YAML_AS_TEXT, name, .most = 63),
         YAML_FIELD(GrantForm, "with", YAML_AS_NODE, with),
+        YAML_FIELD(GrantForm, "mode", YAML_AS_NODE, mode),
+        YAML_FIELD(GrantForm, "until", YAML_AS_NODE, until),
     };
     int r = 0;
     if (node && node->kind == YAML_MAP)
@@ -109,6 +113,31 @@ static int read_form(Loader *loader, const YamlNode *node, GrantForm *form)
         r = yaml_fault(loader->doc, node, loader->fault, "'policy: %.80s' is not the name of a policy",
                        form->name);
     return r;
+}
+
+/* `mode: audit` with its last day, in UTC. */
+static int read_mode(Loader *loader, const GrantForm *form, GrantRef *grant)
+{
+    char time[40];
+    int64_t day;
+    bool audit = form->mode && form->mode->kind == YAML_TEXT && strcmp(form->mode->text, "audit") == 0;
+    if (form->mode && !audit && strcmp(form->mode->text, "enforce") != 0)
+        return yaml_fault(loader->doc, form->mode, loader->fault,
+                          "'mode' is enforce, as it is without this key, or audit: then what no rule allows "
+                          "passes if it is safe, and is recorded");
+    if (audit && !form->until)
+        return yaml_fault(loader->doc, form->mode, loader->fault,
+                          "'mode: audit' needs its last day beside it, as in 'until: 2030-01-31'");
+    if (form->until && !audit)
+        return yaml_fault(loader->doc, form->until, loader->fault,
+                          "'until' is the last day of 'mode: audit'");
+    if (!audit)
+        return 0;
+    snprintf(time, sizeof(time), "%.20sT00:00:00Z", form->until->text);
+    if (strlen(form->until->text) != 10 || clock_parse(slice_of(time), &day))
+        return yaml_fault(loader->doc, form->until, loader->fault, "'until' is a day, as in 2030-01-31");
+    grant->audit_until = day + 86400 * (int64_t)CLOCK_SECOND;
+    return 0;
 }
 
 static int fault_none(Loader *loader, const YamlNode *retriever_node, const Source *source)
@@ -129,7 +158,9 @@ int parse_policy(Loader *loader, const YamlNode *retriever_node, const YamlNode 
     const Policy *file = NULL;
     PolicyWith with = {0};
     GrantForm form = {.name = mem_strdup(source->policy),
-                      .with = apart ? NULL : yaml_get(retriever_node, "with")};
+                      .with = apart ? NULL : yaml_get(retriever_node, "with"),
+                      .mode = apart ? NULL : yaml_get(retriever_node, "mode"),
+                      .until = apart ? NULL : yaml_get(retriever_node, "until")};
     int r = read_form(loader, node, &form);
     if (!r && !form.name[0])
         r = fault_none(loader, retriever_node, source);
@@ -138,6 +169,8 @@ int parse_policy(Loader *loader, const YamlNode *retriever_node, const YamlNode 
         r = want_form(loader, place, form.name, &file);
     if (!r)
         r = want_bound(loader, place, form.with, file, &with, &grant->policy);
+    if (!r)
+        r = read_mode(loader, &form, grant);
     policy_with_done(&with);
     mem_free(form.name);
     return r;
@@ -146,7 +179,7 @@ int parse_policy(Loader *loader, const YamlNode *retriever_node, const YamlNode 
 int check_apart(Loader *loader, const YamlNode *retriever_node, const YamlNode *policy,
                 const Retriever *retriever)
 {
-    static const char *const key[] = {"with"};
+    static const char *const key[] = {"with", "mode", "until"};
     for (size_t i = 0; i < COUNT_OF(key); i++) {
         const YamlNode *node = yaml_get(retriever_node, key[i]);
         if (node && (retriever->n_grant > 1 || (policy && policy->kind == YAML_MAP)))

@@ -145,10 +145,10 @@ static unsigned rule_line(const Grant *grant, int32_t rule)
 
 /* What a provider counts alike, as far as can be told beforehand: by the rule that allows it, its host, and
  * the first two parts of the path ("/search/code", "/repos/acme"). FNV-1a. */
-static uint32_t kind_of(const PolicyRule *rule, uint32_t host, Slice path)
+static uint32_t kind_of(const char *rule_path, uint32_t host, Slice path)
 {
     uint32_t hash = (2166136261u ^ host) * 16777619u;
-    for (const char *at = rule->path; *at; at++)
+    for (const char *at = rule_path; *at; at++)
         hash = (hash ^ (unsigned char)*at) * 16777619u;
     for (size_t i = 0, parts = 0; i < path.len; i++) {
         parts += path.ptr[i] == '/';
@@ -163,12 +163,26 @@ static uint32_t kind_of(const PolicyRule *rule, uint32_t host, Slice path)
 static void take_rule(const PolicyRule *rule, bool first, uint32_t host, Slice path, Decided *decided)
 {
     if (first)
-        decided->kind = kind_of(rule, host, path);
+        decided->kind = kind_of(rule->path, host, path);
     if (rule->shape.response_bytes &&
         (!decided->response_bytes || rule->shape.response_bytes < decided->response_bytes)) {
         decided->response_bytes = rule->shape.response_bytes;
         decided->bounded_by = rule->line;
     }
+}
+
+static bool is_watched(const DecideRequest *decide, const Grant *grant)
+{
+    return decide->wall < grant->audit_until;
+}
+
+/* What `mode: audit` lets pass: by every method that it may be taken for it changes nothing. */
+static bool is_safe(const uint32_t *method, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(method[i] & (HTTP_GET | HTTP_HEAD)))
+            return false;
+    return true;
 }
 
 /* Fills in what the caveats will ask about. */
@@ -202,10 +216,14 @@ static bool check_rules(const DecideRequest *decide, const Grant *grant, CaveatU
             take_rule(&grant->policy->rule[verdict.rule], i == 0, request->host, use->path, decided);
             continue;
         }
-        refused->refusal = verdict.answer == POLICY_DENY ? REFUSAL_PATH_DENIED : REFUSAL_PATH_NOT_ALLOWED;
-        refused->retry_after = 0;
-        policy_explain(grant->policy, &verdict, http_method_text(method[i]), &asked, &refused->fault);
-        return false;
+        bool passes = verdict.answer == POLICY_NOT_NAMED && is_watched(decide, grant) && is_safe(method, n);
+        Refused *said = passes ? &decided->would : refused;
+        said->refusal = verdict.answer == POLICY_DENY ? REFUSAL_PATH_DENIED : REFUSAL_PATH_NOT_ALLOWED;
+        said->retry_after = 0;
+        policy_explain(grant->policy, &verdict, http_method_text(method[i]), &asked, &said->fault);
+        if (!passes)
+            return false;
+        decided->kind = kind_of("", request->host, use->path);
     }
     return true;
 }
@@ -292,6 +310,7 @@ bool decide_request(const DecideRequest *decide, Decided *ret_decided, Refused *
     ret_decided->graphql = false;
     ret_decided->rule = 0;
     ret_decided->response_bytes = 0;
+    ret_decided->would.refusal = REFUSAL_NONE;
     return (decide->artifact ? check_artifact : check_leased)(decide, ret_decided, ret_refused) &&
            decide_spend(decide, ret_decided, ret_refused);
 }
@@ -315,9 +334,17 @@ bool decide_graphql(const DecideRequest *decide, Decided *decided, const Graphql
         return false;
     PolicyGraphqlVerdict verdict = policy_decide_graphql(grant->policy, chosen);
     uint32_t type = chosen->operation->type;
+    bool allowed = verdict.answer == POLICY_ALLOW;
     if (verdict.answer != POLICY_NOT_NAMED) /* the rule that came nearest has decided nothing */
         decided->rule = rule_line(grant, verdict.rule);
-    if (verdict.answer == POLICY_ALLOW)
+    if (!allowed && type == GRAPHQL_QUERY && verdict.why != POLICY_GRAPHQL_DENIED &&
+        is_watched(decide, grant)) {
+        allowed = true;
+        decided->rule = 0;
+        decided->would.refusal = REFUSAL_GRAPHQL_DENIED;
+        policy_explain_graphql(grant->policy, &verdict, chosen, &decided->would.fault);
+    }
+    if (allowed)
         return (type & decided->operations) ||
                refused_set(ret_refused, REFUSAL_NARROWED,
                            "the lease was narrowed to other GraphQL operations than a %s",

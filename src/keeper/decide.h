@@ -23,6 +23,7 @@ typedef struct Grant {
     uint32_t source;
     const Source *origin;
     const Policy *policy;
+    int64_t audit_until; /* wall us: until then a safe request passes that no rule allows, and is recorded */
     unsigned char id[LEASE_ID];
     Budget budget;
     RunSource count; /* its report; .run is filled in when it is sent */
@@ -67,6 +68,7 @@ typedef struct Decided {
     uint32_t kind;       /* limits.h */
     LimitsTicket ticket; /* to be given back, once, with limits_end() */
     bool graphql;
+    Refused would;           /* what the rules say of it, where it passes all the same (`mode: audit`) */
     uint64_t response_bytes; /* that a rule lets this one answer have, and */
     unsigned bounded_by;     /* its line; 0: no bound but the lease's */
     uint32_t operations;     /* of GraphQL: the types that the lease was narrowed to */

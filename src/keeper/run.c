@@ -124,6 +124,7 @@ static void run_free(Run *run)
     narrowed_done(&run->narrowed);
     redirects_done(&run->redirects);
     mem_free(run->refusal);
+    seen_done(&run->seen);
     mem_free(run->id);
     mem_free(run->retriever);
     mem_free(run);
@@ -274,6 +275,7 @@ static int make_grants(Run *run, const KeeperRun *record)
         grant->source = ref->source;
         grant->origin = &keeper->upstream[ref->source].source;
         grant->policy = keeper->policy[ref->policy];
+        grant->audit_until = ref->audit_until;
         grant->limits = &keeper->upstream[ref->source].limits;
         grant->share = &keeper->upstream[ref->source].share;
         share_join(grant->share, &grant->member);
@@ -292,6 +294,7 @@ static int set_up(Run *run, KeeperRun *record)
     run->egress = STEAL(record->egress);
     run->n_egress = record->n_egress;
     record->n_egress = 0;
+    run->record = record->record;
     run->key = secret_alloc(LEASE_KEY);
     if (!run->key)
         return -ENOMEM;
@@ -388,6 +391,7 @@ int run_close(Keeper *keeper, const char *id)
         end_streams(run);
         seal(run, &closed);
         r = report_send(run);
+        r = r ? r : seen_send(run);
         forget(run);
     }
     run_closed_put(&closed, &wire);

@@ -160,6 +160,29 @@ static void check_revealed(Check *check)
         }
 }
 
+/* As long as it lasts, and once it is over: both are to be known. */
+static void check_modes(Check *check)
+{
+    const Config *config = check->session->config;
+    for (size_t i = 0; i < config->n_retriever; i++)
+        for (size_t k = 0; check->selection->retriever[i] && k < config->retriever[i].n_grant; k++) {
+            const GrantRef *grant = &config->retriever[i].grant[k];
+            char day[CLOCK_TEXT];
+            if (grant->audit_until == 0)
+                continue;
+            bool over = clock_wall() >= grant->audit_until;
+            clock_format(day, grant->audit_until - CLOCK_SECOND);
+            CLEANUP_MEM char *sentence = mem_printf(
+                over ? "mode: audit for source %s ended with %.10s: what policy %s does not allow is "
+                       "refused; take 'mode' and 'until' out"
+                     : "mode: audit for source %s: until %.10s safe requests pass that policy %s does "
+                       "not allow, and are recorded (would-refuse)",
+                config->source[grant->source].name, day, config->policy[grant->policy]->name);
+            found(check, "mode", config->retriever[i].name, EXIT_OK, sentence);
+            check->finding[check->n - 1].warning = true;
+        }
+}
+
 static void check_tokens(Check *check, const KeeperLink *keeper)
 {
     const Config *config = check->session->config;
@@ -239,6 +262,7 @@ static int run(const Invocation *invocation)
     check_ways_out(&check);
     check_stores(&check);
     check_minted(&check);
+    check_modes(&check);
     check_revealed(&check);
     int r = state_lock(&session.state, &fault);
     if (!r)

@@ -202,3 +202,52 @@ def test_a_value_that_could_widen_is_refused_with_its_place(forge, given, says):
     forge.retriever("one", script="", sources=["api"], policy="bound", **{"with": given})
     check = forge.purser("check")
     assert check.status == 3 and says in check.text and "purser.yaml:3:" in check.text, check.text
+
+
+WATCHED = """
+for target, method in (("/plain/x", "GET"), ("/other?key=VALUE", "GET"), ("/other", "HEAD"), ("/runs?pages=1", "GET"),
+                       ("/other", "POST"), ("/other", "DELETE"), ("/other?_method=PUT", "GET"), ("/plain/secrets", "GET"),
+                       ("/plain/SECRETS/", "GET")):
+    say(**once(target, method))
+say(**once("/other", headers="X-HTTP-Method-Override: DELETE\\r\\n" + LEASED))
+"""
+
+
+def test_what_no_rule_allows_passes_while_it_is_only_watched_and_is_on_record(shaped):
+    done = run(shaped, WATCHED, policy="shaped", mode="audit", until="2099-12-31")
+    codes = [what["code"] for what in done.said]
+    no, denied = "path-not-allowed", "path-denied"
+    assert codes == [None] * 4 + [no, no, no, denied, denied, no], done.text
+    assert len(shaped.one.requests) == 4
+    would = [entry for entry in shaped.audit("request") if entry["decision"] == "would-refuse"]
+    assert [(entry["method"], entry["path"], entry["code"], entry["status"]) for entry in would] == [
+        ("GET", "/other", no, 200), ("HEAD", "/other", no, 200), ("GET", "/runs", no, 200)]
+    assert "is not named by policy shaped" in would[0]["message"] and "VALUE" not in json.dumps(shaped.audit())
+    assert "Calls that no rule allows, and that passed because of 'mode: audit':" in done.text
+    assert {(one["code"], one["path"]) for one in done.report["refusals"]} >= {("would-refuse", "/other"), (denied, "/plain/secrets")}
+    assert done.report["sources"][0]["refused"] == 6
+    shown = shaped.purser("audit", "show", "--refused")
+    assert shown.text.count("would-refuse") == 3, shown.text
+    check = shaped.purser("check")
+    assert check.status == 0 and "until 2099-12-31 safe requests pass that policy shaped does not allow" in check.text, check.text
+
+
+def test_after_its_last_day_the_rules_hold(shaped):
+    done = run(shaped, WATCHED, policy={"api": {"name": "shaped", "mode": "audit", "until": "2020-01-31"}})
+    assert [what["code"] for what in done.said][:4] == [None] + ["path-not-allowed"] * 3, done.text
+    assert not [entry for entry in shaped.audit() if entry.get("decision") == "would-refuse"]
+    check = shaped.purser("check")
+    assert "mode: audit for source api ended with 2020-01-31: what policy shaped does not allow is refused" in check.text
+
+
+def test_queries_pass_and_mutations_do_not_while_graphql_is_only_watched(forge):
+    done = run(forge, """
+for query in ("{ other { x } }", "mutation { other { x } }", "subscription { other { x } }", "{ a", "[]"):
+    say(**once("/graphql", "POST", headers="Content-Type: application/json\\r\\n" + LEASED,
+               body=json.dumps({"query": query}).encode()))
+""", policy="bound", mode="audit", until="2099-12-31")
+    assert [what["code"] for what in done.said] == [
+        None, "graphql-denied", "graphql-denied", "graphql-undecidable", "graphql-undecidable"], done.text
+    would = [entry for entry in forge.audit("request") if entry["decision"] == "would-refuse"]
+    assert [entry["code"] for entry in would] == ["graphql-denied"] and would[0]["operation"], would
+    forge.purser("audit", "verify")
