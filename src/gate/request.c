@@ -111,7 +111,19 @@ static bool normalise(Client *client, Place place, Slice raw)
         memcpy(rooted + 1, raw.ptr, raw.len);
         raw = (Slice){rooted, raw.len + 1};
     }
-    if (!target_normalise(raw, &target, &fault))
+    if (!target_normalise_slashes(raw, &target, &fault))
+        return true;
+    refuse_head(client, 400, "bad-target", fault.text);
+    return false;
+}
+
+/* An encoded slash is for sources that are known to take it as part of a segment. */
+static bool check_slashes(Client *client, Place place)
+{
+    Fault fault;
+    static Target again;
+    if (source_takes_slashes(&place.source->record.source, place.host) ||
+        !target_has_slashes(target_path(&target)) || !target_normalise(target_path(&target), &again, &fault))
         return true;
     refuse_head(client, 400, "bad-target", fault.text);
     return false;
@@ -214,6 +226,8 @@ static size_t forward(Client *client, Place place, Slice raw, Slice after)
     if (client->host)
         place = host_list_place(&client->gate->hosts, client->host, target_path(&target), lease);
     else if (!put_base(client, place, is_bare(raw), &request))
+        return 0;
+    if (!check_slashes(client, place))
         return 0;
     RunSourceInfo *source = place.source;
     client->source = source;

@@ -221,6 +221,12 @@ static void take_response(Client *client, Slice payload)
     /* An answer before the request's end: the rest of the request is not waited for. */
     exchange->keep_alive = exchange->keep_alive && exchange->up_done;
     links_begin(client, &response);
+    if (client->rewriting && response.end &&
+        !response.no_body) { /* all of it is here, so its length is known */
+        response.body = rewrite(client, response.body, true);
+        response.content_length = response.body.len;
+        client->rewriting = false;
+    }
     if (!choose_framing(client, &response, &length)) {
         const Refusal refusal = {505, "http10-length",
                                  "the answer's length is not known beforehand, which HTTP/1.0 "

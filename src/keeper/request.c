@@ -339,6 +339,9 @@ static bool decide(Stream *stream, StreamRequest *request, HttpHead *head, Refus
     if (!yes)
         return false;
     stream->grant->count.requests++;
+    record_would(stream);
+    if (!stream->graphql && stream->endpoint->use != HOST_ARTIFACT)
+        seen_rest(stream->run, stream->grant->source, request, stream->host);
     if (!check_audit(stream, refused))
         return false;
     if (stream->graphql)

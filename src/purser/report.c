@@ -15,8 +15,9 @@
 
 #define MAX_REPORT (1u << 20)
 
-static const char *const status_text[] = {"running",      "ok",          "failed",   "timed-out",
-                                          "not-prepared", "not-started", "no-token", "not-loaded"};
+static const char *const status_text[] = {"running",   "ok",           "failed",
+                                          "timed-out", "not-prepared", "not-started",
+                                          "no-token",  "not-loaded",   "recorded"};
 
 const char *run_status_text(RunStatus status)
 {
