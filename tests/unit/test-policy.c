@@ -302,8 +302,14 @@ static PolicyVerdict scan(const Policy *policy, Slice path)
             lower[k] = (char)tolower(lower[k]);
         }
         bool hit = policy_path_matches(pattern, slice_of(lower));
-        if (!hit && rule->deny && path.len > 1 && path.ptr[path.len - 1] == '/')
-            hit = policy_path_matches(pattern, (Slice){lower, path.len - 1});
+        if (!hit && rule->deny) {
+            size_t n = path.len > 1 && path.ptr[path.len - 1] == '/' ? path.len - 1 : path.len;
+            lower[n] = '\0';
+            char *point = strrchr(lower, '.');
+            hit = policy_path_matches(pattern, slice_of(lower)) ||
+                  (point && !strchr(point, '/') && point[-1] != '/' &&
+                   policy_path_matches(pattern, (Slice){lower, (size_t)(point - lower)}));
+        }
         if (hit && (rule->deny ? verdict.answer != POLICY_DENY : verdict.answer == POLICY_NOT_NAMED))
             verdict = (PolicyVerdict){rule->deny ? POLICY_DENY : POLICY_ALLOW, (int32_t)i};
     }
