@@ -279,11 +279,11 @@ typedef enum VaultLogin {
 /* Vault or OpenBao. What purser.yaml leaves out, the environment may say (VAULT_ADDR and friends). */
 typedef struct VaultConfig {
     bool configured;
-    char *address;                                                /* as it was written */
-    Origin origin;                                                /* host "" when there is no address */
-    char *space;                                                  /* namespace */
-    char *ca_file, *ca_path, *cert_file, *key_file, *server_name; /* "" each */
-    bool plain_http;                                              /* `allowPlainHttp: true` */
+    char *address;                                      /* as it was written */
+    Origin origin;                                      /* host "" when there is no address */
+    char *space;                                        /* namespace */
+    char *ca_file, *cert_file, *key_file, *server_name; /* "" each */
+    bool plain_http;                                    /* `allowPlainHttp: true` */
     StoreLife life;
     VaultLogin login;
     char *mount;     /* of the login: "kubernetes", "approle", ... */

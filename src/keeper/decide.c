@@ -330,11 +330,11 @@ bool decide_graphql(const DecideRequest *decide, Decided *decided, const Graphql
     PolicyGraphqlVerdict verdict = policy_decide_graphql(grant->policy, chosen);
     uint32_t type = chosen->operation->type;
     bool allowed = verdict.answer == POLICY_ALLOW;
-    decided->rule = rule_line(grant, verdict.rule);
+    if (verdict.answer != POLICY_NOT_NAMED) /* the rule that came nearest has decided nothing */
+        decided->rule = rule_line(grant, verdict.rule);
     if (!allowed && type == GRAPHQL_QUERY && verdict.why != POLICY_GRAPHQL_DENIED &&
         is_watched(decide, grant)) {
         allowed = true;
-        decided->rule = 0;
         decided->would.refusal = REFUSAL_GRAPHQL_DENIED;
         policy_explain_graphql(grant->policy, &verdict, chosen, &decided->would.fault);
     }

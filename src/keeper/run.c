@@ -96,11 +96,15 @@ static void end_streams(Run *run)
     tunnel_free_all(run);
 }
 
-static void leave_tokens(Run *run)
+/* Tokens and shares of rates outlive the run: they no longer count its grants. */
+static void leave_sources(Run *run)
 {
-    for (size_t i = 0; i < run->n_grant; i++)
-        if (run->keeper->upstream[run->grant[i].source].held)
-            held_leave(run->keeper->upstream[run->grant[i].source].held);
+    for (size_t i = 0; i < run->n_grant; i++) {
+        Grant *grant = &run->grant[i];
+        share_leave(grant->share, &grant->member);
+        if (run->keeper->upstream[grant->source].held)
+            held_leave(run->keeper->upstream[grant->source].held);
+    }
     run->n_grant = 0;
 }
 
@@ -109,15 +113,13 @@ static void run_free(Run *run)
     if (!run)
         return;
     end_streams(run);
-    leave_tokens(run);
+    leave_sources(run);
     run_lose_gate(run);
     reveal_end(run);
     secret_release(run->key, LEASE_KEY);
     for (size_t i = 0; i < run->n_egress; i++)
         mem_free(run->egress[i].host);
     mem_free(run->egress);
-    for (size_t i = 0; i < run->n_grant; i++)
-        share_leave(run->grant[i].share, &run->grant[i].member);
     mem_free(run->grant);
     narrowed_done(&run->narrowed);
     redirects_done(&run->redirects);

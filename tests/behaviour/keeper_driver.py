@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import tempfile
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -193,6 +195,7 @@ class Keeper:
         prefix = os.environ.get("PURSER_PREFIX")
         assert prefix, "PURSER_PREFIX must name the installed tree"
         self.folder = Path(tempfile.mkdtemp(prefix="purser-keeper-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, True)  # its audit is read after its end too
         self.control, theirs = ipc.pair()
         # A process that nobody may trace cannot look for leaks when it ends.
         self.process = subprocess.Popen([Path(prefix) / "libexec/purser/purser-keeper"], stdin=subprocess.DEVNULL,

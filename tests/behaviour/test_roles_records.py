@@ -247,7 +247,7 @@ def test_a_clerk_refuses_a_run_of_garbage_and_loads_the_next(tmp_path, seed):
             done = clerk.answer()
             assert done.result is not None, f"seed {seed}, run {n}: {clerk.process.stderr.read()}"
             gate = clerk.start_run(run=f"good-{n}")
-            output(gate, "m.dat", "1")
+            output(gate, f"m{n}.dat", "1")
             end_run(gate, 1)
             good = clerk.answer()
             assert good.result == clerk_driver.OK and good.loaded["rows"] == 1
