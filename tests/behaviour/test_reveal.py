@@ -252,7 +252,8 @@ def test_a_refused_run_gives_no_lease(keeper, tmp_path):
     gate, theirs = ipc.pair()
     gate.settimeout(10)
     ipc.send(one.control, Type.KEEPER_RUN_OPEN, ipc.pack(
-        ("text", "run-x"), ("text", "r"), ("u64", 10**9), ("u32", 1), ("u32", 0), ("u32", 0), ("u32", 0), ("u32", 1), ("u32", 0)),
+        ("text", "run-x"), ("text", "r"), ("u64", 10**9), ("u32", 1), ("u32", 0), ("u32", 0), ("u64", 0), ("u32", 0), ("u32", 1),
+        ("u32", 0), ("u8", 0)),
         [theirs.fileno(), file_at(tmp_path / "a")])
     theirs.close()
     assert ipc.receive(one.control)[0] == Type.KEEPER_RUN_REFUSED
