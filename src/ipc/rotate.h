@@ -14,6 +14,7 @@ typedef enum RotateAct {
     ROTATE_ABORT,
     ROTATE_STATUS,
     ROTATE_DRY_RUN,
+    ROTATE_REVOKE,
     ROTATE_ACTS,
 } RotateAct;
 

@@ -80,10 +80,13 @@ static void take(JournalEnd *end, const JournalLine *line)
 {
     if (strcmp(line->step, "begin") == 0) {
         end->open = end->forward = true;
-        end->given = false;
+        end->given = end->revoking = false;
         end->begun = line->time;
+    } else if (strcmp(line->step, "revoke") == 0) {
+        end->begun = end->open ? end->begun : line->time;
+        end->open = end->revoking = true;
     } else if (strcmp(line->step, "end") == 0) {
-        end->open = end->given = false;
+        end->open = end->given = end->revoking = false;
     } else if (strcmp(line->step, "switch") == 0) {
         end->given = true;
     } else if (strcmp(line->step, "resume") == 0) {

@@ -37,6 +37,7 @@ typedef struct JournalEnd {
     bool open;               /* a rotation was begun and has not ended */
     bool given;              /* ... and a switch was begun in it */
     bool forward;            /* ... and it was last on its way to the new token */
+    bool revoking;           /* ... or it is a revocation */
     int64_t begun;           /* ... wall us */
     char step[JOURNAL_STEP]; /* the last line's */
     int64_t time;            /* the last line's */

@@ -1,6 +1,6 @@
-/* purser-rotate: the process of `purser rotate SOURCE`, the only one that holds two tokens of a source. It is
- * told what it needs on descriptor 3, speaks to that source's own API and to the place where its token is
- * kept, and ends. Exit status: 0, or 1 with a sentence on standard error.
+/* purser-rotate: the process of `purser rotate SOURCE` and `purser revoke SOURCE`, the only one that holds
+ * two tokens of a source. It is told what it needs on descriptor 3, speaks to that source's own API and to
+ * the place where its token is kept, and ends. Exit status: 0, or 1 with a sentence on standard error.
  */
 #include "base/io.h"
 #include "base/log.h"
@@ -47,6 +47,8 @@ static int run(const RotateSetup *setup, const unsigned char *key)
     switch (setup->act) {
     case ROTATE_STATUS:
         return rotate_status(setup, key);
+    case ROTATE_REVOKE:
+        return rotate_revoke(setup, key);
     case ROTATE_DRY_RUN:
         return rotate_dry_run(setup);
     default:

@@ -62,13 +62,6 @@ static int file_look(Place *place, PlaceFound *ret_found, Fault *fault)
     int r = read_token(self->path, &found.current, &status, &newline, fault);
     for (size_t i = 0; i < 2 && r == 0; i++)
         r = read_token(self->staged[i], &found.staged[i], &other, &newline, fault);
-    /* They are two files: one alone is what a crash left before, or after, both were there. */
-    if (r == 0 && !found.staged[ROTATE_OLD] != !found.staged[ROTATE_NEW]) {
-        for (size_t i = 0; i < 2; i++) {
-            secret_free(found.staged[i]);
-            found.staged[i] = NULL;
-        }
-    }
     if (r) {
         place_found_done(&found);
         return r;
@@ -193,6 +186,30 @@ static int file_clear(Place *place, Fault *fault)
     return synced ? failed(self->path, "synced", synced, fault) : r;
 }
 
+/* First it is kept beside, then it goes: one that dies in between has both, and they are the same. */
+static int file_withdraw(Place *place, Fault *fault)
+{
+    const FilePlace *self = (FilePlace *)place;
+    CLEANUP_MEM char *gone = mem_printf("%s.purser-write", self->path);
+    PlaceFound found;
+    int r = file_look(place, &found, fault);
+    if (r)
+        return r;
+    if (place_current(&found) != ROTATE_CURRENT_OTHER)
+        r = 0;
+    else if (found.current && !found.staged[ROTATE_OLD])
+        r = write_token(self, self->staged[ROTATE_OLD], found.current, fault);
+    else
+        r = place_stale(place, fault);
+    place_found_done(&found);
+    r = r ? r : wipe(gone, fault);
+    if (r == 0 && rename(self->path, gone) < 0)
+        r = failed(self->path, "withdrawn", -errno, fault);
+    r = r ? r : wipe(gone, fault);
+    int synced = r ? 0 : sync_folder(self->path);
+    return synced ? failed(self->path, "synced", synced, fault) : r;
+}
+
 static int file_may_write(Place *place, Fault *fault)
 {
     const FilePlace *self = (FilePlace *)place;
@@ -216,8 +233,8 @@ static Place *file_place_free(Place *place)
 
 int place_file_open(const RotateSetup *setup, Place **ret_place, Fault *fault)
 {
-    static const PlaceDriver driver = {file_look,  file_stage,     file_put,
-                                       file_clear, file_may_write, file_place_free};
+    static const PlaceDriver driver = {file_look,     file_stage,     file_put,       file_clear,
+                                       file_withdraw, file_may_write, file_place_free};
     const char *path = setup->source.source.token.name;
     FilePlace *self = MEM_NEW(FilePlace);
     (void)fault;

@@ -91,13 +91,6 @@ static int keyring_look(Place *place, PlaceFound *ret_found, Fault *fault)
         return r;
     take(self, keyring, ret_found);
     keyring_free(keyring);
-    if (!ret_found->staged[ROTATE_OLD] != !ret_found->staged[ROTATE_NEW]) {
-        place_found_done(ret_found);
-        return fault_set(
-            fault, STORE_E_DAMAGED,
-            "the keyring has one of %s and %s without the other: remove it with `purser token remove`",
-            self->staged[ROTATE_OLD], self->staged[ROTATE_NEW]);
-    }
     return 0;
 }
 
@@ -186,6 +179,28 @@ static int keyring_clear(Place *place, Fault *fault)
     return change((KeyringPlace *)place, clear, &what, fault);
 }
 
+static int withdraw(Keyring *keyring, void *context, Fault *fault)
+{
+    const KeyringPlace *self = ((Change *)context)->self;
+    PlaceFound found;
+    take(self, keyring, &found);
+    bool known = place_current(&found) != ROTATE_CURRENT_OTHER;
+    bool fits = known || (found.current && !found.staged[ROTATE_OLD] && !found.staged[ROTATE_NEW] &&
+                          keyring->n_entry < KEYRING_MAX_ENTRIES);
+    if (fits && !known)
+        put_entry(keyring, self, self->staged[ROTATE_OLD], found.current);
+    if (fits)
+        keyring_remove(keyring, self->name);
+    place_found_done(&found);
+    return fits ? 0 : place_stale(&self->place, fault);
+}
+
+static int keyring_withdraw(Place *place, Fault *fault)
+{
+    Change what = {0};
+    return change((KeyringPlace *)place, withdraw, &what, fault);
+}
+
 static int keyring_may_write(Place *place, Fault *fault)
 {
     const KeyringPlace *self = (KeyringPlace *)place;
@@ -211,8 +226,8 @@ static Place *keyring_place_free(Place *place)
 
 int place_keyring_open(const RotateSetup *setup, Place **ret_place, Fault *fault)
 {
-    static const PlaceDriver driver = {keyring_look,  keyring_stage,     keyring_put_one,
-                                       keyring_clear, keyring_may_write, keyring_place_free};
+    static const PlaceDriver driver = {keyring_look,     keyring_stage,     keyring_put_one,   keyring_clear,
+                                       keyring_withdraw, keyring_may_write, keyring_place_free};
     const char *name = setup->source.source.token.name;
     KeyringPlace *self = MEM_NEW(KeyringPlace);
     (void)fault;

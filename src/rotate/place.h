@@ -12,7 +12,7 @@ typedef struct Place Place;
 
 typedef struct PlaceFound {
     Sealed *current;   /* NULL: there is none */
-    Sealed *staged[2]; /* by RotateToken; both or none */
+    Sealed *staged[2]; /* by RotateToken; the old one alone: it is being revoked */
     char **host;       /* where the current one may be sent; n_host 0: not restricted */
     size_t n_host;
     int64_t set; /* wall us; 0: not known */
@@ -24,6 +24,8 @@ typedef struct PlaceDriver {
     /* -ESTALE with a sentence when the current one is neither of the two. */
     int (*put)(Place *place, RotateToken which, Fault *fault);
     int (*clear)(Place *place, Fault *fault);
+    /* The current one is given out no more; it stays staged as the old one, where nothing was staged. */
+    int (*withdraw)(Place *place, Fault *fault);
     int (*may_write)(Place *place, Fault *fault); /* for --dry-run: changes nothing */
     Place *(*free)(Place *place);
 } PlaceDriver;
@@ -48,6 +50,10 @@ bool place_same(const Sealed *a, const Sealed *b);
 int place_stale(const Place *place, Fault *fault); /* -ESTALE and its sentence */
 /* What is current, as the plan has it. */
 RotateCurrent place_current(const PlaceFound *found);
+static inline bool place_is_staged(const PlaceFound *found)
+{
+    return found->staged[ROTATE_OLD] && found->staged[ROTATE_NEW];
+}
 
 /* The drivers; setup->source.source.token is theirs. */
 int place_keyring_open(const RotateSetup *setup, Place **ret_place, Fault *fault) MUST_USE;

@@ -35,6 +35,7 @@ static int print_json(const char *source, Slice text, const unsigned char *key, 
     json_object_begin(&json, NULL);
     json_text(&json, "source", source);
     json_bool(&json, "underWay", end->open);
+    json_bool(&json, "revoking", end->open && end->revoking);
     json_time(&json, "begun", end->open ? end->begun : 0);
     json_text(&json, "step", end->number ? end->step : NULL);
     json_time(&json, "time", end->time);
@@ -55,6 +56,10 @@ static void print_text(const char *source, const JournalEnd *end)
     clock_format(begun, end->begun - end->begun % CLOCK_SECOND);
     if (!end->number)
         printf("%s: purser has not rotated its token.\n", source);
+    else if (end->open && end->revoking)
+        printf(
+            "%s: it is being revoked since %s; last step: %s, at %s. `purser revoke %s` goes on with that.\n",
+            source, begun, end->step, time, source);
     else if (end->open)
         printf("%s: a rotation is under way since %s; last step: %s, at %s. `purser rotate %s --resume` goes "
                "on with "

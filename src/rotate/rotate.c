@@ -1,15 +1,11 @@
 /* A rotation, carried out. See rotate.h, and docs/rotation.md for what each step means. */
-#include "rotate/rotate.h"
+#include "rotate/rotate-private.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
 #include "rotate/get.h"
-#include "rotate/journal.h"
-#include "rotate/place.h"
-#include "rotate/provider.h"
-#include "rotate/settle.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,49 +15,20 @@
 #define BY_HAND_US      2000000
 #define BY_HAND_MOST_US (900L * CLOCK_SECOND)
 
-typedef struct Rotating {
-    const RotateSetup *setup;
-    const char *source;
-    Say say;
-    Place *place;
-    ProviderLink *provider;
-    Journal *journal;
-    PlaceFound found;
-    RotateFacts facts;
-    Account account[2];
-    int64_t switched; /* wall: the last switch of this process, or its beginning */
-    bool turned;
-    bool tidied; /* what was there was left as it is */
-} Rotating;
-
-static const char *token_word(RotateToken token)
-{
-    return token == ROTATE_OLD ? "old" : "new";
-}
-
-static int look(Rotating *self, Fault *fault)
+int rotating_look(Rotating *self, Fault *fault)
 {
     place_found_done(&self->found);
     int r = self->place->driver->look(self->place, &self->found, fault);
     if (r)
         return r;
-    self->facts.staged = self->found.staged[ROTATE_OLD] && self->found.staged[ROTATE_NEW];
+    self->facts.staged = place_is_staged(&self->found);
     self->facts.current = self->facts.staged ? place_current(&self->found) : ROTATE_CURRENT_OTHER;
     /* Without a journal of it, maybe of another machine, agents may hold either. */
     self->facts.given = !journal_end(self->journal)->open || journal_end(self->journal)->given;
     return 0;
 }
 
-/* On record, then told. */
-#define STEP(self, step, fault, ...)                                                                         \
-    ({                                                                                                       \
-        int step_ = journal_add((self)->journal, (step), (fault), __VA_ARGS__);                              \
-        if (step_ == 0)                                                                                      \
-            say_step(&(self)->say, (step), __VA_ARGS__);                                                     \
-        step_;                                                                                               \
-    })
-
-static int probe(Rotating *self, RotateToken token, const Sealed *sealed, Fault *fault)
+int rotating_probe(Rotating *self, RotateToken token, const Sealed *sealed, Fault *fault)
 {
     account_done(&self->account[token]);
     int r = provider_probe(self->provider, sealed, &self->facts.life[token], &self->account[token], fault);
@@ -104,7 +71,7 @@ static int prove(Rotating *self, Fault *fault)
     int r = STEP(self, "prove", fault, "whether the tokens work");
     for (RotateToken token = ROTATE_OLD; token <= ROTATE_NEW && r == 0; token++)
         if (self->facts.life[token] == ROTATE_UNKNOWN)
-            r = probe(self, token, self->found.staged[token], fault);
+            r = rotating_probe(self, token, self->found.staged[token], fault);
     bool judge = r == 0 && self->facts.keep == ROTATE_NEW && self->facts.current == ROTATE_CURRENT_OLD &&
                  self->facts.life[ROTATE_NEW] == ROTATE_WORKS;
     if (judge && (r = check_account(self, fault)) != 0)
@@ -182,7 +149,7 @@ static int confirm(Rotating *self, Fault *fault)
     int64_t until = clock_mono() + BY_HAND_MOST_US;
     int r = STEP(self, "confirm", fault, "that the %s token is dead", token_word(drop));
     for (unsigned i = 0; r == 0; i++) {
-        r = probe(self, drop, self->found.staged[drop], fault);
+        r = rotating_probe(self, drop, self->found.staged[drop], fault);
         if (r || self->facts.life[drop] == ROTATE_DEAD)
             return r;
         if (waits ? clock_mono() >= until : i + 1 >= CONFIRM_TRIES)
@@ -262,7 +229,7 @@ static int take(Rotating *self, RotateStep step, Fault *fault)
 static int go_on(Rotating *self, Fault *fault)
 {
     for (;;) {
-        int r = look(self, fault);
+        int r = rotating_look(self, fault);
         if (r)
             return r;
         RotateStep step = rotate_next(&self->facts);
@@ -307,7 +274,7 @@ static int begin(Rotating *self, Fault *fault)
     if (!self->found.current)
         return fault_set(fault, STORE_E_ABSENT, "there is no token in %s: `purser token set`",
                          self->place->label);
-    int r = probe(self, ROTATE_OLD, self->found.current, fault);
+    int r = rotating_probe(self, ROTATE_OLD, self->found.current, fault);
     if (r == 0 && self->facts.life[ROTATE_OLD] == ROTATE_DEAD)
         r = fault_set(
             fault, STORE_E_DENIED,
@@ -347,17 +314,16 @@ static int take_up(Rotating *self, Fault *fault)
     return r;
 }
 
-static int open_all(Rotating *self, const unsigned char *key, Fault *fault)
+int rotating_open(Rotating *self, const unsigned char *key, Fault *fault)
 {
     CLEANUP_MEM char *folder = mem_printf("%s/rotate", self->setup->state);
     int r = place_open(self->setup, &self->place, fault);
     r = r ? r : place_lock(self->place, fault);
-    r = r ? r : provider_open(self->setup, &self->provider, fault);
     r = r ? r : journal_open(folder, self->source, key, &self->journal, fault);
-    return r ? r : look(self, fault);
+    return r ? r : rotating_look(self, fault);
 }
 
-static void close_all(Rotating *self)
+void rotating_close(Rotating *self)
 {
     place_found_done(&self->found);
     account_done(&self->account[ROTATE_OLD]);
@@ -365,6 +331,16 @@ static void close_all(Rotating *self)
     provider_close(self->provider);
     journal_free(self->journal);
     place_free(self->place);
+}
+
+/* What is being revoked is not given out again. */
+static int refuse_revoked(const Rotating *self, Fault *fault)
+{
+    bool alone = self->found.staged[ROTATE_OLD] && !self->found.staged[ROTATE_NEW];
+    if (!alone && !(journal_end(self->journal)->open && journal_end(self->journal)->revoking))
+        return 0;
+    return fault_set(fault, -EALREADY, "%s is being revoked: `purser revoke %s` goes on with that",
+                     self->source, self->source);
 }
 
 int rotate_run(const RotateSetup *setup, const unsigned char key[static 32])
@@ -376,7 +352,9 @@ int rotate_run(const RotateSetup *setup, const unsigned char key[static 32])
                      .facts = {.keep = ROTATE_NEW},
                      .switched = clock_wall()};
     Fault fault = {""};
-    int r = open_all(&self, key, &fault);
+    int r = rotating_open(&self, key, &fault);
+    r = r ? r : provider_open(setup, &self.provider, &fault);
+    r = r ? r : refuse_revoked(&self, &fault);
     if (r == 0)
         r = setup->act == ROTATE_START ? begin(&self, &fault) : take_up(&self, &fault);
     r = r ? r : go_on(&self, &fault);
@@ -392,6 +370,6 @@ int rotate_run(const RotateSetup *setup, const unsigned char key[static 32])
                    "%s: the %s token is current, and the only one that works.", source,
                    fresh ? "new" : "old");
     }
-    close_all(&self);
+    rotating_close(&self);
     return r || (self.turned && fresh != (setup->act != ROTATE_ABORT)) ? 1 : 0;
 }

@@ -5,6 +5,8 @@
 
 /* An exit status; has said what it did, or why not. */
 int rotate_run(const RotateSetup *setup, const unsigned char key[static 32]);
+/* `purser revoke`. */
+int rotate_revoke(const RotateSetup *setup, const unsigned char key[static 32]);
 /* --status and --dry-run: change nothing. */
 int rotate_status(const RotateSetup *setup, const unsigned char key[static 32]);
 int rotate_dry_run(const RotateSetup *setup);

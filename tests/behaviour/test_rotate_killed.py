@@ -13,11 +13,11 @@ from test_rotate import Rotation, keyring, rotation  # noqa: F401  (fixtures)
 CALLS = ("fsync", "rename", "unlink", "ftruncate", "sendto")
 
 
-def killed_at(rotation, call, number, *args):
+def killed_at(rotation, call, number, *args, command="rotate"):
     """Runs a rotation (or --resume) that dies before its `number`th such call: True if it did, False if it ended first."""
-    given = [] if args else ["--from-stdin"]
+    given = [] if args or command == "revoke" else ["--from-stdin"]
     words = ["strace", "-f", "-qq", "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}", "-o",
-             "/dev/null", *map(str, rotation.lab.words("rotate", "ci", *given, *args))]
+             "/dev/null", *map(str, rotation.lab.words(command, "ci", *given, *args))]
     done = subprocess.run(words, input=rotation.new.encode(), capture_output=True, timeout=60, cwd=rotation.lab.folder)
     assert done.returncode in (0, 1, -9), done
     return done.returncode == -9
