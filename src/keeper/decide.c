@@ -64,7 +64,9 @@ static bool check_form(const StreamRequest *request, bool slashes, Refused *refu
 {
     static Target again; /* 8 kB: off the stack; the keeper has one thread of its own code */
     Fault fault;
-    if ((slashes ? target_normalise_slashes : target_normalise)(request->target, &again, &fault) != 0)
+    int r = slashes ? target_normalise_slashes(request->target, &again, &fault)
+                    : target_normalise(request->target, &again, &fault);
+    if (r != 0)
         return refused_set(refused, REFUSAL_BAD_REQUEST, "%s", fault.text);
     if (!slice_equal((Slice){again.text, again.len}, request->target) || again.path_len != request->path_len)
         return refused_set(refused, REFUSAL_BAD_REQUEST, "the request's target was not in its normal form");
@@ -340,7 +342,6 @@ bool decide_graphql(const DecideRequest *decide, Decided *decided, const Graphql
     if (!allowed && type == GRAPHQL_QUERY && verdict.why != POLICY_GRAPHQL_DENIED &&
         is_watched(decide, grant)) {
         allowed = true;
-        decided->rule = 0;
         decided->would.refusal = REFUSAL_GRAPHQL_DENIED;
         policy_explain_graphql(grant->policy, &verdict, chosen, &decided->would.fault);
     }

@@ -209,30 +209,44 @@ const char *policy_missing(const Policy *policy, const PolicyWith *with)
 }
 
 /* Those that do not hold beside what was given. */
-static void drop_defaults(Policy *bound, const Policy *policy, const PolicyWith *with)
+static bool is_dropped(const PolicyParameter *parameter, const PolicyWith *with)
 {
-    for (size_t i = 0; i < bound->n_parameter; i++) {
+    for (size_t i = 0; i < parameter->n_unless; i++)
+        if (is_in(with, parameter->unless[i]))
+            return true;
+    return false;
+}
+
+/* How many values `with` has for a parameter, and the one that is number `at` of them. */
+static size_t values_of(const PolicyWith *with, const char *name, size_t at, const char **ret_value)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < with->n; i++)
+        if (strcmp(with->name[i], name) == 0 && n++ == at && ret_value)
+            *ret_value = with->value[i];
+    return n;
+}
+
+/* Gives the parameters their values: those of the combination of this number, each value with each. */
+static void set_values(Policy *bound, const Policy *policy, const PolicyWith *with, size_t combination)
+{
+    for (size_t i = 0; i < policy->n_parameter; i++) {
         const PolicyParameter *from = &policy->parameter[i];
-        bool drop = false;
-        for (size_t k = 0; k < from->n_unless && !is_in(with, from->name); k++)
-            drop |= is_in(with, from->unless[k]);
-        if (drop) {
-            mem_free(bound->parameter[i].value);
-            bound->parameter[i].value = NULL;
+        const char *value = is_dropped(from, with) ? NULL : from->fallback;
+        size_t n = values_of(with, from->name, 0, NULL);
+        if (n) {
+            values_of(with, from->name, combination % n, &value);
+            combination /= n;
         }
+        mem_free(bound->parameter[i].value);
+        bound->parameter[i].value = value ? mem_strdup(value) : NULL;
     }
 }
 
-/* The parameters with their values. */
-static int take_values(Policy *bound, const Policy *policy, const PolicyWith *with, Fault *fault)
+static int check_values(const Policy *policy, const PolicyWith *with, size_t *ret_combinations, Fault *fault)
 {
     const char *missing = policy_missing(policy, with);
-    for (size_t i = 0; i < policy->n_parameter; i++) {
-        const PolicyParameter *from = &policy->parameter[i];
-        PolicyParameter to = {.name = mem_strdup(from->name), .kind = from->kind, .line = from->line};
-        to.value = mem_strdup(from->fallback ? from->fallback : "");
-        MEM_PUSH(bound->parameter, bound->n_parameter, to);
-    }
+    size_t combinations = 1;
     if (missing)
         return fault_set(fault, -EINVAL,
                          "policy %s needs a value of its parameter '%s', as in 'with: {%s: ...}'",
@@ -241,12 +255,69 @@ static int take_values(Policy *bound, const Policy *policy, const PolicyWith *wi
         int r = policy_check_value(policy, with->name[i], with->value[i], fault);
         if (r)
             return r;
-        PolicyParameter *parameter = policy_find_parameter(bound, slice_of(with->name[i]));
-        mem_free(parameter->value);
-        parameter->value = mem_strdup(with->value[i]);
     }
-    drop_defaults(bound, policy, with);
-    return 0;
+    for (size_t i = 0; i < policy->n_parameter && combinations <= POLICY_MAX_COMBINATIONS; i++) {
+        size_t n = values_of(with, policy->parameter[i].name, 0, NULL);
+        combinations *= n ? n : 1;
+    }
+    *ret_combinations = combinations;
+    return combinations <= POLICY_MAX_COMBINATIONS
+               ? 0
+               : fault_set(fault, -EINVAL, "the values for policy %s make more than %d combinations",
+                           policy->name, POLICY_MAX_COMBINATIONS);
+}
+
+static bool same_rule(const PolicyRule *a, const PolicyRule *b)
+{
+    static unsigned char room[2][POLICY_MAX_PACKED];
+    WireWriter wire[2] = {WIRE_WRITER(room[0]), WIRE_WRITER(room[1])};
+    if (a->line != b->line || !a->graphql != !b->graphql || strcmp(a->path, b->path) != 0)
+        return false;
+    if (!a->graphql)
+        return true; /* of one line: the rest is the same */
+    policy_graphql_put(a->graphql, &wire[0]);
+    policy_graphql_put(b->graphql, &wire[1]);
+    return !wire[0].failed && wire[0].len == wire[1].len && memcmp(room[0], room[1], wire[0].len) == 0;
+}
+
+/* A rule in which nothing differs between two combinations is there once. `first`: where this rule's begin.
+ */
+static void drop_double(Policy *bound, size_t first)
+{
+    size_t last = bound->n_rule - 1;
+    for (size_t i = first; i < last; i++)
+        if (same_rule(&bound->rule[i], &bound->rule[last])) {
+            policy_rule_done(&bound->rule[last]);
+            bound->n_rule--;
+            return;
+        }
+}
+
+static int bind_all(Policy *bound, const Policy *policy, const PolicyWith *with, Fault *fault)
+{
+    size_t combinations = 1;
+    int r = check_values(policy, with, &combinations, fault);
+    for (size_t i = 0; i < policy->n_rule && r == 0; i++) {
+        size_t first = bound->n_rule;
+        for (size_t k = 0; k < combinations && r == 0; k++) {
+            size_t before = bound->n_rule;
+            set_values(bound, policy, with, k);
+            r = bind_rule(bound, &policy->rule[i], fault);
+            if (bound->n_rule > before && k)
+                drop_double(bound, first);
+            if (bound->n_rule > POLICY_MAX_RULES)
+                r = fault_set(fault, -EINVAL, "with these values policy %s has more than %d rules",
+                              policy->name, POLICY_MAX_RULES);
+        }
+    }
+    if (r == 0)
+        set_values(bound, policy, with, 0);
+    return r;
+}
+
+static PolicyWith dup_with(const PolicyWith *with)
+{
+    return (PolicyWith){dup_list(with->name, with->n), dup_list(with->value, with->n), with->n};
 }
 
 int policy_bind(const Policy *policy, const PolicyWith *with, Policy **ret_policy, Fault *fault)
@@ -258,9 +329,13 @@ int policy_bind(const Policy *policy, const PolicyWith *with, Policy **ret_polic
     bound->reveal = policy->reveal;
     bound->budget = policy->budget;
     policy_permissions_add(&bound->permissions, &policy->permissions);
-    int r = take_values(bound, policy, with, fault);
-    for (size_t i = 0; i < policy->n_rule && r == 0; i++)
-        r = bind_rule(bound, &policy->rule[i], fault);
+    bound->with = dup_with(with);
+    for (size_t i = 0; i < policy->n_parameter; i++)
+        MEM_PUSH(bound->parameter, bound->n_parameter,
+                 (PolicyParameter){.name = mem_strdup(policy->parameter[i].name),
+                                   .kind = policy->parameter[i].kind,
+                                   .line = policy->parameter[i].line});
+    int r = bind_all(bound, policy, with, fault);
     if (!r && !policy_fits(bound))
         r = fault_set(fault, -EINVAL,
                       "with these values the rules of policy %s are longer than %u KiB together",
@@ -276,22 +351,11 @@ int policy_bind(const Policy *policy, const PolicyWith *with, Policy **ret_polic
 
 bool policy_bound_as(const Policy *bound, const Policy *policy, const PolicyWith *with)
 {
-    if (strcmp(bound->name, policy->name) != 0)
+    if (strcmp(bound->name, policy->name) != 0 || bound->with.n != with->n)
         return false;
-    for (size_t i = 0; i < policy->n_parameter; i++) {
-        const char *value = policy->parameter[i].fallback, *is = bound->parameter[i].value;
-        for (size_t k = 0; k < with->n; k++)
-            if (strcmp(with->name[k], policy->parameter[i].name) == 0)
-                value = with->value[k];
-        if (is && (!value || strcmp(value, is) != 0)) /* of one that is left out the others tell */
+    for (size_t i = 0; i < with->n; i++)
+        if (strcmp(bound->with.name[i], with->name[i]) != 0 ||
+            strcmp(bound->with.value[i], with->value[i]) != 0)
             return false;
-    }
     return true;
-}
-
-void policy_with_done(PolicyWith *with)
-{
-    mem_free_strings(with->name, with->n);
-    mem_free_strings(with->value, with->n);
-    *with = (PolicyWith){0};
 }

@@ -106,6 +106,13 @@ void policy_rule_done(PolicyRule *rule)
     mem_free_strings(rule->unless, rule->n_unless);
 }
 
+void policy_with_done(PolicyWith *with)
+{
+    mem_free_strings(with->name, with->n);
+    mem_free_strings(with->value, with->n);
+    *with = (PolicyWith){0};
+}
+
 static void parameter_done(PolicyParameter *parameter)
 {
     mem_free(parameter->name);
@@ -139,6 +146,7 @@ Policy *policy_free(Policy *policy)
         parameter_done(&policy->parameter[i]);
     policy_permissions_done(&policy->permissions);
     mem_free(policy->parameter);
+    policy_with_done(&policy->with);
     mem_free(policy->rule);
     mem_free(policy->order);
     mem_free(policy->test);

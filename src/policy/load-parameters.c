@@ -108,22 +108,37 @@ int load_check_arguments(const YamlDoc *doc, const YamlNode *node, const Policy 
     return 0;
 }
 
+static int read_value(const YamlDoc *doc, const YamlNode *name, const YamlNode *value, const Policy *policy,
+                      PolicyWith *with, Fault *fault)
+{
+    Fault why = {""};
+    if (value->kind != YAML_TEXT || !value->text[0])
+        return yaml_fault(doc, value, fault,
+                          "the value of '%.40s' must be a word or a number, or a list of them, but is %s",
+                          name->text, yaml_kind_text(value));
+    bool known = policy_find_parameter(policy, slice_of(name->text)) != NULL;
+    if (policy_check_value(policy, name->text, value->text, &why))
+        return yaml_fault(doc, known ? value : name, fault, "%s", why.text);
+    MEM_PUSH(with->name, with->n, mem_strdup(name->text));
+    with->value = mem_grow(with->value, with->n, sizeof(*with->value));
+    with->value[with->n - 1] = mem_strdup(value->text);
+    return 0;
+}
+
 int policy_read_with(const YamlDoc *doc, const YamlNode *map, const Policy *policy, PolicyWith *ret_with,
                      Fault *fault)
 {
     int r = map ? yaml_want_map(doc, map, "with", fault) : 0;
     for (size_t i = 0; map && r == 0 && i + 1 < map->n_child; i += 2) {
         const YamlNode *name = map->child[i], *value = map->child[i + 1];
-        Fault why = {""};
-        if (value->kind != YAML_TEXT || !value->text[0])
-            return yaml_fault(doc, value, fault, "the value of '%.40s' must be a word or a number, but is %s",
-                              name->text, yaml_kind_text(value));
-        bool known = policy_find_parameter(policy, slice_of(name->text)) != NULL;
-        if (policy_check_value(policy, name->text, value->text, &why))
-            return yaml_fault(doc, known ? value : name, fault, "%s", why.text);
-        MEM_PUSH(ret_with->name, ret_with->n, mem_strdup(name->text));
-        ret_with->value = mem_grow(ret_with->value, ret_with->n, sizeof(*ret_with->value));
-        ret_with->value[ret_with->n - 1] = mem_strdup(value->text);
+        bool list = value->kind == YAML_LIST;
+        if (list)
+            r = yaml_want_list(doc, value, name->text, POLICY_MAX_COMBINATIONS, fault);
+        if (list && r == 0 && value->n_child == 0)
+            r = yaml_fault(doc, value, fault, "'%.40s' has no value; leave it out for its default",
+                           name->text);
+        for (size_t k = 0; k < (list ? value->n_child : 1) && r == 0; k++)
+            r = read_value(doc, name, list ? value->child[k] : value, policy, ret_with, fault);
     }
     return r;
 }

@@ -26,10 +26,11 @@
 #define POLICY_MAX_TESTS    512
 #define POLICY_MAX_PACKED   (56u << 10) /* of policy_put(): fits one record */
 
-#define POLICY_MAX_PARAMETERS  16
-#define POLICY_MAX_PARAMETER   40  /* bytes of a name */
-#define POLICY_MAX_VALUE_BYTES 255 /* of one segment */
-#define POLICY_ANY             "*" /* the value of a parameter that is not narrowed */
+#define POLICY_MAX_PARAMETERS   16
+#define POLICY_MAX_COMBINATIONS 256 /* of values that a grant gives, each with each */
+#define POLICY_MAX_PARAMETER    40  /* bytes of a name */
+#define POLICY_MAX_VALUE_BYTES  255 /* of one segment */
+#define POLICY_ANY              "*" /* the value of a parameter that is not narrowed */
 
 /* What a parameter's value is: any one segment; letters, digits, '.', '_', '-'; digits; several segments,
  * which one segment holds with encoded slashes (of sources with `encodedSlash: segment`). */
@@ -46,11 +47,13 @@ typedef struct PolicyParameter {
     char **unless;  /* the default does not hold when one of these was given */
     size_t n_unless;
     PolicyClass kind;
-    char *value; /* of a bound policy; POLICY_ANY is any; NULL: none, so rules with it are left out */
+    char *value; /* of a bound policy, the first of several; POLICY_ANY is any; NULL: none, so rules with it
+                    are left out */
     unsigned line;
 } PolicyParameter;
 
-/* What is given for a policy's parameters: `with: {owner: acme}`. */
+/* What is given for a policy's parameters: `with: {owner: acme, repo: [web, api]}`. A name comes as often as
+ * it has values. */
 typedef struct PolicyWith {
     char **name, **value;
     size_t n;
@@ -102,6 +105,7 @@ typedef struct Policy {
     PolicyPermissions permissions; /* of a minted token; not sent */
     PolicyParameter *parameter;    /* not sent: what is sent has values in their place */
     size_t n_parameter;
+    PolicyWith with; /* of a bound policy */
     PolicyRule *rule;
     size_t n_rule;
     uint32_t *order; /* indices of the REST rules, sorted by path: n_allow, then n_deny (match.c) */

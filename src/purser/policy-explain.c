@@ -171,9 +171,8 @@ static void say_verdict(Asked *asked, const char *who, const char *source, const
     if (who)
         printf("retriever %s, source %s, ", who, source);
     printf("policy %s", policy->name);
-    for (size_t i = 0; i < policy->n_parameter; i++)
-        if (policy->parameter[i].value && strcmp(policy->parameter[i].value, POLICY_ANY) != 0)
-            printf(", %s=%s", policy->parameter[i].name, policy->parameter[i].value);
+    for (size_t i = 0; i < policy->with.n; i++)
+        printf(", %s=%s", policy->with.name[i], policy->with.value[i]);
     printf("\n  %s\n", sentence);
     if (verdict->change.text[0])
         printf("  %s\n", verdict->change.text);

@@ -70,17 +70,6 @@ static const RunSource *counts_of(const RunReport *report, uint32_t source)
     return NULL;
 }
 
-static PolicyWith values_of(const Policy *policy, char **name, char **value)
-{
-    PolicyWith with = {name, value, 0};
-    for (size_t i = 0; i < policy->n_parameter; i++)
-        if (policy->parameter[i].value && strcmp(policy->parameter[i].value, POLICY_ANY) != 0) {
-            name[with.n] = policy->parameter[i].name;
-            value[with.n++] = policy->parameter[i].value;
-        }
-    return with;
-}
-
 /* What was printed must be a policy under which all that passes; else it would not be worth printing. */
 static int check(const char *text, Fault *fault)
 {
@@ -111,8 +100,7 @@ static int print_policy(const Recording *recording, const GrantRef *grant)
     const Source *source = &recording->config->source[grant->source];
     const Recorded *recorded = &recording->recorded;
     const RunSource *counts = counts_of(&recording->report, grant->source);
-    char *name[POLICY_MAX_PARAMETERS], *value[POLICY_MAX_PARAMETERS], day[CLOCK_TEXT];
-    PolicyWith with = values_of(recording->config->policy[grant->policy], name, value);
+    char day[CLOCK_TEXT];
     PolicySeen *seen = MEM_NEW_ARRAY(PolicySeen, recorded->n ? recorded->n : 1);
     size_t n = 0;
     for (size_t i = 0; i < recorded->n; i++) {
@@ -124,7 +112,12 @@ static int print_policy(const Recording *recording, const GrantRef *grant)
     CLEANUP_MEM char *about = mem_printf("What the retriever %s asked of the source %s on %.10s.",
                                          recording->retriever->name, source->name, day);
     const char *called = policy_option(recording->invocation, "name");
-    PolicyNarrow narrow = {called ? called : own,        about, seen, n, &with, counts ? counts->requests : 0,
+    PolicyNarrow narrow = {called ? called : own,
+                           about,
+                           seen,
+                           n,
+                           &recording->config->policy[grant->policy]->with,
+                           counts ? counts->requests : 0,
                            counts ? counts->received : 0};
     Fault fault = {0};
     int r = policy_narrow(&narrow, &text, &fault);

@@ -176,6 +176,41 @@ static void no_value_can_widen_a_policy(void **state)
     }
 }
 
+static void several_values_are_each_with_each(void **state)
+{
+    (void)state;
+    Policy *bound = bind("owner=acme repo=web repo=api id=1 id=2"), *one = bind("owner=acme");
+    static const char *const yes[] = {"/repos/acme/web/runs", "/repos/acme/api/runs", "/ids/1/runs",
+                                      "/ids/2/runs"};
+    static const char *const no[] = {"/repos/acme/other/runs", "/repos/web/api/runs", "/ids/3/runs",
+                                     "/events"};
+    for (size_t i = 0; i < COUNT_OF(yes); i++)
+        assert_true(allows(bound, yes[i]));
+    for (size_t i = 0; i < COUNT_OF(no); i++)
+        assert_false(allows(bound, no[i]));
+    assert_true(allows_graphql(bound, "{repository(owner: \"acme\", name: \"api\") {id}}"));
+    assert_true(allows_graphql(bound, "{pipeline(slug: \"acme/web\") {id}}"));
+    assert_false(allows_graphql(bound, "{pipeline(slug: \"acme/x\") {id}}"));
+    /* what has no parameter is there once */
+    assert_int_equal(bound->n_rule, 2 + 2 + 0 + 1 + 2 + 2 + 0 + 1);
+    assert_int_equal(bound->rule[0].line, bound->rule[1].line);
+    assert_false(policy_bound_as(one, form, &bound->with));
+    assert_true(policy_bound_as(bound, form, &bound->with));
+    policy_free(one);
+    policy_free(bound);
+    PolicyWith many = {0};
+    Fault fault = {""};
+    bound = NULL;
+    for (unsigned i = 0; i < 17 * 2; i++) {
+        MEM_PUSH(many.name, many.n, mem_strdup(i % 2 ? "owner" : "repo"));
+        many.value = mem_grow(many.value, many.n, sizeof(*many.value));
+        many.value[many.n - 1] = mem_printf("n%u", i);
+    }
+    assert_int_equal(policy_bind(form, &many, &bound, &fault), -EINVAL);
+    assert_string_equal(fault.text, "the values for policy p make more than 256 combinations");
+    policy_with_done(&many);
+}
+
 static void a_value_without_default_must_be_given(void **state)
 {
     (void)state;
@@ -252,8 +287,10 @@ static void a_wrong_declaration_is_refused_with_its_place(void **state)
          "p.yaml:4:28: policy p has no parameter 'b' (it has: none)"},
         {"parameters: {b: {}}\nallow: []\ntests:\n- {request: GET /a, with: {b: '*'}, expect: deny}\n",
          "p.yaml:5:31: 'b: *': a value of this parameter of policy p is one segment"},
-        {"parameters: {b: {}}\nallow: []\ntests:\n- {request: GET /a, with: {b: [x]}, expect: deny}\n",
-         "p.yaml:5:31: the value of 'b' must be a word or a number"},
+        {"parameters: {b: {}}\nallow: []\ntests:\n- {request: GET /a, with: {b: [[x]]}, expect: deny}\n",
+         "p.yaml:5:32: the value of 'b' must be a word or a number, or a list of them, but is a list"},
+        {"parameters: {b: {}}\nallow: []\ntests:\n- {request: GET /a, with: {b: []}, expect: deny}\n",
+         "p.yaml:5:31: 'b' has no value; leave it out for its default"},
     };
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         Policy *policy = NULL;
@@ -271,6 +308,7 @@ int main(void)
         cmocka_unit_test(without_values_a_parameter_is_any_segment),
         cmocka_unit_test(a_value_is_one_segment_and_no_other),
         cmocka_unit_test(no_value_can_widen_a_policy),
+        cmocka_unit_test(several_values_are_each_with_each),
         cmocka_unit_test(a_value_without_default_must_be_given),
         cmocka_unit_test(tests_have_the_values_of_their_own),
         cmocka_unit_test(a_wrong_declaration_is_refused_with_its_place),

@@ -302,14 +302,12 @@ static PolicyVerdict scan(const Policy *policy, Slice path)
             lower[k] = (char)tolower(lower[k]);
         }
         bool hit = policy_path_matches(pattern, slice_of(lower));
-        if (!hit && rule->deny) {
-            size_t n = path.len > 1 && path.ptr[path.len - 1] == '/' ? path.len - 1 : path.len;
-            lower[n] = '\0';
-            char *point = strrchr(lower, '.');
-            hit = policy_path_matches(pattern, slice_of(lower)) ||
-                  (point && !strchr(point, '/') && point[-1] != '/' &&
-                   policy_path_matches(pattern, (Slice){lower, (size_t)(point - lower)}));
-        }
+        size_t bare = path.len - (path.len > 1 && path.ptr[path.len - 1] == '/');
+        const char *point = memrchr(lower, '.', bare);
+        bool suffix = point && point[-1] != '/' && !memchr(point, '/', bare - (size_t)(point - lower));
+        if (!hit && rule->deny)
+            hit = policy_path_matches(pattern, (Slice){lower, bare}) ||
+                  (suffix && policy_path_matches(pattern, (Slice){lower, (size_t)(point - lower)}));
         if (hit && (rule->deny ? verdict.answer != POLICY_DENY : verdict.answer == POLICY_NOT_NAMED))
             verdict = (PolicyVerdict){rule->deny ? POLICY_DENY : POLICY_ALLOW, (int32_t)i};
     }
