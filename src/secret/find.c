@@ -247,6 +247,15 @@ static void look_at_line_end(Finder *finder, size_t at, size_t len)
         look_before_base64(finder, at);
 }
 
+/* \u002B, \u002F, \u002D, \u005F: what base64 has beside letters and digits, as some write JSON. */
+static bool is_base64_code(const unsigned char *digits)
+{
+    unsigned char low = digits[3] | 0x20;
+    return digits[0] == '0' && digits[1] == '0' &&
+           ((digits[2] == '2' && (low == 'b' || low == 'f' || low == 'd')) ||
+            (digits[2] == '5' && low == 'f'));
+}
+
 static void look_at_backslash(Finder *finder, size_t at)
 {
     const Scan *scan = finder->scan;
@@ -258,7 +267,7 @@ static void look_at_backslash(Finder *finder, size_t at)
                                : scan->letters;
     if (matters)
         look_before_json(finder, at);
-    if (next == '/')
+    if (next == '/' || (next == 'u' && finder->len - at >= 6 && is_base64_code(text + 2)))
         look_before_base64(finder, at);
     else if (next == 'n' || next == 'r')
         look_at_line_end(finder, at, 2);
