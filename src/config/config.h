@@ -110,6 +110,18 @@ typedef struct SourceHost {
     Origin origin;
 } SourceHost;
 
+/* How a provider's tokens are proven and retired, by calls that a token makes for itself. "" each where there
+ * is none. Keys are of the answer, "user.email" for one in an object. */
+typedef struct Rotation {
+    char *account;       /* a path, read-only: tells whose token it is; works with whatever scopes */
+    char *identity;      /* key in the answer: the account */
+    char *scopes;        /* key in it: what the token may do, a list or a text */
+    char *scopes_header; /* or the answer's header that says it */
+    char *expires;       /* key in it: when the token dies by itself */
+    char *retire;        /* a path: DELETE retires the token that it is sent with */
+} Rotation;
+#define ROTATION_TEXTS 6
+
 /* A provider is one data file, policy/provider/NAME.yaml: what purser knows of one kind of API. */
 typedef struct Provider {
     char *name;
@@ -125,7 +137,9 @@ typedef struct Provider {
     char *policy;         /* name of its read-only metrics policy */
     char **artifact_host; /* where its API redirects to for files: hosts, or "*.suffix" */
     size_t n_artifact_host;
-    char *probe; /* path of a cheap read-only call that tells whether a token works; "" if none */
+    bool encoded_slash; /* `encodedSlash: segment`: %2F in a path of its API is part of a segment */
+    char *probe;        /* path of a cheap read-only call that tells whether a token works; "" if none */
+    Rotation rotation;
 } Provider;
 
 typedef struct Source {
@@ -136,6 +150,7 @@ typedef struct Source {
     size_t n_other;
     char *graphql_path;    /* of the GraphQL endpoint, from the root of its host; "" for none */
     uint32_t graphql_host; /* on which host that is */
+    bool encoded_slash;    /* see Provider */
     Auth auth;
     TokenRef token;
     char **token_env;
@@ -151,7 +166,8 @@ typedef struct Source {
     uint32_t reserve_percent; /* or this much of it */
     char *policy;             /* the provider's default policy; "" for none */
     char *probe;
-    unsigned line; /* in purser.yaml, for messages */
+    Rotation rotation; /* the provider's */
+    unsigned line;     /* in purser.yaml, for messages */
 } Source;
 
 /* The host of a source by index: 0 is api, then `other` in its order. The index must be one of
@@ -171,6 +187,13 @@ static inline HostUse source_use(const Source *source, uint32_t host)
     return host == 0 ? HOST_API : source->other[host - 1].use;
 }
 
+/* Whether a path at this host may have an encoded slash: as one segment it is matched, and as it was matched
+ * it is sent. */
+static inline bool source_takes_slashes(const Source *source, uint32_t host)
+{
+    return source->encoded_slash && host < source_hosts(source) && source_use(source, host) == HOST_API;
+}
+
 /* Whether `name` is the host, or one that its pattern means. Both in lower case. */
 bool host_matches(const char *pattern, Slice name);
 
@@ -187,8 +210,9 @@ typedef struct HostPort {
 } HostPort;
 
 typedef struct GrantRef {
-    uint32_t source; /* index */
-    uint32_t policy; /* index */
+    uint32_t source;     /* index */
+    uint32_t policy;     /* index */
+    int64_t audit_until; /* `mode: audit`: wall us, until then what no rule allows passes if it is safe; 0 */
 } GrantRef;
 
 typedef struct Retriever {
@@ -269,11 +293,11 @@ typedef enum VaultLogin {
 /* Vault or OpenBao. What purser.yaml leaves out, the environment may say (VAULT_ADDR and friends). */
 typedef struct VaultConfig {
     bool configured;
-    char *address;                                                /* as it was written */
-    Origin origin;                                                /* host "" when there is no address */
-    char *space;                                                  /* namespace */
-    char *ca_file, *ca_path, *cert_file, *key_file, *server_name; /* "" each */
-    bool plain_http;                                              /* `allowPlainHttp: true` */
+    char *address;                                      /* as it was written */
+    Origin origin;                                      /* host "" when there is no address */
+    char *space;                                        /* namespace */
+    char *ca_file, *cert_file, *key_file, *server_name; /* "" each */
+    bool plain_http;                                    /* `allowPlainHttp: true` */
     StoreLife life;
     VaultLogin login;
     char *mount;     /* of the login: "kubernetes", "approle", ... */
@@ -305,7 +329,9 @@ typedef struct Config {
     size_t n_source;
     Retriever *retriever;
     size_t n_retriever;
-    Policy **policy; /* those that some grant uses; own files in DIRECTORY/policy before purser's */
+    Policy **form; /* policies as their files have them; own ones in DIRECTORY/policy before purser's */
+    size_t n_form;
+    Policy **policy; /* what they are with some grant's values (policy_bind): what is decided by */
     size_t n_policy;
     Sink sink;
     Site site;
@@ -332,7 +358,10 @@ int config_parse(const char *path, Slice text, const ConfigPaths *paths, Config 
 /* Reads and parses; -ENOENT, -EACCES, -EFBIG, -EINVAL with a sentence. */
 int config_load(const char *path, const ConfigPaths *paths, Config **ret_config, Fault *fault) MUST_USE;
 
-Config *config_free(Config *config); /* takes NULL, returns NULL */
+Config *config_free(Config *config);    /* takes NULL, returns NULL */
+void rotation_init(Rotation *rotation); /* all "" */
+void rotation_copy(Rotation *to, const Rotation *from);
+void rotation_done(Rotation *rotation);
 
 /* Looks a variable up: getenv(), or a test's own. */
 typedef const char *ConfigEnv(const char *name);

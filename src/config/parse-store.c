@@ -13,14 +13,13 @@ void stores_default(Config *config)
 {
     VaultConfig *vault = &config->vault;
     KubernetesConfig *kubernetes = &config->kubernetes;
-    char **const text[] = {&vault->address,         &vault->space,         &vault->ca_file,
-                           &vault->ca_path,         &vault->cert_file,     &vault->key_file,
-                           &vault->server_name,     &vault->mount,         &vault->role,
-                           &vault->role_id,         &vault->audience,      &vault->origin.host,
-                           &vault->origin.base,     &kubernetes->space,    &kubernetes->ca_file,
-                           &kubernetes->cert_file,  &kubernetes->key_file, &kubernetes->server_name,
-                           &kubernetes->kubeconfig, &kubernetes->context,  &kubernetes->origin.host,
-                           &kubernetes->origin.base};
+    char **const text[] = {
+        &vault->address,          &vault->space,           &vault->ca_file,        &vault->cert_file,
+        &vault->key_file,         &vault->server_name,     &vault->mount,          &vault->role,
+        &vault->role_id,          &vault->audience,        &vault->origin.host,    &vault->origin.base,
+        &kubernetes->space,       &kubernetes->ca_file,    &kubernetes->cert_file, &kubernetes->key_file,
+        &kubernetes->server_name, &kubernetes->kubeconfig, &kubernetes->context,   &kubernetes->origin.host,
+        &kubernetes->origin.base};
     for (size_t i = 0; i < COUNT_OF(text); i++)
         *text[i] = mem_strdup("");
     vault->secret = token_ref_new();

@@ -10,13 +10,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define MAX_PROVIDER_BYTES (16u << 10)
 
 typedef struct ProviderText {
     char *api_url;
     char *documentation;
-    const YamlNode *auth;
+    char *encoded_slash;
+    const YamlNode *auth, *rotation;
 } ProviderText;
 
 Provider *provider_free(Provider *provider)
@@ -33,6 +35,7 @@ Provider *provider_free(Provider *provider)
     mem_free_strings(provider->artifact_host, provider->n_artifact_host);
     mem_free(provider->policy);
     mem_free(provider->probe);
+    rotation_done(&provider->rotation);
     mem_free(provider);
     return NULL;
 }
@@ -45,6 +48,7 @@ static Provider *provider_new(void)
                            &provider->api.host,    &provider->api.base};
     for (size_t i = 0; i < COUNT_OF(text); i++)
         *text[i] = mem_strdup("");
+    rotation_init(&provider->rotation);
     return provider;
 }
 
@@ -53,6 +57,23 @@ typedef struct ProviderForm {
     Provider provider;
     ProviderText text;
 } ProviderForm;
+
+static int read_rotation(const YamlDoc *doc, const YamlNode *node, Rotation *rotation, Fault *fault)
+{
+    static const YamlField field[] = {
+        YAML_FIELD(Rotation, "account", YAML_AS_TEXT, account),
+        YAML_FIELD(Rotation, "identity", YAML_AS_TEXT, identity),
+        YAML_FIELD(Rotation, "scopes", YAML_AS_TEXT, scopes),
+        YAML_FIELD(Rotation, "scopesHeader", YAML_AS_TEXT, scopes_header),
+        YAML_FIELD(Rotation, "expires", YAML_AS_TEXT, expires),
+        YAML_FIELD(Rotation, "retire", YAML_AS_TEXT, retire),
+    };
+    int r = YAML_READ_MAP(doc, node, "rotation", field, rotation, fault);
+    if (!r && ((rotation->account[0] && rotation->account[0] != '/') ||
+               (rotation->retire[0] && rotation->retire[0] != '/')))
+        r = yaml_fault(doc, node, fault, "'account' and 'retire' are paths and begin with '/'");
+    return r;
+}
 
 static int read_form(const YamlDoc *doc, ProviderForm *form, Fault *fault)
 {
@@ -68,12 +89,16 @@ static int read_form(const YamlDoc *doc, ProviderForm *form, Fault *fault)
                    .count = offsetof(ProviderForm, provider.n_base_env)),
         YAML_FIELD(ProviderForm, "artifactHosts", YAML_AS_TEXTS, provider.artifact_host,
                    .count = offsetof(ProviderForm, provider.n_artifact_host), .most = 16),
+        YAML_FIELD(ProviderForm, "encodedSlash", YAML_AS_TEXT, text.encoded_slash),
         YAML_FIELD(ProviderForm, "policy", YAML_AS_NAME, provider.policy),
         YAML_FIELD(ProviderForm, "probe", YAML_AS_TEXT, provider.probe),
+        YAML_FIELD(ProviderForm, "rotation", YAML_AS_NODE, text.rotation),
     };
     int r = YAML_READ_MAP(doc, doc->root, "a provider", field, form, fault);
     if (!r)
         r = parse_auth(doc, form->text.auth, &form->provider.auth, fault);
+    if (!r && form->text.rotation)
+        r = read_rotation(doc, form->text.rotation, &form->provider.rotation, fault);
     if (!r && form->text.api_url) {
         Fault why = {""};
         origin_done(&form->provider.api);
@@ -85,6 +110,10 @@ static int read_form(const YamlDoc *doc, ProviderForm *form, Fault *fault)
         if (!is_artifact_host(form->provider.artifact_host[i]))
             r = yaml_fault(doc, yaml_get(doc->root, "artifactHosts"), fault,
                            "'artifactHosts' lists hosts, as in files.example or '*.files.example'");
+    form->provider.encoded_slash = form->text.encoded_slash != NULL;
+    if (!r && form->text.encoded_slash && strcmp(form->text.encoded_slash, "segment") != 0)
+        r = yaml_fault(doc, yaml_get(doc->root, "encodedSlash"), fault,
+                       "'encodedSlash' is segment, or is left out: then a path with %%2F is refused");
     if (!r && form->provider.probe[0] && form->provider.probe[0] != '/')
         r = yaml_fault(doc, yaml_get(doc->root, "probe"), fault, "'probe' is a path and begins with '/'");
     return r;
@@ -103,6 +132,7 @@ static int parse_provider(const char *file, const char *name, Slice text, Provid
     *provider = form.provider;
     mem_free(form.text.api_url);
     mem_free(form.text.documentation);
+    mem_free(form.text.encoded_slash);
     if (!r && strcmp(provider->name, name) != 0)
         r = yaml_fault(doc, doc->root, fault, "this file must say 'provider: %s', as its name does", name);
     if (r) {
@@ -136,6 +166,12 @@ static int fault_none(const char *folder, const char *name, Fault *fault)
     for (size_t i = 0; i < n_known; i++)
         mem_free(known[i]);
     return -ENOENT;
+}
+
+bool provider_is_in(const char *policy_dir, const char *name)
+{
+    CLEANUP_MEM char *file = mem_printf("%s/provider/%s.yaml", policy_dir, name);
+    return text_is_name(slice_of(name)) && access(file, F_OK) == 0;
 }
 
 int provider_load(const char *policy_dir, const char *name, Provider **ret_provider, Fault *fault)

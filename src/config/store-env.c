@@ -87,8 +87,11 @@ static int take_vault(Config *config, ConfigEnv *get, Fault *fault)
         return r;
     take_text(vault, get, "VAULT_NAMESPACE", &vault->space);
     take_text(vault, get, "VAULT_CACERT", &vault->ca_file);
-    if (!vault->ca_file[0])
-        take_text(vault, get, "VAULT_CAPATH", &vault->ca_path);
+    if (get("VAULT_CAPATH") && !vault->ca_file[0])
+        return fault_set(
+            fault, -EINVAL,
+            "VAULT_CAPATH names a folder of CAs, and the keeper reads no folders: put them into one "
+            "file, and name that by VAULT_CACERT or `vault: {caFile: ...}`");
     take_text(vault, get, "VAULT_CLIENT_CERT", &vault->cert_file);
     take_text(vault, get, "VAULT_CLIENT_KEY", &vault->key_file);
     take_text(vault, get, "VAULT_TLS_SERVER_NAME", &vault->server_name);

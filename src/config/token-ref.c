@@ -84,9 +84,9 @@ void token_ref_done(TokenRef *ref)
 
 void vault_config_done(VaultConfig *vault)
 {
-    char *const text[] = {vault->address,   vault->space,    vault->ca_file,     vault->ca_path,
-                          vault->cert_file, vault->key_file, vault->server_name, vault->mount,
-                          vault->role,      vault->role_id,  vault->audience};
+    char *const text[] = {vault->address,  vault->space,       vault->ca_file, vault->cert_file,
+                          vault->key_file, vault->server_name, vault->mount,   vault->role,
+                          vault->role_id,  vault->audience};
     for (size_t i = 0; i < COUNT_OF(text); i++)
         mem_free(text[i]);
     origin_done(&vault->origin);

@@ -48,15 +48,20 @@ static bool is_ours(Slice name)
     return http_is_dropped_response_header(name);
 }
 
-/* Absolute links to the source become links to this gate, so that paging stays in base-URL mode. */
-static void put_links(HeadWriter *out, const Client *client, Slice value)
+/* Absolute links to the source become links to this gate, so that paging stays in base-URL mode: a Location,
+ * and of a Link what begins behind `<`. What looks like one within another link, or in quotes, is not
+ * touched. */
+static void put_links(HeadWriter *out, const Client *client, Slice value, bool location)
 {
+    bool quoted = false, begins = location;
     while (value.len) {
-        size_t own = value.ptr[0] == 'h' || value.ptr[0] == 'H' ? links_own_url(client, value) : 0;
+        size_t own = begins ? links_own_url(client, value) : 0;
         if (own)
             put_text(out, client->prefix);
         else
             put(out, (Slice){value.ptr, own = 1});
+        quoted ^= value.ptr[0] == '"';
+        begins = !location && !quoted && value.ptr[0] == '<';
         value.ptr += own;
         value.len -= own;
     }
@@ -66,9 +71,9 @@ static void put_header(HeadWriter *out, const Client *client, const HttpHeader *
 {
     put(out, header->name);
     put_text(out, ": ");
-    if (client->prefix[0] &&
-        (slice_is_nocase(header->name, "Link") || slice_is_nocase(header->name, "Location")))
-        put_links(out, client, header->value);
+    bool location = slice_is_nocase(header->name, "Location");
+    if (client->prefix[0] && (location || slice_is_nocase(header->name, "Link")))
+        put_links(out, client, header->value, location);
     else
         put(out, header->value);
     put_text(out, "\r\n");

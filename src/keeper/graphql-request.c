@@ -110,7 +110,7 @@ static Slice decode(Slice raw, bool *bad)
             int high = raw.len - i > 2 ? hex_value(raw.ptr[i + 1]) : -1;
             int low = high >= 0 ? hex_value(raw.ptr[i + 2]) : -1;
             *bad |= low < 0;
-            c = (char)(high << 4 | low);
+            c = low < 0 ? '?' : (char)(high * 16 + low);
             i += 2;
         }
         out[n++] = c;

@@ -97,11 +97,15 @@ static void end_streams(Run *run)
     tunnel_free_all(run);
 }
 
-static void leave_tokens(Run *run)
+/* Tokens and shares of rates outlive the run: they no longer count its grants. */
+static void leave_sources(Run *run)
 {
-    for (size_t i = 0; i < run->n_grant; i++)
-        if (run->keeper->upstream[run->grant[i].source].held)
-            held_leave(run->keeper->upstream[run->grant[i].source].held);
+    for (size_t i = 0; i < run->n_grant; i++) {
+        Grant *grant = &run->grant[i];
+        share_leave(grant->share, &grant->member);
+        if (run->keeper->upstream[grant->source].held)
+            held_leave(run->keeper->upstream[grant->source].held);
+    }
     run->n_grant = 0;
 }
 
@@ -110,19 +114,18 @@ static void run_free(Run *run)
     if (!run)
         return;
     end_streams(run);
-    leave_tokens(run);
+    leave_sources(run);
     run_lose_gate(run);
     reveal_end(run);
     secret_release(run->key, LEASE_KEY);
     for (size_t i = 0; i < run->n_egress; i++)
         mem_free(run->egress[i].host);
     mem_free(run->egress);
-    for (size_t i = 0; i < run->n_grant; i++)
-        share_leave(run->grant[i].share, &run->grant[i].member);
     mem_free(run->grant);
     narrowed_done(&run->narrowed);
     redirects_done(&run->redirects);
     mem_free(run->refusal);
+    seen_done(&run->seen);
     mem_free(run->id);
     mem_free(run->retriever);
     mem_free(run);
@@ -273,6 +276,7 @@ static int make_grants(Run *run, const KeeperRun *record)
         grant->source = ref->source;
         grant->origin = &keeper->upstream[ref->source].source;
         grant->policy = keeper->policy[ref->policy];
+        grant->audit_until = ref->audit_until;
         grant->limits = &keeper->upstream[ref->source].limits;
         grant->share = &keeper->upstream[ref->source].share;
         share_join(grant->share, &grant->member);
@@ -291,6 +295,7 @@ static int set_up(Run *run, KeeperRun *record)
     run->egress = STEAL(record->egress);
     run->n_egress = record->n_egress;
     record->n_egress = 0;
+    run->record = record->record;
     run->key = secret_alloc(LEASE_KEY);
     if (!run->key)
         return -ENOMEM;
@@ -409,6 +414,7 @@ int run_close(Keeper *keeper, const char *id)
         end_streams(run);
         seal(run, &closed);
         r = report_send(run);
+        r = r ? r : seen_send(run);
         forget(run);
     }
     run_closed_put(&closed, &wire);

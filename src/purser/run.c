@@ -98,6 +98,20 @@ static void stop_gate(Run *run)
     role_stop(&run->gate, 1000);
 }
 
+/* Nothing is loaded; its runner, which waits for that, is told so. */
+static void end_recorded(Run *run)
+{
+    unsigned char room[256];
+    WireWriter wire = WIRE_WRITER(room);
+    const IpcPeer gate = {.fd = run->results_fd, .self = IPC_CLERK, .other = IPC_GATE, .stage = IPC_OPEN};
+    const RunLoaded loaded = {.result = RUN_LOAD_OK, .sentence = {"", 0}};
+    run_loaded_put(&loaded, &wire);
+    if (ipc_send_wire(&gate, IPC_LOADED, &wire, NULL, 0))
+        fd_close(&run->results_fd);
+    run_close_at_keeper(run);
+    run_enter_ending(run);
+}
+
 static void script_ended(Run *run, const RunEnd *end)
 {
     char sentence[160] = "";
@@ -120,7 +134,11 @@ static void script_ended(Run *run, const RunEnd *end)
             status = RUN_FAILED;
             snprintf(sentence, sizeof(sentence), "The script ended with status %d.", end->exit_status);
         }
-        run_set_status(run, status, sentence);
+        run_set_status(run, run->supervisor->recorded && status == RUN_OK ? RUN_RECORDED : status, sentence);
+    }
+    if (run->supervisor->recorded) {
+        end_recorded(run);
+        return;
     }
     run->report.output_kept = true; /* until the clerk says otherwise */
     write_report(run);
@@ -476,6 +494,10 @@ void run_keeper_record(Run *run, const IpcRecord *record)
         RunLimit limit;
         if (!run_limit_get(&wire, &limit) && report->n_limit < RUN_MAX_LIMITS)
             MEM_PUSH(report->limit, report->n_limit, limit);
+    } else if (record->type == IPC_KEEPER_RUN_SEEN) {
+        RunSeen seen;
+        if (run->supervisor->recorded && !run_seen_get(&wire, &seen))
+            recorded_take(run->supervisor->recorded, &seen);
     } else if (record->type == IPC_KEEPER_RUN_CLOSED) {
         RunClosed closed;
         if (!run_closed_get(&wire, &closed) && closed.number)

@@ -4,6 +4,7 @@
 
 #include "purser/clerk-link.h"
 #include "purser/environment.h"
+#include "purser/recorded.h"
 #include "purser/report.h"
 #include "purser/seals.h"
 
@@ -35,9 +36,10 @@ struct Supervisor {
     bool draining;        /* SIGTERM: no new runs, those that run get their time */
     unsigned told_to_end; /* 1: drain, 2: scripts get SIGTERM, 3: loading ends too */
     bool keeper_gone;
-    unsigned pings;   /* asked of the keeper since it last answered */
-    Seals seals;      /* of the audit, not in the sink yet */
-    bool sink_failed; /* a load or a seal: it is not tried once more only for seals */
+    unsigned pings;     /* asked of the keeper since it last answered */
+    Seals seals;        /* of the audit, not in the sink yet */
+    bool sink_failed;   /* a load or a seal: it is not tried once more only for seals */
+    Recorded *recorded; /* `purser policy record`; NULL otherwise */
     RunEnded *on_run_ended;
     void *context;
 };

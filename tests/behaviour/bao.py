@@ -189,9 +189,15 @@ class Bao:
 
     def accessors(self):
         """Of tokens that live, the root's left out."""
-        keys = self.call("LIST", "auth/token/accessors")["data"]["keys"]
-        return [key for key in keys if self.call("POST", "auth/token/lookup-accessor", {"accessor": key})["data"][
-            "policies"] != ["root"]]
+        living = []
+        for key in self.call("LIST", "auth/token/accessors")["data"]["keys"]:
+            try:
+                found = self.call("POST", "auth/token/lookup-accessor", {"accessor": key})["data"]
+            except Refused:  # it died meanwhile
+                continue
+            if found["policies"] != ["root"]:
+                living.append(key)
+        return living
 
     def close(self):
         if self.process and self.process.poll() is None:

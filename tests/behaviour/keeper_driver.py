@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import tempfile
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -177,10 +179,10 @@ def _rule(rule, line):
     """A rule's record: (deny, methods, path), or ("graphql", root fields) of queries."""
     if rule[0] != "graphql":
         deny, methods, path = rule
-        return [("u8", deny), ("u8", 0), ("u32", methods), ("text", ""), ("text", path), ("u32", line)]
+        return [("u8", deny), ("u32", line), ("u16", methods), ("text", path)]
     fields = sorted(rule[1])
-    return [("u8", 0), ("u8", 1), ("u32", 1), ("u32", len(fields)), *[("text", name) for name in fields], ("u32", 0), ("u8", 1),
-            ("u32", 20), ("u32", 50), ("u32", 0), ("u32", 0), ("text", ""), ("text", ""), ("u32", line)]
+    return [("u8", 2), ("u32", line), ("u16", 0), ("u32", 1), ("u32", len(fields)), *[("text", name) for name in fields],
+            ("u32", 0), ("u8", 1), ("u32", 20), ("u32", 50), ("u32", 0)]
 
 
 class Keeper:
@@ -193,6 +195,7 @@ class Keeper:
         prefix = os.environ.get("PURSER_PREFIX")
         assert prefix, "PURSER_PREFIX must name the installed tree"
         self.folder = Path(tempfile.mkdtemp(prefix="purser-keeper-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, True)  # its audit is read after its end too
         self.control, theirs = ipc.pair()
         # A process that nobody may trace cannot look for leaks when it ends.
         self.process = subprocess.Popen([Path(prefix) / "libexec/purser/purser-keeper"], stdin=subprocess.DEVNULL,
@@ -269,9 +272,9 @@ class Keeper:
         gate.settimeout(30)
         ipc.send(self.control, Type.KEEPER_RUN_OPEN, pack(
             ("text", name), ("text", "retriever"), ("u64", time_limit), ("u32", len(grants)),
-            *[part for source, policy in grants for part in (("u32", source), ("u32", policy))],
+            *[part for source, policy in grants for part in (("u32", source), ("u32", policy), ("u64", 0))],
             ("u32", len(egress)), *[part for host, port in egress for part in (("text", host), ("u16", port))],
-            ("u32", len(reveal)), *[("u32", source) for source in reveal]), [theirs.fileno(), *files])
+            ("u32", len(reveal)), *[("u32", source) for source in reveal], ("u8", 0)), [theirs.fileno(), *files])
         theirs.close()
         got = ipc.receive(self.control)
         if got and got[0] == Type.KEEPER_RUN_REFUSED:

@@ -284,6 +284,6 @@ def test_a_run_that_is_recorded_stays_as_it_was(database, clerk):
     assert clerk.ask(Type.CLERK_RUN, run_record("run-2", exit_status=-1, sources="")).result == OK
     assert database.query("SELECT exit_status IS NULL, sources IS NULL, refusals IS NULL FROM collection_run "
                           "WHERE purser_run = 'run-2'")[0] in [("t",) * 3, ("1",) * 3]
-    done = clerk.ask(Type.CLERK_PRUNE, pack(("u8", 0), ("u64", 1), ("u64", 0)))
+    done = clerk.ask(Type.CLERK_PRUNE, pack(("u8", 0), ("u64", 1), ("u64", 0), ("u64", 0)))
     assert done.rows["collection_run"] == 2 and clerk.count()["collection_run"] == 0
 

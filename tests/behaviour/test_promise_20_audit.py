@@ -20,6 +20,8 @@ from test_minted import GitHub, Keys, app
 from test_promise_11_graphql import with_graphql
 from upstream import Upstream, serve
 
+PAGE = os.sysconf("SC_PAGESIZE")
+
 RUNS = """
 c = Client()
 for n in range(4):
@@ -222,7 +224,7 @@ once("/%0a%1b[2J")
 def test_of_a_graphql_request_the_operation_is_on_record_and_the_rule_that_decided(lab):
     with_graphql(lab)
     run(lab, """
-for query in ('query Cost { rateLimit { cost } }', 'mutation { star(id: "hidden") { id } }', '{ viewer { token } }'):
+for query in ('query Cost { rateLimit { cost } }', 'mutation { star(id: "hidden") { id } }', '{ viewer { token } }', '{ viewer { name } }'):
     say(status=Client("api.github.com").ask("/graphql", "POST", LEASED + "Content-Type: application/json\\r\\n",
                                             json.dumps({"query": query}).encode()).status)
 """, policy="narrow")
@@ -230,7 +232,7 @@ for query in ('query Cost { rateLimit { cost } }', 'mutation { star(id: "hidden"
     assert [(line["event"], line["operation"], line.get("rule"), line.get("status")) for line in lines] == [
         ("request.sent", "query Cost: rateLimit", "narrow:10", None), ("request", "query Cost: rateLimit", "narrow:10", 200),
         ("request.sent", "mutation: star", "narrow:11", None), ("request", "mutation: star", "narrow:11", 200),
-        ("refused", "query: viewer", None, 403)]
+        ("refused", "query: viewer", "narrow:13", 403), ("refused", "query: viewer", None, 403)]
     assert all(line["sent"] > 20 for line in lines if line["event"] == "request")
     assert "hidden" not in (lab.state / "audit/audit.ndjson").read_text()
     shown = lab.purser("audit", "show", "--source", "api").out
@@ -431,9 +433,16 @@ def test_no_token_is_minted_unrecorded(lab):
     app(lab, keys)
     with_inside(lab, "script")
     lab.retriever("script", "from inside import *\nsay(status=Client().ask().status)", sources=["api"])
-    assert lab.purser("run").status == 0 and len(github.minted) == 1
     disk = lab.state / "audit"
-    lines = disk.joinpath("audit.ndjson").read_text()
+    lines = ""
+    # A full disk still takes what fits into a file's last page: so that the record of the mint does not.
+    for _ in range(30):
+        before = len(lines)
+        assert lab.purser("run").status == 0
+        lines = disk.joinpath("audit.ndjson").read_text()
+        if -len(lines) % PAGE < lines.index('"token.mint"', before) - before:
+            break
+    minted = len(github.minted)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "none", disk], check=True)
     try:
         disk.joinpath("audit.ndjson").write_text(lines)
@@ -444,12 +453,12 @@ def test_no_token_is_minted_unrecorded(lab):
         lab.write()
         process = lab.start("run", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         time.sleep(3)
-        assert process.poll() is None and len(github.minted) == 1
+        assert process.poll() is None and len(github.minted) == minted
         (disk / "ballast").unlink()
         text = process.communicate(timeout=60)[0]
-        assert process.returncode == 0 and len(github.minted) == 2, text
-        events = [entry["event"] for entry in lab.audit()]
-        assert events.count("token.mint") == events.count("token.fetch") - 1 == 2, "two minted, once it was not"
+        assert process.returncode == 0 and len(github.minted) == minted + 1, text
+        fetched = [entry["decision"] for entry in lab.audit() if entry["event"] == "token.fetch"]
+        assert fetched.count("allowed") == minted + 1 and "failed" in fetched[minted:], "what was not minted is on record as that"
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
 

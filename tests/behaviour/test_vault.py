@@ -369,12 +369,13 @@ def test_a_server_name_of_its_own_is_verified(lab, bao):
 @pytest.mark.parametrize("env, says", [
     ({"VAULT_SKIP_VERIFY": "true", "VAULT_ADDR": "https://vault.test:8200"}, "VAULT_SKIP_VERIFY"),
     ({"VAULT_ADDR": "http://vault.test:8200"}, "allowPlainHttp"),
+    ({"VAULT_ADDR": "https://vault.test:8200", "VAULT_CAPATH": "/etc/ssl/certs"}, "VAULT_CACERT"),
     ({}, "nothing says where Vault is"),
 ])
 def test_what_would_give_tokens_away_is_refused_before_anything_starts(lab, bao, env, says):
     source(lab, bao)
     vault(lab, bao, {"token": {"keyring": "vault"}})
-    lab.more = lab.more.replace(f'"address": "{bao.address}", ', "")
+    lab.more = lab.more.replace(f'"address": "{bao.address}", "caFile": "{bao.ca}", ', "")
     lab.retriever("script", "pass", sources=["api"])
     done = lab.purser("run", env=env)
     assert done.status == 3 and says in done.text, (done.status, done.text)

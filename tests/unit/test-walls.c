@@ -230,7 +230,7 @@ static const Row rows[] = {
     {"getdents of a folder", CALL(getdents64, -1), {KILLED, KILLED, KILLED, KILLED, EBADF, ANY}},
     /* what an append-only descriptor could be made into: the audit's, in the keeper */
     {"no more append only", CALL(fcntl, 0, F_SETFL, 0), {KILLED, EPERM, KILLED, DONE, DONE, ANY}},
-    {"write in the middle", CALL(pwrite64, -1), {KILLED, KILLED, EBADF, EBADF, KILLED, ANY}},
+    {"write in the middle", CALL(pwrite64, -1), {KILLED, EBADF, EBADF, EBADF, KILLED, ANY}},
     {"writev in the middle", CALL(pwritev, -1), ALL_KILLED},
     {"cut off", CALL(ftruncate, -1), {KILLED, KILLED, EBADF, EBADF, KILLED, ANY}},
     {"punch a hole", CALL(fallocate, -1), ALL_KILLED},
