@@ -103,7 +103,11 @@ void find_prepare(Scan *scan)
 /* Sorted: they come nearly so. */
 static void add_hit(Hits *hits, Hit hit)
 {
-    MEM_PUSH(hits->hit, hits->n, hit);
+    if (hits->n == hits->room) {
+        hits->room = hits->room ? 2 * hits->room : 16;
+        hits->hit = mem_grow(hits->hit, hits->room, sizeof(hit));
+    }
+    hits->hit[hits->n++] = hit;
     for (size_t i = hits->n - 1; i && hits->hit[i - 1].at > hits->hit[i].at; i--) {
         hits->hit[i] = hits->hit[i - 1];
         hits->hit[i - 1] = hit;
