@@ -103,7 +103,11 @@ void find_prepare(Scan *scan)
 /* Sorted: they come nearly so. */
 static void add_hit(Hits *hits, Hit hit)
 {
-    MEM_PUSH(hits->hit, hits->n, hit);
+    if (hits->n == hits->room) {
+        hits->room = hits->room ? 2 * hits->room : 16;
+        hits->hit = mem_grow(hits->hit, hits->room, sizeof(hit));
+    }
+    hits->hit[hits->n++] = hit;
     for (size_t i = hits->n - 1; i && hits->hit[i - 1].at > hits->hit[i].at; i--) {
         hits->hit[i] = hits->hit[i - 1];
         hits->hit[i - 1] = hit;
@@ -247,6 +251,15 @@ static void look_at_line_end(Finder *finder, size_t at, size_t len)
         look_before_base64(finder, at);
 }
 
+/* \u002B, \u002F, \u002D, \u005F: what base64 has beside letters and digits, as some write JSON. */
+static bool is_base64_code(const unsigned char *digits)
+{
+    unsigned char low = digits[3] | 0x20;
+    return digits[0] == '0' && digits[1] == '0' &&
+           ((digits[2] == '2' && (low == 'b' || low == 'f' || low == 'd')) ||
+            (digits[2] == '5' && low == 'f'));
+}
+
 static void look_at_backslash(Finder *finder, size_t at)
 {
     const Scan *scan = finder->scan;
@@ -258,7 +271,7 @@ static void look_at_backslash(Finder *finder, size_t at)
                                : scan->letters;
     if (matters)
         look_before_json(finder, at);
-    if (next == '/')
+    if (next == '/' || (next == 'u' && finder->len - at >= 6 && is_base64_code(text + 2)))
         look_before_base64(finder, at);
     else if (next == 'n' || next == 'r')
         look_at_line_end(finder, at, 2);

@@ -15,7 +15,7 @@ typedef struct Hit {
 /* By their beginnings. */
 typedef struct Hits {
     Hit *hit;
-    size_t n;
+    size_t n, room;
 } Hits;
 
 void find_prepare(Scan *scan); /* from scan->token and len, at least SECRET_MIN_TOKEN */

@@ -210,23 +210,33 @@ static size_t line_end(const unsigned char *text, size_t len)
 
 enum { STANDARD = 1, URL = 2 }; /* alphabets: no encoder mixes them */
 
-/* A character of base64 at `text`, also as \/ or %2B, %2F: its length; what it stands for. */
+/* One of base64's own two last characters, escaped: \/, \u002B, %2F. Its length; 0: it is none. */
+static size_t base64_escape(const unsigned char *text, size_t len, unsigned char *ret_char)
+{
+    bool json = text[0] == '\\' && len > 1;
+    size_t step = text[0] == '%' ? 3 : json && text[1] == 'u' ? 6 : 0;
+    if (json && text[1] == '/') {
+        *ret_char = '/';
+        return 2;
+    }
+    int code = step == 3   ? hex_digits(text + 1, len - 1, 2)
+               : step == 6 ? hex_digits(text + 2, len - 2, 4)
+                           : -1;
+    if (code < 0 || code > 0x7F || form_base64_value((unsigned char)code) < 62)
+        return 0;
+    *ret_char = (unsigned char)code;
+    return step;
+}
+
+/* A character of base64 at `text`: its length; what it stands for. */
 static size_t base64_char(const unsigned char *text, size_t len, int *ret_value, unsigned *alphabets)
 {
     unsigned char c = text[0];
-    size_t step = 1;
-    if (c == '\\' && len > 1 && text[1] == '/') {
-        c = '/';
-        step = 2;
-    } else if (c == '%') {
-        int byte = hex_digits(text + 1, len - 1, 2);
-        c = byte < 0 || form_base64_value((unsigned char)byte) < 62 ? 0 : (unsigned char)byte;
-        step = 3;
-    }
+    size_t step = c == '\\' || c == '%' ? base64_escape(text, len, &c) : 1;
     *ret_value = form_base64_value(c);
     if (*ret_value >= 62)
         *alphabets |= c == '+' || c == '/' ? STANDARD : URL;
-    return *ret_value >= 0 && *alphabets != (STANDARD | URL) ? step : 0;
+    return step && *ret_value >= 0 && *alphabets != (STANDARD | URL) ? step : 0;
 }
 
 /* base64 or base64url: those characters that hold nothing but bits of the token. */

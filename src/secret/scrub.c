@@ -93,7 +93,8 @@ ScrubForms *scrub_forms_free(ScrubForms *forms)
 
 size_t scrub_longest(const ScrubForms *forms)
 {
-    return 6 * secret_len(forms->token); /* \u00XX for every byte */
+    return 9 * secret_len(
+                   forms->token); /* base64 whose every character is \u00XX, and as many line ends as bytes */
 }
 
 Scrub *scrub_new(void)

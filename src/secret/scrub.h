@@ -1,8 +1,9 @@
 /* Takes a credential out of bytes that stream by, without changing their length (promise 5).
  *
  * The forms that are found: raw; base64 and base64url at each of the three alignments (so also inside Basic
- * user:token), also with line ends, \/ or %2F in them; percent-encoded, any of the bytes, both letter cases;
- * JSON-escaped, any of the characters, also with \u00XX and \/; hex, both cases. A hit is overwritten with
+ * user:token), also with line ends, \/, \u002F or %2F in them; percent-encoded, any of the bytes, both letter
+ * cases; JSON-escaped, any of the characters, also with \u00XX and \/; hex, both cases. A hit is overwritten
+ * with
  * '*'. Of base64, the characters that hold bits of the token alone: at most four bits at each end stay. A
  * token shorter than SECRET_MIN_TOKEN is refused: its forms are part of any text. The token is kept sealed
  * and opened into the arena for each piece that is searched.

@@ -105,7 +105,7 @@ for way in ("proxy", "base", "socket"):
 """ % (right + wrong,))
     assert len(done.said) == 3 * len(right + wrong), done.text
     assert all(said["whole"] for said in done.said)
-    assert {said["held"] for said in done.said} == {6 * len(token) - 1}
+    assert {said["held"] for said in done.said} == {9 * len(token) - 1}
 
 
 def test_an_encoding_that_purser_cannot_read_is_a_502_with_none_of_it(lab):

@@ -127,7 +127,7 @@ def test_what_is_held_back_does_not_tell_a_right_guess_from_a_wrong_one(world):
 
     def script(connection):
         while (request := connection.request()):
-            body = b"." * 400 + guesses[int(request[0].split(" ")[1][1:])]
+            body = b"." * 600 + guesses[int(request[0].split(" ")[1][1:])]
             connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body) + 4, body))
             assert go_on.wait(10)
             go_on.clear()
@@ -141,9 +141,9 @@ def test_what_is_held_back_does_not_tell_a_right_guess_from_a_wrong_one(world):
         assert not ended
         go_on.set()
         after, ended = body_records(w.stream, 20)
-        assert ended and before + after == b"." * 400 + guess + b"end.", "nothing of it is lost"
-        held.append(400 + len(guess) - len(before))
-    assert set(held) == {6 * len(TOKEN) - 1}, held
+        assert ended and before + after == b"." * 600 + guess + b"end.", "nothing of it is lost"
+        held.append(600 + len(guess) - len(before))
+    assert set(held) == {9 * len(TOKEN) - 1}, held
 
 
 # What stays behind

@@ -24,7 +24,7 @@ static void compare(Slice token, const unsigned char *text, size_t len, size_t e
         size_t want = form_match(scan, ~0u, text + at, len - at), most = 0;
         for (; n < hits.n && hits.hit[n].at == at; n++)
             most = hits.hit[n].len > most ? hits.hit[n].len : most;
-        if (most != want || want > 6 * token.len)
+        if (most != want || want > 9 * token.len)
             abort();
     }
     if (n != hits.n)
