@@ -45,6 +45,9 @@ int parse_token(Loader *loader, const YamlNode *node, const char *key, const cha
                 TokenRef *token) MUST_USE;
 /* parse-mint.c: a token that is minted; `finish` once its source's API is known */
 int parse_mint(Loader *loader, const YamlNode *node, StoreKind kind, TokenRef *token) MUST_USE;
+/* Of a GitHub App: as the JSON that GitHub takes; -ENOBUFS. */
+int put_permissions(Mint *mint, const PolicyPermissions *permissions) MUST_USE;
+int narrow_minted(Loader *loader) MUST_USE; /* after the retrievers: by what their policies need */
 int finish_mint(Loader *loader, const YamlNode *node, Source *source) MUST_USE;
 /* parse-store.c: `vault:`, `kubernetes:`; NULL nodes leave the defaults */
 void stores_default(Config *config);

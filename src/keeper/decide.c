@@ -2,6 +2,7 @@
 #include "keeper/decide.h"
 
 #include "base/text.h"
+#include "http/credential.h"
 #include "http/target.h"
 #include "policy/graphql-rule.h"
 
@@ -38,7 +39,7 @@ static bool gather_methods(const DecideRequest *decide, Slice query, uint32_t me
         Slice pair, name, value;
         slice_cut(rest, '&', &pair, &rest);
         slice_cut(pair, '=', &name, &value);
-        if (slice_is_nocase(name, "_method") && n < MAX_METHODS)
+        if (http_is_method_parameter(name) && n < MAX_METHODS)
             method[n++] = http_method(value);
     }
     for (size_t i = 0; i < n; i++)
@@ -276,8 +277,12 @@ static bool check_artifact(const DecideRequest *decide, Decided *decided, Refuse
     const StreamRequest *request = decide->request;
     char name[254];
     snprintf(name, sizeof(name), "%.*s", (int)request->host_name.len, request->host_name.ptr);
+    uint32_t overridden;
     if (!check_form(request, false, refused))
         return false;
+    if (http_has_method_override(decide->head, &overridden))
+        return refused_set(refused, REFUSAL_METHOD,
+                           "files at %s are fetched by GET alone: no header overrides it", name);
     const Redirect *redirect = redirect_find(decide->redirects, name, request->target, decide->now);
     Grant *grant = redirect && redirect->grant < decide->n_grant ? &decide->grant[redirect->grant] : NULL;
     decided->grant = grant;

@@ -328,6 +328,7 @@ int policy_bind(const Policy *policy, const PolicyWith *with, Policy **ret_polic
     bound->documentation = mem_strdup(policy->documentation);
     bound->reveal = policy->reveal;
     bound->budget = policy->budget;
+    policy_permissions_add(&bound->permissions, &policy->permissions);
     bound->with = dup_with(with);
     for (size_t i = 0; i < policy->n_parameter; i++)
         MEM_PUSH(bound->parameter, bound->n_parameter,

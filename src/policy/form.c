@@ -144,6 +144,7 @@ Policy *policy_free(Policy *policy)
         test_done(&policy->test[i]);
     for (size_t i = 0; i < policy->n_parameter; i++)
         parameter_done(&policy->parameter[i]);
+    policy_permissions_done(&policy->permissions);
     mem_free(policy->parameter);
     policy_with_done(&policy->with);
     mem_free(policy->rule);

@@ -13,7 +13,7 @@ typedef struct Top {
     char *name;
     char *documentation;
     bool reveal;
-    const YamlNode *lease, *parameters, *allow, *deny, *tests;
+    const YamlNode *lease, *permissions, *parameters, *allow, *deny, *tests;
 } Top;
 
 typedef struct RuleText {
@@ -307,6 +307,7 @@ static int read_policy(const YamlDoc *doc, Top *top, Policy *policy, Fault *faul
         YAML_FIELD(Top, "documentation", YAML_AS_TEXT, documentation),
         YAML_FIELD(Top, "reveal", YAML_AS_BOOL, reveal),
         YAML_FIELD(Top, "lease", YAML_AS_NODE, lease),
+        YAML_FIELD(Top, "permissions", YAML_AS_NODE, permissions),
         YAML_FIELD(Top, "parameters", YAML_AS_NODE, parameters),
         YAML_FIELD(Top, "allow", YAML_AS_NODE, allow, .required = true),
         YAML_FIELD(Top, "deny", YAML_AS_NODE, deny),
@@ -319,6 +320,8 @@ static int read_policy(const YamlDoc *doc, Top *top, Policy *policy, Fault *faul
     policy->documentation = top->documentation ? STEAL(top->documentation) : mem_strdup("");
     policy->reveal = top->reveal;
     r = read_lease(doc, top->lease, &policy->budget, fault);
+    if (!r)
+        r = policy_read_permissions(doc, top->permissions, &policy->permissions, fault);
     if (!r)
         r = load_parameters(doc, top->parameters, policy, fault);
     if (!r)

@@ -1,10 +1,10 @@
 /* Deciding a request against a policy: pure, no allocation. The keeper calls this for every request; policy.h
- * has the language. What the two lists make of a trailing slash and of letter case differs on purpose:
- * `allow` is byte for byte, `deny` errs on the side of denying, because a server that treats "/secrets/" or
- * "/Secrets" like "/secrets" must not turn a spelling into a way around a rule. The rules lie sorted by path,
- * so that those which begin alike are neighbours: a request goes down from segment to segment, each time to
- * the neighbours that have this segment, `*` or `**` there. What it comes to is asked whether it matches, as
- * if there were no order.
+ * has the language. What the two lists make of a trailing slash, of a suffix and of letter case
+ * differs on purpose: `allow` is byte for byte, `deny` errs on the side of denying, because a server that
+ * treats "/secrets/", "/secrets.json" or "/Secrets" like "/secrets" must not turn a spelling into a way
+ * around a rule. The rules lie sorted by path, so that those which begin alike are neighbours: a request goes
+ * down from segment to segment, each time to the neighbours that have this segment, `*` or `**` there. What
+ * it comes to is asked whether it matches, as if there were no order.
  */
 #include "policy/policy.h"
 
@@ -176,12 +176,25 @@ static void ask(Asking *asking, Slice path)
     descend(asking, 0, asking->deny ? asking->policy->n_deny : asking->policy->n_allow, 0, path);
 }
 
-/* Also with a slash at the end. */
-static void ask_slashed(Asking *asking, Slice path)
+/* Without what the last segment has behind its last point ("/secrets.json"). */
+static Slice without_suffix(Slice path)
+{
+    size_t n = path.len;
+    while (n > 0 && path.ptr[n - 1] != '.' && path.ptr[n - 1] != '/')
+        n--;
+    bool suffix = n > 1 && path.ptr[n - 1] == '.' && path.ptr[n - 2] != '/';
+    return suffix ? (Slice){path.ptr, n - 1} : path;
+}
+
+/* Also with a slash at the end, or a suffix. */
+static void ask_spelt(Asking *asking, Slice path)
 {
     ask(asking, path);
     if (path.len > 1 && path.ptr[path.len - 1] == '/')
-        ask(asking, (Slice){path.ptr, path.len - 1});
+        ask(asking, (Slice){path.ptr, --path.len});
+    Slice bare = without_suffix(path);
+    if (bare.len < path.len)
+        ask(asking, bare);
 }
 
 /* And as it is to a server that takes encoded slashes for slashes. */
@@ -189,7 +202,7 @@ static void ask_deny(Asking *asking, Slice path)
 {
     char decoded[HTTP_MAX_TARGET];
     size_t n = 0;
-    ask_slashed(asking, path);
+    ask_spelt(asking, path);
     if (!target_has_slashes(path) || path.len > sizeof(decoded))
         return;
     for (size_t i = 0; i < path.len; i++) {
@@ -197,7 +210,7 @@ static void ask_deny(Asking *asking, Slice path)
         decoded[n++] = slash ? '/' : path.ptr[i];
         i += slash ? 2 : 0;
     }
-    ask_slashed(asking, (Slice){decoded, n});
+    ask_spelt(asking, (Slice){decoded, n});
 }
 
 PolicyVerdict policy_decide(const Policy *policy, const PolicyRequest *request)

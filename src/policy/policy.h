@@ -6,16 +6,18 @@
  * segment:
  * `*` is exactly one segment, `**` (last segment only) is one or more, anything else is itself, byte for
  * byte.
- * A deny rule matches more than it says: also with a slash at the end, with an encoded slash for a slash, and
- * in any letter case, so that no spelling which a server forgives leads around it. An allow rule never does.
- * What a rule may ask beside method and path (query, media types, the answer's size) is in shape.h.
- * Rules with `graphql:` are about the source's GraphQL endpoint, and nothing else is: graphql-rule.h.
+ * A deny rule matches more than it says: also with a slash or a suffix (".json") at the end, with an encoded
+ * slash for a slash, and in any letter case, so that no spelling which a server forgives leads around it. An
+ * allow rule never does. What a rule may ask beside method and path (query, media types, the answer's size)
+ * is in shape.h. Rules with `graphql:` are about the source's GraphQL endpoint, and nothing else is:
+ * graphql-rule.h.
  */
 #pragma once
 
 #include "base/fault.h"
 #include "base/slice.h"
 #include "base/wire.h"
+#include "policy/permission.h"
 #include "policy/shape.h"
 
 #define POLICY_MAX_BYTES    (64u << 10) /* of the file */
@@ -100,7 +102,8 @@ typedef struct Policy {
     char *documentation; /* the provider's page that it was written from; not sent */
     bool reveal;
     PolicyBudget budget;
-    PolicyParameter *parameter; /* not sent: what is sent has values in their place */
+    PolicyPermissions permissions; /* of a minted token; not sent */
+    PolicyParameter *parameter;    /* not sent: what is sent has values in their place */
     size_t n_parameter;
     PolicyWith with; /* of a bound policy */
     PolicyRule *rule;

@@ -113,6 +113,24 @@ static void check_stores(Check *check)
         found(check, "store", "kubernetes", EXIT_OK, config->kubernetes.origin.host);
 }
 
+/* What a GitHub App's tokens are asked to be allowed. */
+static void check_minted(Check *check)
+{
+    const Config *config = check->session->config;
+    for (size_t i = 0; i < config->n_source; i++) {
+        const Mint *mint =
+            config->source[i].token.kind == STORE_GITHUB_APP ? config->source[i].token.mint : NULL;
+        if (!mint || !check->selection->source[i])
+            continue;
+        char count[24];
+        snprintf(count, sizeof(count), "%zu", mint->n_list);
+        CLEANUP_MEM char *sentence =
+            mem_printf("its tokens are for %s repositories, with %s", mint->n_list ? count : "all",
+                       mint->scope[0] ? mint->scope : "every permission that the App has");
+        found(check, "minted", config->source[i].name, EXIT_OK, sentence);
+    }
+}
+
 /* Where a token would lie while its run lasts. */
 static const char *where_revealed(void)
 {
@@ -243,6 +261,7 @@ static int run(const Invocation *invocation)
     check_configuration(&check);
     check_ways_out(&check);
     check_stores(&check);
+    check_minted(&check);
     check_modes(&check);
     check_revealed(&check);
     int r = state_lock(&session.state, &fault);

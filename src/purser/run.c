@@ -195,9 +195,12 @@ static void on_gate(evutil_socket_t fd, short what, void *context)
 static void start_script(Run *run)
 {
     Fault fault = {0};
-    int r = run->told_to_end ? fault_set(&fault, -ECANCELED, "%s", TOLD_TO_END) : gate_start(run, &fault);
+    int r = run->told_to_end ? fault_set(&fault, -ECANCELED, "%s", TOLD_TO_END) : gate_begin(run, &fault);
+    user_kill_wait(&run->killer);
     if (!r)
         r = runner_start(run, &run->runner, &fault);
+    if (!r && (r = gate_await(run, &fault)))
+        kill_runner(run);
     if (r) {
         run_set_status(run, RUN_NOT_STARTED, fault.text);
         run->report.output_kept = run->collect;
@@ -360,12 +363,13 @@ static void open_folder(Run *run)
         return;
     }
     /* What a purser that was killed has left of this retriever's processes must write no more. */
-    user_kill_all(&run->user);
+    run->killer = user_kill_begin(&run->user);
     write_report(run);
     if (run->collect)
         start_script(run);
     else
         prepare(run);
+    user_kill_wait(&run->killer);
 }
 
 /* A run that is over before it began still ends on the loop, after its caller has returned. */
@@ -504,11 +508,13 @@ void run_keeper_record(Run *run, const IpcRecord *record)
     }
 }
 
-void run_keeper_gone(Run *run)
+void run_keeper_gone(Run *run, const char *why)
 {
     run->keeper_open = false;
     if (run->phase == RUN_RUNNING) {
-        run_set_status(run, RUN_FAILED, "The keeper is gone, so no call could be made any more.");
+        char sentence[160];
+        snprintf(sentence, sizeof(sentence), "%s, so no call could be made any more.", why);
+        run_set_status(run, RUN_FAILED, sentence);
         if (run->runner > 0)
             kill(run->runner, SIGTERM);
     }

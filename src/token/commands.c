@@ -56,6 +56,8 @@ static int take_token(const char *name, Sealed **ret_token, Fault *fault)
     if (r == 0)
         r = store_check_token(name, (Slice){room, len}, &len, fault);
     if (r == 0)
+        r = store_check_searchable(name, len, fault);
+    if (r == 0)
         r = secret_seal((Slice){room, len}, ret_token);
     secret_release(room, ROOM);
     return r;

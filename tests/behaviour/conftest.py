@@ -36,11 +36,15 @@ def pytest_configure(config):
         os.environ["PURSER_PREFIX"] = str(shutil.copytree(named, Path(copy.name) / "local"))
 
 
-@pytest.fixture(autouse=True)
-def nothing_of_this_machine(monkeypatch):
-    for name in os.environ:
+def forget_this_machine(monkeypatch):
+    for name in list(os.environ):
         if name.lower().endswith("_proxy") or name in OF_THIS_MACHINE:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_this_machine(monkeypatch):
+    forget_this_machine(monkeypatch)
 
 
 @pytest.fixture(scope="session")

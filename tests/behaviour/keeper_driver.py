@@ -94,7 +94,7 @@ class Stream:
                     payload, "u16", "text", "text", "u32", "u8", "u8")
                 return answer
             elif kind == Type.RESPONSE:
-                if _take_head(answer, payload):
+                if take_head(answer, payload):
                     return answer
             elif kind == Type.ABORT:
                 answer.aborted = True
@@ -112,7 +112,7 @@ class Stream:
         self.sock.close()
 
 
-def _take_head(answer, payload):
+def take_head(answer, payload):
     reader = ipc.Reader(payload)
     answer.status = reader.number(2)
     answer.sentence = reader.text().decode("latin-1")

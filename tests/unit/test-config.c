@@ -18,6 +18,8 @@
 static char folder[] = "/tmp/test-config-XXXXXX";
 static const ConfigPaths paths = {.policy_dir = SOURCE_ROOT "/policy", .default_state = "/var/lib/purser"};
 
+#define APP    "sources:\n- {name: x, provider: github, token: {githubApp: "
+#define OAUTH  "sources:\n- {name: x, provider: github, token: {oauth2: "
 #define GITHUB "sources:\n- {name: github, provider: github, token: {keyring: github}}\n"
 #define GOOD   GITHUB "retrievers:\n- name: r\n  script: {name: r.py}\n  sources: [github]\n"
 

@@ -93,11 +93,14 @@ static void deny_wins_however_it_is_spelt(void **state)
     (void)state;
     Policy *policy = policy_of("deny:\n- {path: /a/secrets}\n- {method: DELETE, path: /a/**}\n"
                                "allow:\n- {method: [GET, POST, DELETE], path: /**}\n");
-    static const char *const denied[] = {"/a/secrets", "/a/secrets/", "/a/Secrets", "/A/SECRETS/"};
+    static const char *const denied[] = {"/a/secrets",      "/a/secrets/",     "/a/Secrets", "/A/SECRETS/",
+                                         "/a/secrets.json", "/a/Secrets.xml/", "/a/secrets."};
     for (size_t i = 0; i < COUNT_OF(denied); i++)
         for (uint32_t method = HTTP_GET; method <= HTTP_OTHER; method <<= 1)
             assert_int_equal(ask(policy, method, denied[i]), POLICY_DENY);
     assert_int_equal(ask(policy, HTTP_GET, "/a/secrets2"), POLICY_ALLOW);
+    assert_int_equal(ask(policy, HTTP_GET, "/a/secrets.json/x"), POLICY_ALLOW);
+    assert_int_equal(ask(policy, HTTP_GET, "/a/.secrets"), POLICY_ALLOW);
     assert_int_equal(ask(policy, HTTP_DELETE, "/a/x"), POLICY_DENY);
     assert_int_equal(ask(policy, HTTP_DELETE, "/b/x"), POLICY_ALLOW);
     policy_free(policy);
@@ -299,8 +302,16 @@ static PolicyVerdict scan(const Policy *policy, Slice path)
             lower[k] = (char)tolower(lower[k]);
         }
         bool hit = policy_path_matches(pattern, slice_of(lower));
-        if (!hit && rule->deny && path.len > 1 && path.ptr[path.len - 1] == '/')
-            hit = policy_path_matches(pattern, (Slice){lower, path.len - 1});
+        size_t len = strlen(lower);
+        if (rule->deny && len > 1 && lower[len - 1] == '/') {
+            lower[--len] = '\0';
+            hit |= policy_path_matches(pattern, slice_of(lower));
+        }
+        char *point = strrchr(lower, '.');
+        if (rule->deny && point && point[-1] != '/' && !strchr(point, '/')) {
+            *point = '\0';
+            hit |= policy_path_matches(pattern, slice_of(lower));
+        }
         if (hit && (rule->deny ? verdict.answer != POLICY_DENY : verdict.answer == POLICY_NOT_NAMED))
             verdict = (PolicyVerdict){rule->deny ? POLICY_DENY : POLICY_ALLOW, (int32_t)i};
     }
