@@ -110,6 +110,18 @@ typedef struct SourceHost {
     Origin origin;
 } SourceHost;
 
+/* How a provider's tokens are proven and retired, by calls that a token makes for itself. "" each where there
+ * is none. Keys are of the answer, "user.email" for one in an object. */
+typedef struct Rotation {
+    char *account;       /* a path, read-only: tells whose token it is; works with whatever scopes */
+    char *identity;      /* key in the answer: the account */
+    char *scopes;        /* key in it: what the token may do, a list or a text */
+    char *scopes_header; /* or the answer's header that says it */
+    char *expires;       /* key in it: when the token dies by itself */
+    char *retire;        /* a path: DELETE retires the token that it is sent with */
+} Rotation;
+#define ROTATION_TEXTS 6
+
 /* A provider is one data file, policy/provider/NAME.yaml: what purser knows of one kind of API. */
 typedef struct Provider {
     char *name;
@@ -127,6 +139,7 @@ typedef struct Provider {
     size_t n_artifact_host;
     bool encoded_slash; /* `encodedSlash: segment`: %2F in a path of its API is part of a segment */
     char *probe;        /* path of a cheap read-only call that tells whether a token works; "" if none */
+    Rotation rotation;
 } Provider;
 
 typedef struct Source {
@@ -153,7 +166,8 @@ typedef struct Source {
     uint32_t reserve_percent; /* or this much of it */
     char *policy;             /* the provider's default policy; "" for none */
     char *probe;
-    unsigned line; /* in purser.yaml, for messages */
+    Rotation rotation; /* the provider's */
+    unsigned line;     /* in purser.yaml, for messages */
 } Source;
 
 /* The host of a source by index: 0 is api, then `other` in its order. The index must be one of
@@ -344,7 +358,10 @@ int config_parse(const char *path, Slice text, const ConfigPaths *paths, Config 
 /* Reads and parses; -ENOENT, -EACCES, -EFBIG, -EINVAL with a sentence. */
 int config_load(const char *path, const ConfigPaths *paths, Config **ret_config, Fault *fault) MUST_USE;
 
-Config *config_free(Config *config); /* takes NULL, returns NULL */
+Config *config_free(Config *config);    /* takes NULL, returns NULL */
+void rotation_init(Rotation *rotation); /* all "" */
+void rotation_copy(Rotation *to, const Rotation *from);
+void rotation_done(Rotation *rotation);
 
 /* Looks a variable up: getenv(), or a test's own. */
 typedef const char *ConfigEnv(const char *name);

@@ -3,6 +3,41 @@
 
 #include "base/mem.h"
 
+static void rotation_texts(Rotation *rotation, char **out[static ROTATION_TEXTS])
+{
+    char **const text[ROTATION_TEXTS] = {&rotation->account,       &rotation->identity, &rotation->scopes,
+                                         &rotation->scopes_header, &rotation->expires,  &rotation->retire};
+    memcpy(out, text, sizeof(text));
+}
+
+void rotation_init(Rotation *rotation)
+{
+    char **text[ROTATION_TEXTS];
+    rotation_texts(rotation, text);
+    for (size_t i = 0; i < ROTATION_TEXTS; i++)
+        *text[i] = mem_strdup("");
+}
+
+void rotation_copy(Rotation *to, const Rotation *from)
+{
+    char **text[ROTATION_TEXTS], **other[ROTATION_TEXTS];
+    Rotation copy = *from;
+    rotation_texts(to, text);
+    rotation_texts(&copy, other);
+    for (size_t i = 0; i < ROTATION_TEXTS; i++) {
+        mem_free(*text[i]);
+        *text[i] = mem_strdup(*other[i]);
+    }
+}
+
+void rotation_done(Rotation *rotation)
+{
+    char **text[ROTATION_TEXTS];
+    rotation_texts(rotation, text);
+    for (size_t i = 0; i < ROTATION_TEXTS; i++)
+        mem_free(*text[i]);
+}
+
 static void source_free(Source *source)
 {
     mem_free(source->name);
@@ -22,6 +57,7 @@ static void source_free(Source *source)
     mem_free(source->allow_private);
     mem_free(source->policy);
     mem_free(source->probe);
+    rotation_done(&source->rotation);
 }
 
 static void retriever_free(Retriever *retriever)

@@ -31,20 +31,32 @@ int put_permissions(Mint *mint, const PolicyPermissions *permissions)
     return 0;
 }
 
-static void add_repository(Needed *needed, const Policy *policy)
+static void add_repository(Needed *needed, const char *name)
 {
-    const char *name = NULL;
-    for (size_t i = 0; i < policy->n_parameter; i++)
-        if (strcmp(policy->parameter[i].name, REPOSITORY) == 0)
-            name = policy->parameter[i].value;
-    if (!name || strcmp(name, POLICY_ANY) == 0) {
-        needed->any_repository = true;
-        return;
-    }
     for (size_t i = 0; i < needed->n_repository; i++)
         if (strcmp(needed->repository[i], name) == 0)
             return;
     MEM_PUSH(needed->repository, needed->n_repository, mem_strdup(name));
+}
+
+/* Those that the grant names; else the parameter's default, if that is one. */
+static void add_repositories(Needed *needed, const Policy *policy)
+{
+    const char *fallback = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < policy->n_parameter; i++)
+        if (strcmp(policy->parameter[i].name, REPOSITORY) == 0)
+            fallback = policy->parameter[i].value;
+    for (size_t i = 0; i < policy->with.n; i++) {
+        if (strcmp(policy->with.name[i], REPOSITORY) != 0)
+            continue;
+        add_repository(needed, policy->with.value[i]);
+        n++;
+    }
+    if (n == 0 && fallback && strcmp(fallback, POLICY_ANY) != 0)
+        add_repository(needed, fallback);
+    else if (n == 0)
+        needed->any_repository = true;
 }
 
 static void add_grants(Needed *needed, const Config *config, const Retriever *retriever, uint32_t source)
@@ -58,7 +70,7 @@ static void add_grants(Needed *needed, const Config *config, const Retriever *re
         needed->any_permission |= watched || policy->permissions.n == 0;
         needed->any_repository |= watched;
         policy_permissions_add(&needed->permissions, &policy->permissions);
-        add_repository(needed, policy);
+        add_repositories(needed, policy);
     }
 }
 

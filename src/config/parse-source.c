@@ -25,6 +25,7 @@ static Source source_new(void)
                            &source.ca_file,      &source.policy,    &source.probe};
     for (size_t i = 0; i < COUNT_OF(text); i++)
         *text[i] = mem_strdup("");
+    rotation_init(&source.rotation);
     source.token = token_ref_new();
     return source;
 }
@@ -42,6 +43,7 @@ static void take_provider(Source *source, const Provider *provider)
     put_text(&source->provider, provider->name);
     put_text(&source->policy, provider->policy);
     put_text(&source->probe, provider->probe);
+    rotation_copy(&source->rotation, &provider->rotation);
     put_text(&source->auth.user, provider->auth.user);
     put_text(&source->auth.header, provider->auth.header);
     source->auth.scheme = provider->auth.scheme;

@@ -18,7 +18,7 @@ typedef struct ProviderText {
     char *api_url;
     char *documentation;
     char *encoded_slash;
-    const YamlNode *auth;
+    const YamlNode *auth, *rotation;
 } ProviderText;
 
 Provider *provider_free(Provider *provider)
@@ -35,6 +35,7 @@ Provider *provider_free(Provider *provider)
     mem_free_strings(provider->artifact_host, provider->n_artifact_host);
     mem_free(provider->policy);
     mem_free(provider->probe);
+    rotation_done(&provider->rotation);
     mem_free(provider);
     return NULL;
 }
@@ -47,6 +48,7 @@ static Provider *provider_new(void)
                            &provider->api.host,    &provider->api.base};
     for (size_t i = 0; i < COUNT_OF(text); i++)
         *text[i] = mem_strdup("");
+    rotation_init(&provider->rotation);
     return provider;
 }
 
@@ -55,6 +57,23 @@ typedef struct ProviderForm {
     Provider provider;
     ProviderText text;
 } ProviderForm;
+
+static int read_rotation(const YamlDoc *doc, const YamlNode *node, Rotation *rotation, Fault *fault)
+{
+    static const YamlField field[] = {
+        YAML_FIELD(Rotation, "account", YAML_AS_TEXT, account),
+        YAML_FIELD(Rotation, "identity", YAML_AS_TEXT, identity),
+        YAML_FIELD(Rotation, "scopes", YAML_AS_TEXT, scopes),
+        YAML_FIELD(Rotation, "scopesHeader", YAML_AS_TEXT, scopes_header),
+        YAML_FIELD(Rotation, "expires", YAML_AS_TEXT, expires),
+        YAML_FIELD(Rotation, "retire", YAML_AS_TEXT, retire),
+    };
+    int r = YAML_READ_MAP(doc, node, "rotation", field, rotation, fault);
+    if (!r && ((rotation->account[0] && rotation->account[0] != '/') ||
+               (rotation->retire[0] && rotation->retire[0] != '/')))
+        r = yaml_fault(doc, node, fault, "'account' and 'retire' are paths and begin with '/'");
+    return r;
+}
 
 static int read_form(const YamlDoc *doc, ProviderForm *form, Fault *fault)
 {
@@ -73,10 +92,13 @@ static int read_form(const YamlDoc *doc, ProviderForm *form, Fault *fault)
         YAML_FIELD(ProviderForm, "encodedSlash", YAML_AS_TEXT, text.encoded_slash),
         YAML_FIELD(ProviderForm, "policy", YAML_AS_NAME, provider.policy),
         YAML_FIELD(ProviderForm, "probe", YAML_AS_TEXT, provider.probe),
+        YAML_FIELD(ProviderForm, "rotation", YAML_AS_NODE, text.rotation),
     };
     int r = YAML_READ_MAP(doc, doc->root, "a provider", field, form, fault);
     if (!r)
         r = parse_auth(doc, form->text.auth, &form->provider.auth, fault);
+    if (!r && form->text.rotation)
+        r = read_rotation(doc, form->text.rotation, &form->provider.rotation, fault);
     if (!r && form->text.api_url) {
         Fault why = {""};
         origin_done(&form->provider.api);

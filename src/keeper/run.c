@@ -11,6 +11,7 @@
 #include "keeper/reveal.h"
 #include "keeper/setup.h"
 #include "keeper/stream.h"
+#include "keeper/tls.h"
 #include "keeper/tunnel.h"
 
 #include <errno.h>
@@ -314,6 +315,27 @@ static int reveal_all(Run *run, const KeeperRun *message, IpcRecord *record, Fau
     return RUN_E_REFUSED;
 }
 
+/* While the run's gate and script start: reading the public roots takes 30 ms. What fails is said by the
+ * first dial. */
+static void prepare_tls(evutil_socket_t fd, short what, void *context)
+{
+    Upstream *upstream = context;
+    Refused later;
+    (void)fd, (void)what;
+    if (upstream->source.api.tls)
+        (void)!tls_prepare(upstream->keeper, upstream, &later);
+}
+
+static void prepare_upstreams(const Run *run)
+{
+    const struct timeval now = {0};
+    for (size_t i = 0; i < run->n_grant; i++) {
+        Upstream *upstream = &run->keeper->upstream[run->grant[i].source];
+        if (!upstream->tls)
+            event_base_once(run->keeper->base, -1, EV_TIMEOUT, prepare_tls, upstream, &now);
+    }
+}
+
 int run_open(Keeper *keeper, IpcRecord *record, Fault *fault)
 {
     KeeperRun message;
@@ -341,6 +363,7 @@ int run_open(Keeper *keeper, IpcRecord *record, Fault *fault)
     audit_run(run, "run.open", NULL, 0);
     r = reveal_all(run, &message, record, fault);
     keeper_run_done(&message);
+    prepare_upstreams(run);
     return r;
 }
 

@@ -10,7 +10,7 @@
 #include "keeper/tls.h"
 #include "sandbox/sandbox.h"
 #include "store/file.h"
-#include "store/keyring.h"
+#include "store/keyring-store.h"
 #include "store/kubernetes.h"
 #include "store/mint.h"
 #include "store/vault.h"
@@ -40,6 +40,7 @@ void setup_open_keyring(Keeper *keeper)
 {
     Fault fault = {.text = ""};
     Keyring *ring = NULL;
+    KeyringLock lock;
     bool passphrase = false;
     int r = -ENOENT;
     if (keeper->ring_fd < 0)
@@ -54,9 +55,9 @@ void setup_open_keyring(Keeper *keeper)
                       keeper->ring_path, passphrase ? "passphrase" : "key file",
                       passphrase ? "true" : "false");
     KeyringKey key = {keeper->key_is_passphrase, keeper->key_fd};
-    r = r ? r : keyring_read(keeper->ring_path, keeper->ring_fd, &key, &ring, &fault);
+    r = r ? r : keyring_read_lock(keeper->ring_path, keeper->ring_fd, &key, &lock, &ring, &fault);
     if (r == 0)
-        keeper->stores.store[STORE_KEYRING] = store_keyring_new(ring);
+        keeper->stores.store[STORE_KEYRING] = store_keyring_new(ring, lock, keeper->files, keeper->ring_path);
     else
         keeper->stores.shut[STORE_KEYRING] =
             mem_strdup(fault.text[0] ? fault.text : "the keyring cannot be read");

@@ -176,6 +176,12 @@ static int open_key(const State *state, int *ret_fd, Fault *fault)
     return 0;
 }
 
+int audit_files_make_key(const State *state, Fault *fault)
+{
+    CLEANUP_FD int fd = -1;
+    return open_key(state, &fd, fault);
+}
+
 int audit_files_key(const State *state, unsigned char ret_key[AUDIT_KEY], Fault *fault)
 {
     CLEANUP_FD int fd = openat(state->fd, KEY, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);

@@ -33,6 +33,8 @@ bool audit_files_turn(const State *state, uint64_t retain, AuditFiles *ret_files
 int audit_files_sync(const State *state) MUST_USE;
 
 /* Reads the key, for verifying. -ENOENT: there is none yet. */
+/* Makes the key where there is none yet. */
+int audit_files_make_key(const State *state, Fault *fault) MUST_USE;
 int audit_files_key(const State *state, unsigned char ret_key[AUDIT_KEY], Fault *fault) MUST_USE;
 
 /* Removes files put aside whose last record is older than `retain` (0: none); the number of them, also on a

@@ -22,7 +22,8 @@ UserId clerk_user(const Config *config)
 
 int clerk_fork(const Config *config, const Paths *paths, Role *ret_clerk, Fault *fault)
 {
-    return role_start(paths->libexec, IPC_CLERK, clerk_user(config), ret_clerk, fault);
+    const char *program = config->sink.kind == SINK_SQLITE ? "purser-clerk" : "purser-clerk-pg";
+    return role_start_program(paths->libexec, IPC_CLERK, program, clerk_user(config), ret_clerk, fault);
 }
 
 int clerk_tell(const Config *config, KeeperLink *keeper, Role *clerk, Fault *fault)

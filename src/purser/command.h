@@ -15,7 +15,7 @@ enum {
     EXIT_TOKEN = 5,  /* a token is missing, or its store cannot be opened */
 };
 
-#define OPTION_MAX 12
+#define OPTION_MAX 14
 
 /* A flag, or an option with an argument when `argument` names it. */
 typedef struct Option {
@@ -45,7 +45,7 @@ typedef struct Command {
 
 extern const Command command_run, command_schedule, command_status, command_ingest, command_check,
     command_token, command_doctor, command_schema, command_prune, command_policy, command_audit,
-    command_completion, command_man, command_lease;
+    command_completion, command_man, command_lease, command_rotate, command_revoke;
 
 /* The table that main.c looks in, and its length. */
 extern const Command *const commands[];

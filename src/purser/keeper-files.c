@@ -28,6 +28,17 @@ static void add_ref(Files *files, const TokenRef *ref)
     }
 }
 
+bool keeper_needs_keyring(const Config *config, const bool *used)
+{
+    for (size_t i = 0; i < config->n_source; i++)
+        if (used[i] &&
+            (config->source[i].token.kind == STORE_KEYRING ||
+             (config->source[i].token.mint && config->source[i].token.mint->secret.kind == STORE_KEYRING)))
+            return true;
+    return config->sink.credential.kind == STORE_KEYRING ||
+           (config_needs_store(config, STORE_VAULT) && config->vault.secret.kind == STORE_KEYRING);
+}
+
 void keeper_files_collect(const Config *config, const bool *used, char ***ret_file, size_t *ret_n)
 {
     Files files = {0};
@@ -37,6 +48,8 @@ void keeper_files_collect(const Config *config, const bool *used, char ***ret_fi
         if (used[i])
             add_ref(&files, &config->source[i].token);
     add_ref(&files, &config->sink.credential);
+    if (keeper_needs_keyring(config, used))
+        add(&files, config->keyring.path);
     if (config_needs_store(config, STORE_VAULT)) {
         add_ref(&files, &vault->secret);
         add(&files, vault->ca_file);

@@ -82,17 +82,6 @@ static int open_key(const Config *config, const Paths *paths, bool *ret_passphra
                                           : 0;
 }
 
-static bool needs_keyring(const Config *config, const bool *used)
-{
-    for (size_t i = 0; i < config->n_source; i++)
-        if (used[i] &&
-            (config->source[i].token.kind == STORE_KEYRING ||
-             (config->source[i].token.mint && config->source[i].token.mint->secret.kind == STORE_KEYRING)))
-            return true;
-    return config->sink.credential.kind == STORE_KEYRING ||
-           (config_needs_store(config, STORE_VAULT) && config->vault.secret.kind == STORE_KEYRING);
-}
-
 /* Each port once, of every retriever: a schedule's keeper serves them all. */
 static int collect_ports(const Config *config, KeeperSetup *setup, Fault *fault)
 {
@@ -145,7 +134,7 @@ static int send_setup(const Config *config, const Paths *paths, State *state, co
         r = open_public_roots(config, &roots, fault);
     if (r)
         return r;
-    if (needs_keyring(config, used) &&
+    if (keeper_needs_keyring(config, used) &&
         (keyring = open(config->keyring.path, O_RDONLY | O_CLOEXEC | O_NOCTTY)) >= 0 &&
         (r = open_key(config, paths, &setup.key_is_passphrase, &key, fault)))
         return r;

@@ -263,7 +263,7 @@ int supervisor_open(Supervisor *supervisor, const Config *config, const Paths *p
     }
     Fault later; /* said by supervisor_windows(), which then tries again */
     if (supervisor->recorded || clerk_fork(config, paths, &supervisor->first_clerk, &later))
-        supervisor->first_clerk = ROLE_NONE; /* what is only recorded asks the sink for nothing */
+        supervisor->first_clerk = ROLE_NONE;
     int status = EXIT_TOKEN, r = keeper_begin(config, paths, state, used, &supervisor->keeper, &fault);
     if (!r) {
         go_ahead(supervisor);

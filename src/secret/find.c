@@ -17,6 +17,7 @@ typedef uint64_t Halves __attribute__((vector_size(16)));
 
 typedef struct Finder {
     const Scan *scan;
+    FindIn in;
     const unsigned char *text;
     size_t len, end;
     size_t percent, json, base64; /* what begins before was looked at, for this kind of form */
@@ -242,7 +243,7 @@ static bool is_inside_base64(const Finder *finder, size_t at, size_t len)
 /* A line end, `len` bytes of it: of interest inside base64 alone. */
 static void look_at_line_end(Finder *finder, size_t at, size_t len)
 {
-    if (is_inside_base64(finder, at, len))
+    if (finder->in != FIND_IN_HEAD && is_inside_base64(finder, at, len))
         look_before_base64(finder, at);
 }
 
@@ -291,12 +292,14 @@ static __attribute__((noinline)) void look_at_escapes(Finder *finder, size_t at,
         look_at_escape(finder, at);
 }
 
-static bool has_escape(const unsigned char *text, bool space)
+static bool has_escape(const Finder *finder, const unsigned char *text)
 {
     Block block;
     memcpy(&block, text, sizeof(block));
-    Block found = (Block)((block == '%') | (block == '\\') | (block == '\n') | (block == '\r'));
-    if (space)
+    Block found = (Block)((block == '%') | (block == '\\'));
+    if (finder->in != FIND_IN_HEAD)
+        found |= (Block)((block == '\n') | (block == '\r'));
+    if (finder->scan->space)
         found |= (Block)(block == '+');
     Halves halves = (Halves)found;
     return halves[0] | halves[1];
@@ -311,18 +314,19 @@ static inline void look_up(const Finder *finder, size_t at)
         look_at_word(finder, at, folded);
 }
 
-void find_forms(const Scan *scan, const unsigned char *text, size_t len, size_t end, Hits *hits)
+void find_forms(const Scan *scan, FindIn in, Slice text, size_t end, Hits *hits)
 {
-    Finder finder = {.scan = scan, .text = text, .len = len, .end = end, .hits = hits};
-    size_t to = end + scan->reach < len ? end + scan->reach : len; /* what is behind tells of later ones */
+    const unsigned char *bytes = (const unsigned char *)text.ptr;
+    Finder finder = {.scan = scan, .in = in, .text = bytes, .len = text.len, .end = end, .hits = hits};
+    size_t to = end + scan->reach < text.len ? end + scan->reach : text.len; /* behind are later ones' */
     size_t at = 0;
-    for (; at < to && at + sizeof(Block) + FIND_WINDOW <= len; at += sizeof(Block)) {
-        if (has_escape(text + at, scan->space))
+    for (; at < to && at + sizeof(Block) + FIND_WINDOW <= text.len; at += sizeof(Block)) {
+        if (has_escape(&finder, bytes + at))
             look_at_escapes(&finder, at, at + sizeof(Block));
         for (size_t i = 0; i < sizeof(Block); i += scan->step)
             look_up(&finder, at + i);
     }
     look_at_escapes(&finder, at, to > at ? to : at);
-    for (; at < to && at + FIND_WINDOW <= len; at += scan->step)
+    for (; at < to && at + FIND_WINDOW <= text.len; at += scan->step)
         look_up(&finder, at);
 }

@@ -20,6 +20,11 @@ typedef struct Hits {
 
 void find_prepare(Scan *scan); /* from scan->token and len, at least SECRET_MIN_TOKEN */
 
+typedef enum FindIn {
+    FIND_IN_BODY,
+    FIND_IN_HEAD, /* no form goes on behind the end of a header's line */
+} FindIn;
+
 /* Those that begin before `end`; hits: {0} before, hits_done() after. */
-void find_forms(const Scan *scan, const unsigned char *text, size_t len, size_t end, Hits *hits);
+void find_forms(const Scan *scan, FindIn in, Slice text, size_t end, Hits *hits);
 void hits_done(Hits *hits);

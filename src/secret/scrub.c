@@ -51,12 +51,12 @@ static size_t hold_of(const ScrubForms *forms)
  * behind. Those bytes are overwritten once they are searched: a form may begin among them. *cover: of one
  * that began before.
  */
-static void scan_text(const Scan *scan, unsigned char *text, size_t len, size_t end, size_t *cover,
-                      unsigned *hits)
+static void scan_text(const Scan *scan, FindIn in, Slice whole, size_t end, size_t *cover, unsigned *hits)
 {
     Hits found = {0};
+    char *text = (char *)whole.ptr;
     size_t covered = *cover;
-    find_forms(scan, text, len, end, &found);
+    find_forms(scan, in, whole, end, &found);
     memset(text, '*', covered < end ? covered : end);
     for (size_t i = 0; i < found.n; i++) {
         size_t from = found.hit[i].at, to = from + found.hit[i].len;
@@ -153,7 +153,7 @@ static Slice search_piece(Scrub *scrub, const Scan *scan, Slice piece, bool last
         data = scrub->room;
     }
     size_t end = total > hold ? total - hold : 0;
-    scan_text(scan, (unsigned char *)data, total, end, &scrub->cover, ret_hits);
+    scan_text(scan, FIND_IN_BODY, (Slice){data, total}, end, &scrub->cover, ret_hits);
     scrub->held = total - end;
     scrub->held_at = end;
     return (Slice){data, end};
@@ -185,7 +185,7 @@ int scrub_first(Scrub *scrub, const ScrubForms *forms, Slice head, Slice piece, 
     int r = scan_open(forms, &scan);
     if (r)
         return r;
-    scan_text(scan, (unsigned char *)head.ptr, head.len, head.len, &cover, ret_hits);
+    scan_text(scan, FIND_IN_HEAD, head, head.len, &cover, ret_hits);
     *ret_out = piece.len ? search_piece(scrub, scan, piece, last, ret_hits) : (Slice){"", 0};
     secret_release(scan, scan_size(forms));
     return 0;
@@ -200,7 +200,7 @@ unsigned scrub_whole(const ScrubForms *forms, char *bytes, size_t len)
         memset(bytes, '*', len); /* what cannot be searched does not go on */
         return 1;
     }
-    scan_text(scan, (unsigned char *)bytes, len, len, &cover, &hits);
+    scan_text(scan, FIND_IN_BODY, (Slice){bytes, len}, len, &cover, &hits);
     secret_release(scan, scan_size(forms));
     return hits;
 }

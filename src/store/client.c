@@ -55,6 +55,8 @@ struct Call {
     char bad_address[64];
     uint32_t retry_after;
     int64_t date;
+    const char *wanted;
+    char *found; /* of that header */
     char error[CURL_ERROR_SIZE];
     StoreAnswered *done;
     void *context;
@@ -70,6 +72,7 @@ static void call_free(Call *call)
     curl_slist_free_all(call->header);
     curl_slist_free_all(call->connect_to);
     mem_free(call->url);
+    mem_free(call->found);
     buf_done(&call->body);
     buf_done(&call->answer);
     for (size_t i = 0; i < COUNT_OF(call->hide); i++)
@@ -198,8 +201,9 @@ static void explain(const Call *call, CURLcode code, Fault *fault)
         fault_set(fault, 0, "%s at %s answered with more than %u kB, which no token is", label, host,
                   STORE_MAX_ANSWER >> 10);
     else if (call->bad_address[0])
-        fault_set(fault, 0, "%s is at %s, an address at which no store may be (link-local or metadata)", host,
-                  call->bad_address);
+        fault_set(fault, 0, "%s is at %s, an address %s", host, call->bad_address,
+                  call->server->source ? "that is not public: allowPrivateAddresses, if it is meant"
+                                       : "at which no store may be (link-local or metadata)");
     else if (code == CURLE_OPERATION_TIMEDOUT)
         fault_set(fault, 0, "%s at %s did not answer within %d s", label, host, STORE_CALL_MS / 1000);
     else if (code == CURLE_COULDNT_RESOLVE_HOST)
@@ -230,7 +234,7 @@ static void on_end(void *context, CURLcode code)
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     if (status >= 300)
         hide(call);
-    StoreAnswer answer = {(int)status, buf_slice(&call->answer), call->retry_after, call->date};
+    StoreAnswer answer = {(int)status, buf_slice(&call->answer), call->retry_after, call->date, call->found};
     call->done(call->context, 0, &answer, &fault);
     call_free(call);
 }
@@ -268,6 +272,8 @@ static size_t on_header(char *bytes, size_t one, size_t n, void *context)
              i++)
             seconds = seconds * 10 + (uint32_t)(value.ptr[i] - '0');
         call->retry_after = seconds;
+    } else if (call->wanted && !call->found && header_is(line, call->wanted, &value)) {
+        call->found = mem_dup(value.ptr, value.len);
     } else if (header_is(line, "Date", &value) && value.len < sizeof(text)) {
         memcpy(text, value.ptr, value.len);
         text[value.len] = 0;
@@ -284,7 +290,10 @@ static curl_socket_t on_socket(void *context, curlsocktype purpose, struct curl_
     uint8_t address[16];
     if (purpose != CURLSOCKTYPE_IPCXN || address_from_sockaddr(&to->addr, to->addrlen, address) != 0)
         return CURL_SOCKET_BAD;
-    if (!call->proxied && address_kind(address) == ADDRESS_NEVER) {
+    const Source *source = call->server->source;
+    bool allowed = source ? address_allowed(address, source->allow_private, source->n_allow_private)
+                          : address_kind(address) != ADDRESS_NEVER;
+    if (!call->proxied && !allowed) {
         address_text(call->bad_address, address);
         return CURL_SOCKET_BAD;
     }
@@ -334,9 +343,12 @@ static bool set_tls(Call *call)
     CURL *easy = call->easy;
     const StoreServer *server = call->server;
     const Buf *ca = server->ca_file[0] ? &call->pem[NEED_CA] : &call->client->roots;
-    if (server->server_name[0]) {
-        CLEANUP_MEM char *to = mem_printf(strchr(server->origin->host, ':') ? "::[%s]:%u" : "::%s:%u",
-                                          server->origin->host, server->origin->port);
+    const char *dialled = server->source ? server->source->connect_to : "";
+    if (server->server_name[0] || dialled[0]) {
+        CLEANUP_MEM char *to = dialled[0]
+                                   ? mem_printf("::%s", dialled)
+                                   : mem_printf(strchr(server->origin->host, ':') ? "::[%s]:%u" : "::%s:%u",
+                                                server->origin->host, server->origin->port);
         call->connect_to = curl_slist_append(NULL, to);
         if (!call->connect_to || curl_easy_setopt(easy, CURLOPT_CONNECT_TO, call->connect_to) != CURLE_OK)
             return false;
@@ -470,6 +482,7 @@ void store_client_call(StoreClient *client, StoreCall *from, StoreAnswered *done
                    .url = make_url(from->server, from->path),
                    .body = from->body,
                    .answer = BUF_INIT(STORE_MAX_ANSWER),
+                   .wanted = from->wanted,
                    .done = done,
                    .context = context};
     from->body = BUF_INIT(0);
@@ -479,7 +492,7 @@ void store_client_call(StoreClient *client, StoreCall *from, StoreAnswered *done
     call->hide[0] = from->token ? secret_dup(from->token) : NULL;
     call->hide[1] = from->hidden ? secret_dup(from->hidden) : NULL;
     call->proxied =
-        client->setup.proxy[0] &&
+        client->setup.proxy[0] && !(from->server->source && from->server->source->connect_to[0]) &&
         !address_bypasses_proxy(from->server->origin->host, client->setup.no_proxy, client->setup.n_no_proxy);
     bool ok = true;
     for (size_t i = 0; i < COUNT_OF(from->header) && from->header[i] && ok; i++)

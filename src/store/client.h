@@ -38,6 +38,9 @@ typedef struct StoreServer {
     const Origin *origin;
     const char *server_name;                    /* "": the origin's host */
     const char *ca_file, *cert_file, *key_file; /* "" each, or names of StoreFiles */
+    /* A source's API, as rotation asks it: not NULL when it is one. Its rules for addresses, and connectTo.
+     */
+    const Source *source;
 } StoreServer;
 
 typedef struct StoreCall {
@@ -49,6 +52,7 @@ typedef struct StoreCall {
     const Sealed *token;    /* and its end; NULL: none */
     Buf body;               /* taken over, wiped; may be empty */
     const Sealed *hidden;   /* besides token, in case the answer repeats it; NULL: none */
+    const char *wanted;     /* a header of the answer; NULL: none; borrowed until done() */
 } StoreCall;
 
 typedef struct StoreAnswer {
@@ -56,6 +60,7 @@ typedef struct StoreAnswer {
     Slice body;           /* wiped once done() has returned */
     uint32_t retry_after; /* seconds, 0: it says nothing */
     int64_t date;         /* wall us, by the server's clock; 0: it says nothing */
+    const char *wanted;   /* NULL: it was not there */
 } StoreAnswer;
 
 /* result: 0 and an answer, whatever its status; or STORE_E_OUTAGE with a sentence. In the body of an error

@@ -3,13 +3,12 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "store/plan.h"
 
 #include <errno.h>
 #include <sys/stat.h>
 
-#define ROOM       (SECRET_MAX_TOKEN + 3) /* its newline, and a byte by which too long is seen */
-#define REFRESH_US (60ull * CLOCK_SECOND)
-#define STALE_US   (3600ull * CLOCK_SECOND)
+#define ROOM (SECRET_MAX_TOKEN + 3) /* its newline, and a byte by which too long is seen */
 
 typedef struct FileStore {
     Store store;
@@ -90,6 +89,6 @@ Store *store_file_new(StoreFiles *files)
 {
     static const StoreDriver driver = {.name = "file", .fetch = file_fetch, .free = file_free};
     FileStore *self = MEM_NEW(FileStore);
-    *self = (FileStore){{&driver, {REFRESH_US, STALE_US, 0}}, files};
+    *self = (FileStore){{&driver, {PLAN_LOCAL_REFRESH, PLAN_LOCAL_STALE, 0}}, files};
     return &self->store;
 }

@@ -97,22 +97,27 @@ int keyring_peek(int fd, bool *ret_passphrase, Fault *fault)
     return 0;
 }
 
-/* Opens the file's bytes; the lock stays derived for the caller, who ends it also after a failure. */
-static int read_locked(const char *path, int fd, const KeyringKey *key, KeyringLock *ret_lock,
-                       Keyring **ret_keyring, Fault *fault)
+static int read_bytes(const char *path, int fd, Buf *file, KeyringLock *ret_lock, Fault *fault)
 {
-    CLEANUP_BUF Buf file = BUF_INIT(KEYRING_MAX_FILE);
     int r = check_private(path, fd, fault);
     if (r)
         return r;
-    r = io_read_all(fd, &file);
+    r = io_read_all(fd, file);
     if (r == -EFBIG)
         return fault_set(fault, STORE_E_DAMAGED,
                          "the keyring %s is larger than %u MiB: this is not one of purser's", path,
                          KEYRING_MAX_FILE >> 20);
     if (r)
         return fault_set(fault, r, "the keyring %s cannot be read: %s", path, strerror(-r));
-    r = keyring_format_head(path, buf_slice(&file), ret_lock, fault);
+    return keyring_format_head(path, buf_slice(file), ret_lock, fault);
+}
+
+/* Opens the file's bytes; the lock stays derived for the caller, who ends it also after a failure. */
+static int read_locked(const char *path, int fd, const KeyringKey *key, KeyringLock *ret_lock,
+                       Keyring **ret_keyring, Fault *fault)
+{
+    CLEANUP_BUF Buf file = BUF_INIT(KEYRING_MAX_FILE);
+    int r = read_bytes(path, fd, &file, ret_lock, fault);
     if (r)
         return r;
     if (ret_lock->passphrase != key->passphrase)
@@ -129,6 +134,34 @@ int keyring_read(const char *path, int fd, const KeyringKey *key, Keyring **ret_
     int r = read_locked(path, fd, key, &lock, ret_keyring, fault);
     keyring_lock_done(&lock);
     return r;
+}
+
+int keyring_read_lock(const char *path, int fd, const KeyringKey *key, KeyringLock *ret_lock,
+                      Keyring **ret_keyring, Fault *fault)
+{
+    KeyringLock lock = {0};
+    int r = read_locked(path, fd, key, &lock, ret_keyring, fault);
+    if (r)
+        keyring_lock_done(&lock);
+    else
+        *ret_lock = lock;
+    return r;
+}
+
+int keyring_read_again(const char *path, int fd, const KeyringLock *lock, Keyring **ret_keyring, Fault *fault)
+{
+    CLEANUP_BUF Buf file = BUF_INIT(KEYRING_MAX_FILE);
+    KeyringLock now = {0};
+    int r = read_bytes(path, fd, &file, &now, fault);
+    if (r)
+        return r;
+    bool same = now.passphrase == lock->passphrase && now.operations == lock->operations &&
+                now.memory == lock->memory &&
+                memcmp(now.salt, lock->salt, sizeof(now.salt)) == 0; /* not secret: it lies in the file */
+    if (!same)
+        return fault_set(fault, STORE_E_DENIED,
+                         "the keyring %s has another key than when purser started: start purser again", path);
+    return keyring_format_open(path, buf_slice(&file), lock, ret_keyring, fault);
 }
 
 static int busy(const char *path, int fd, Fault *fault)

@@ -14,7 +14,7 @@
 #define STREAM_LEN     crypto_secretstream_xchacha20poly1305_HEADERBYTES
 #define SEAL_LEN       crypto_secretstream_xchacha20poly1305_ABYTES
 #define TAG_FINAL      crypto_secretstream_xchacha20poly1305_TAG_FINAL
-#define MAX_NAME       63u
+#define MAX_NAME       67u /* with the end of a staged one */
 #define MAX_HOST       253u
 #define MAX_PLAIN      (SECRET_MAX_TOKEN + CONFIG_MAX_LIST * (MAX_HOST + 4) + MAX_NAME + 64)
 #define MAX_OPERATIONS 16u
@@ -147,6 +147,15 @@ static int open_message(Work *work, WireReader *wire, Slice head, size_t *ret_le
     return 0;
 }
 
+/* A name that a person gave, or NAME~new and NAME~old: a rotation's two tokens, which no person can name. */
+static bool is_entry_name(Slice name)
+{
+    Slice head, end;
+    if (slice_cut(name, '~', &head, &end) && !slice_is(end, "new") && !slice_is(end, "old"))
+        return false;
+    return text_is_name(head);
+}
+
 static int decode_entry(Slice plain, KeyringEntry *ret_entry)
 {
     WireReader wire = WIRE_READER(plain.ptr, plain.len);
@@ -154,7 +163,7 @@ static int decode_entry(Slice plain, KeyringEntry *ret_entry)
     int64_t set = wire_get_i64(&wire);
     size_t n_host = wire_get_u16(&wire), len;
     KeyringEntry entry = {.set = set};
-    if (wire.failed || n_host > CONFIG_MAX_LIST || !text_is_name(name))
+    if (wire.failed || n_host > CONFIG_MAX_LIST || !is_entry_name(name))
         return -EBADMSG;
     for (size_t i = 0; i < n_host; i++)
         MEM_PUSH(entry.host, entry.n_host, wire_dup_text(&wire, MAX_HOST));

@@ -32,6 +32,14 @@ void keyring_lock_done(KeyringLock *lock);                     /* wipes the key 
 /* From what the person or the key file says; -ENOMEM, STORE_E_DENIED (a key file that is not 32 bytes). */
 int keyring_lock_derive(KeyringLock *lock, Slice said, Fault *fault) MUST_USE;
 
+/* keyring_read(), and what opened the file is the caller's, to end with keyring_lock_done(). */
+int keyring_read_lock(const char *path, int fd, const KeyringKey *key, KeyringLock *ret_lock,
+                      Keyring **ret_keyring, Fault *fault) MUST_USE;
+/* The file again, changed maybe, by the key that it was opened with. STORE_E_DENIED: it has another one now.
+ */
+int keyring_read_again(const char *path, int fd, const KeyringLock *lock, Keyring **ret_keyring,
+                       Fault *fault) MUST_USE;
+
 /* Checks the hash and reads the head; STORE_E_DAMAGED. */
 int keyring_format_head(const char *path, Slice file, KeyringLock *ret_lock, Fault *fault) MUST_USE;
 

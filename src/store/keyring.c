@@ -59,45 +59,17 @@ Keyring *keyring_free(Keyring *keyring)
     return NULL;
 }
 
-typedef struct KeyringStore {
-    Store store;
-    Keyring *keyring;
-    int64_t fetched;
-} KeyringStore;
-
-static void keyring_fetch(Store *store, const TokenRef *ref, StoreDone *done, void *context)
+int keyring_take(const Keyring *keyring, const char *name, StoredToken *ret_token, Fault *fault)
 {
-    KeyringStore *self = (KeyringStore *)store;
-    StoreResult result = {.result = 0};
-    const KeyringEntry *entry = keyring_find(self->keyring, ref->name);
-    if (!entry) {
-        result.result = fault_set(&result.fault, STORE_E_ABSENT,
-                                  "the keyring has no token \"%s\": put it there with "
-                                  "`purser token set %s`",
-                                  ref->name, ref->name);
-        done(context, &result);
-        return;
-    }
-    result.token =
-        (StoredToken){.token = secret_dup(entry->token), .fetched = self->fetched, .set = entry->set};
+    const KeyringEntry *entry = keyring_find(keyring, name);
+    if (!entry)
+        return fault_set(fault, STORE_E_ABSENT,
+                         "the keyring has no token \"%s\": put it there with "
+                         "`purser token set %s`",
+                         name, name);
+    StoredToken token = {.token = secret_dup(entry->token), .fetched = clock_wall(), .set = entry->set};
     for (size_t i = 0; i < entry->n_host; i++)
-        MEM_PUSH(result.token.host, result.token.n_host, mem_strdup(entry->host[i]));
-    done(context, &result);
-    stored_token_done(&result.token);
-}
-
-static Store *keyring_store_free(Store *store)
-{
-    KeyringStore *self = (KeyringStore *)store;
-    keyring_free(self->keyring);
-    mem_free(self);
-    return NULL;
-}
-
-Store *store_keyring_new(Keyring *keyring)
-{
-    static const StoreDriver driver = {.name = "keyring", .fetch = keyring_fetch, .free = keyring_store_free};
-    KeyringStore *self = MEM_NEW(KeyringStore);
-    *self = (KeyringStore){{.driver = &driver}, keyring, clock_wall()};
-    return &self->store;
+        MEM_PUSH(token.host, token.n_host, mem_strdup(entry->host[i]));
+    *ret_token = token;
+    return 0;
 }

@@ -56,5 +56,5 @@ void keyring_put(Keyring *keyring, KeyringEntry entry); /* takes over; replaces 
 bool keyring_remove(Keyring *keyring, const char *name);
 Keyring *keyring_free(Keyring *keyring);
 
-/* The store driver over a keyring that is read already; takes it over. */
-Store *store_keyring_new(Keyring *keyring);
+/* A token of it, for a StoreResult: STORE_E_ABSENT with a sentence. */
+int keyring_take(const Keyring *keyring, const char *name, StoredToken *ret_token, Fault *fault) MUST_USE;

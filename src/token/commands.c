@@ -9,6 +9,7 @@
 #include "store/keyring-format.h"
 #include "token/key.h"
 #include "token/prompt.h"
+#include "token/take.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,6 @@
 #include <sys/stat.h>
 
 #define PASSPHRASE_FD 3
-#define ROOM          (SECRET_MAX_TOKEN + 3) /* a newline, and a byte by which too long is seen */
 
 static int no_memory(Fault *fault)
 {
@@ -39,28 +39,6 @@ static int make_folder(const char *path, Fault *fault)
     if (mkdir(folder, 0700) == 0 || errno == EEXIST)
         return 0;
     return fault_set(fault, -errno, "the keyring's folder %s cannot be made: %s", folder, strerror(errno));
-}
-
-/* From the terminal or standard input, checked and sealed. */
-static int take_token(const char *name, Sealed **ret_token, Fault *fault)
-{
-    size_t len = 0;
-    char *room = secret_alloc(ROOM);
-    if (!room)
-        return no_memory(fault);
-    CLEANUP_MEM char *question = mem_printf("Token \"%s\" (not shown): ", name);
-    int r = isatty(STDIN_FILENO) ? prompt_terminal(STDIN_FILENO, question, room, ROOM, &len, fault)
-                                 : prompt_pipe(STDIN_FILENO, room, ROOM, &len, fault);
-    if (r == -E2BIG) /* the check has the sentence for it */
-        r = store_check_token(name, (Slice){room, ROOM}, &len, fault);
-    if (r == 0)
-        r = store_check_token(name, (Slice){room, len}, &len, fault);
-    if (r == 0)
-        r = store_check_searchable(name, len, fault);
-    if (r == 0)
-        r = secret_seal((Slice){room, len}, ret_token);
-    secret_release(room, ROOM);
-    return r;
 }
 
 typedef struct Setting {
@@ -105,8 +83,9 @@ int token_set(const TokenOptions *options, Fault *fault)
 {
     Setting setting = {.options = options};
     int r = make_folder(options->path, fault);
+    CLEANUP_MEM char *question = mem_printf("Token \"%s\" (not shown): ", options->name);
     if (r == 0)
-        r = take_token(options->name, &setting.token, fault);
+        r = token_take(options->name, question, &setting.token, fault);
     if (r)
         return r;
     size_t bytes = secret_len(setting.token);

@@ -15,7 +15,7 @@ from pathlib import Path
 from inside import KEY, PROXY, Client, Reply, connect, os, say, trust
 
 LEASES = {host: os.environ.get(name, "") for host, name in json.loads(Path(__file__).with_name("leases.json").read_text()).items()}
-BASES = {"base.test": "/v3"}
+BASES = {"base.test": "/v3", "gitlab.test": "/api/v4"}
 PATIENCE = 10  # s: an answer that does not come is a finding, not a wait
 UNFINISHED = 0.1  # s that a request without an end is left lying
 

@@ -42,6 +42,15 @@ def forget_this_machine(monkeypatch):
             monkeypatch.delenv(name)
 
 
+# What takes minutes is begun first, so that at the end no worker waits for another.
+LONG = ("test_outages", "test_runner", "test_vault", "test_stores_hunt", "test_clerk_once", "test_metrics_plans", "test_promise_01",
+        "test_leases", "test_sink_outage", "test_schedule")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: not item.path.name.startswith(LONG))
+
+
 @pytest.fixture(autouse=True)
 def nothing_of_this_machine(monkeypatch):
     forget_this_machine(monkeypatch)

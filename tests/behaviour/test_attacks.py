@@ -18,7 +18,9 @@ HERE = Path(__file__).parent
 FAMILIES = ["graphql"] + sorted(path.stem for path in (HERE.parent / "attacks").glob("*.json")
                                 if path.stem not in ("graphql", "rebinding", "credentials"))
 CASES = [(family, case) for family in FAMILIES for case in corpus(family)]
-HOSTS = {"api.test": "API_TOKEN", "base.test": "BASE_TOKEN", "other.test": "OTHER_TOKEN", "api.github.com": "GITHUB_TOKEN"}
+HOSTS = {"api.test": "API_TOKEN", "base.test": "BASE_TOKEN", "other.test": "OTHER_TOKEN", "api.github.com": "GITHUB_TOKEN",
+         "gitlab.test": "GITLAB_TOKEN"}
+NAMES = {"api.test": "api", "base.test": "base", "other.test": "other", "api.github.com": "github", "gitlab.test": "gitlab"}
 FILES = "store1.blob.test"
 POLICY = """\
     policy: narrow
@@ -71,11 +73,11 @@ def world(prefix):
         for host in HOSTS:
             lab.upstreams[host] = upstream
             keys = {"policy": "narrow", "tokenEnv": [HOSTS[host]]}
-            keys |= {"api.github.com": {"provider": "github"}, "base.test": {"apiUrl": "https://base.test/v3"},
+            keys |= {"api.github.com": {"provider": "github"},
+                     "gitlab.test": {"provider": "gitlab", "apiUrl": "https://gitlab.test/api/v4"}, "base.test": {"apiUrl": "https://base.test/v3"},
                      "api.test": {"artifactHosts": ["*.blob.test"]}}.get(host, {})
             secrets[host] = new_token()
-            lab.source({"api.test": "api", "base.test": "base", "other.test": "other"}.get(host, "github"), host,
-                       token=secrets[host], **keys)
+            lab.source(NAMES[host], host, token=secrets[host], **keys)
         made = World(lab, CASES, policy="narrow")
         made.upstream, made.arrived, made.secrets = upstream, by_case(upstream.requests), secrets
         yield made

@@ -121,13 +121,15 @@ def needing(lab, name, permissions, repo):
         - {{method: GET, path: '/{{repo}}'}}
         """)
     with_inside(lab, name)
-    lab.retriever(name, f"from inside import *\nsay(status=Client().ask('/{repo}').status)", sources=["api"], policy=name,
+    lab.retriever(name, f"from inside import *\nsay(status=Client().ask('/{repo if isinstance(repo, str) else repo[0]}').status)", sources=["api"], policy=name,
                   **({"with": {"repo": repo}} if repo != "any" else {}))
 
 
 @pytest.mark.parametrize("others, asked", [
     ([("two", {"actions": "write", "metadata": "read"}, "api")],
      {"repositories": ["web", "api"], "permissions": {"actions": "write", "checks": "read", "metadata": "read"}}),
+    ([("two", {"metadata": "read"}, ["api", "web", "docs"])],
+     {"repositories": ["web", "api", "docs"], "permissions": {"actions": "read", "checks": "read", "metadata": "read"}}),
     ([("two", {"metadata": "read"}, "any")], {"permissions": {"actions": "read", "checks": "read", "metadata": "read"}}),
     ([("two", {}, "api")], {"repositories": ["web", "api"]}),
 ])

@@ -45,7 +45,7 @@ def policy(lab, *words):
 
 def test_check_and_test_say_where_a_file_is_wrong(forge):
     path = forge.folder / "policy/own.yaml"
-    assert policy(forge, "check", path).out == f"{path}: 5 rules\n".replace("5", "3")
+    assert policy(forge, "check", path).out == f"{path}: 3 rules\n"
     assert policy(forge, "test", path).out == f"{path}: 3 rules, 3 tests pass\n"
     told = policy(forge, "test", path, "--json").json
     assert told == [{"file": str(path), "sound": True, "policy": "own", "rules": 3, "tests": 3, "tested": True}]

@@ -43,12 +43,19 @@ def said(text):
     return [json.loads(line.split("SAID ", 1)[1]) for line in text.splitlines() if "SAID " in line]
 
 
+def is_older(path, time):
+    try:
+        return path.stat().st_ctime < time
+    except FileNotFoundError:  # another test's, which is over
+        return True
+
+
 def everywhere(lab, wanted):
     """What still holds the token, in files that purser could have written."""
     hits = []
     for folder in (lab.folder, "/dev/shm", "/run", "/tmp"):
         for top in Path(folder).glob("purser-*") if folder != lab.folder else [folder]:
-            if top != lab.folder and (str(top).startswith("/tmp/purser-lab") or top.stat().st_ctime < lab.began):
+            if top != lab.folder and (str(top).startswith("/tmp/purser-lab") or is_older(top, lab.began)):
                 continue
             hits += search_files(top, wanted)[0]
     return hits

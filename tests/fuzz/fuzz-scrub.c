@@ -19,7 +19,7 @@ static void compare(Slice token, const unsigned char *text, size_t len, size_t e
     scan->len = token.len;
     memcpy(scan->token, token.ptr, token.len);
     find_prepare(scan);
-    find_forms(scan, text, len, end, &hits);
+    find_forms(scan, FIND_IN_BODY, (Slice){(const char *)text, len}, end, &hits);
     for (size_t at = 0; at < end; at++) {
         size_t want = form_match(scan, ~0u, text + at, len - at), most = 0;
         for (; n < hits.n && hits.hit[n].at == at; n++)

@@ -302,16 +302,12 @@ static PolicyVerdict scan(const Policy *policy, Slice path)
             lower[k] = (char)tolower(lower[k]);
         }
         bool hit = policy_path_matches(pattern, slice_of(lower));
-        size_t len = strlen(lower);
-        if (rule->deny && len > 1 && lower[len - 1] == '/') {
-            lower[--len] = '\0';
-            hit |= policy_path_matches(pattern, slice_of(lower));
-        }
-        char *point = strrchr(lower, '.');
-        if (rule->deny && point && point[-1] != '/' && !strchr(point, '/')) {
-            *point = '\0';
-            hit |= policy_path_matches(pattern, slice_of(lower));
-        }
+        size_t bare = path.len - (path.len > 1 && path.ptr[path.len - 1] == '/');
+        const char *point = memrchr(lower, '.', bare);
+        bool suffix = point && point[-1] != '/' && !memchr(point, '/', bare - (size_t)(point - lower));
+        if (!hit && rule->deny)
+            hit = policy_path_matches(pattern, (Slice){lower, bare}) ||
+                  (suffix && policy_path_matches(pattern, (Slice){lower, (size_t)(point - lower)}));
         if (hit && (rule->deny ? verdict.answer != POLICY_DENY : verdict.answer == POLICY_NOT_NAMED))
             verdict = (PolicyVerdict){rule->deny ? POLICY_DENY : POLICY_ALLOW, (int32_t)i};
     }

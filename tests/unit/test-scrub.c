@@ -316,7 +316,7 @@ static void test_the_filter_lets_nothing_through_that_is_a_form(void **state)
         size_t end = randombytes_uniform((uint32_t)text.len) + 1, n = 0;
         const unsigned char *bytes = (const unsigned char *)text.data;
         Hits hits = {0};
-        find_forms(scan, bytes, text.len, end, &hits);
+        find_forms(scan, FIND_IN_BODY, buf_slice(&text), end, &hits);
         for (size_t at = 0; at < end; at++) {
             size_t len = form_match(scan, ~0u, bytes + at, text.len - at), most = 0;
             for (; n < hits.n && hits.hit[n].at == at; n++)

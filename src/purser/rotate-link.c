@@ -1,0 +1,153 @@
+/* Handing over to purser-rotate. See rotate-link.h. */
+#include "purser/rotate-link.h"
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "purser/audit-files.h"
+#include "purser/command.h"
+#include "purser/keeper-link.h"
+#include "store/plan.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+
+/* What purser can rotate: where the token is kept as text that a person put there. */
+static int check_kept(const Source *source)
+{
+    const TokenRef *token = &source->token;
+    switch (token->kind) {
+    case STORE_KEYRING:
+    case STORE_FILE:
+        return -1;
+    case STORE_VAULT:
+    case STORE_KUBERNETES:
+        log_error("%s: purser rotates tokens of the keyring and of files. Put the new one of this source "
+                  "into %s by "
+                  "hand (%s), wait for `refresh`, and delete the old one at its provider.",
+                  source->name, token->kind == STORE_VAULT ? "Vault" : "its Secret", token->name);
+        return EXIT_USAGE;
+    default:
+        log_error("%s: its tokens are minted and live for an hour or less. What they are minted with is "
+                  "replaced by "
+                  "hand.",
+                  source->name);
+        return EXIT_USAGE;
+    }
+}
+
+/* A run that is given the token itself may use it until it ends. */
+static uint64_t longest_revealed(const Config *config, const Source *source)
+{
+    uint64_t longest = 0;
+    for (size_t i = 0; i < config->n_retriever; i++) {
+        const Retriever *retriever = &config->retriever[i];
+        for (size_t k = 0; k < retriever->n_grant; k++) {
+            const GrantRef *grant = &retriever->grant[k];
+            bool same = token_ref_equal(&config->source[grant->source].token, &source->token);
+            if (same && config->policy[grant->policy]->reveal && retriever->time_limit > longest)
+                longest = retriever->time_limit;
+        }
+    }
+    return longest;
+}
+
+/* The path of the public roots, which open_public_roots() chooses. */
+static int find_roots(const Config *config, char *path, size_t size, Fault *fault)
+{
+    CLEANUP_FD int fd = -1;
+    char link[64];
+    int r = open_public_roots(config, &fd, fault);
+    if (r)
+        return r;
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, size - 1);
+    if (n < 0)
+        return fault_set(fault, -errno, "The public roots cannot be named: %s.", strerror(errno));
+    path[n] = 0;
+    return 0;
+}
+
+/* A blob in memory, at its beginning. */
+static int write_blob(const RotateSetup *setup, int *ret_fd, Fault *fault)
+{
+    CLEANUP_MEM unsigned char *room = MEM_NEW_ARRAY(unsigned char, ROTATE_MAX_BLOB);
+    WireWriter wire = {.data = room, .room = ROTATE_MAX_BLOB};
+    rotate_setup_put(setup, &wire);
+    if (wire.failed)
+        return fault_set(fault, -EMSGSIZE, "The source's configuration is too long for a rotation.");
+    CLEANUP_FD int fd = memfd_create("purser-rotate", MFD_CLOEXEC);
+    int r = fd < 0 ? -errno : io_write_all(fd, wire.data, wire.len);
+    if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+        r = -errno;
+    if (r)
+        return fault_set(fault, r, "The configuration cannot be handed over: %s.", strerror(-r));
+    *ret_fd = fd_steal(&fd);
+    return 0;
+}
+
+/* Returns only when it could not. */
+static void hand_over(const Session *session, int fd, Fault *fault)
+{
+    char program[1200];
+    char *const words[] = {(char *)"purser-rotate", NULL};
+    snprintf(program, sizeof(program), "%s/purser-rotate", session->paths.libexec);
+    fd = fcntl(fd, F_DUPFD_CLOEXEC, 64);
+    if (fd < 0 || dup2(fd, ROTATE_FD) < 0 || execv(program, words) < 0)
+        fault_set(fault, -errno, "Cannot start %s: %s; purser is not installed whole.", program,
+                  strerror(errno));
+}
+
+static void fill(const Session *session, const Source *source, char *roots, RotateSetup *setup)
+{
+    const Config *config = session->config;
+    setup->interval = setup->wait_said ? setup->interval : PLAN_LOCAL_REFRESH;
+    setup->revealed = longest_revealed(config, source);
+    setup->command = setup->command ? setup->command : (char *)"";
+    setup->state = session->state.path;
+    setup->provider = source->provider;
+    setup->probe = source->probe;
+    setup->rotation = source->rotation;
+    setup->keyring = config->keyring.path;
+    setup->key_file = config->keyring.key_file;
+    setup->passphrase = config->keyring.passphrase;
+    setup->roots = roots;
+    setup->proxy = config->site.proxy;
+    setup->no_proxy = config->site.no_proxy;
+    setup->n_no_proxy = config->site.n_no_proxy;
+    setup->source.source = *source;
+}
+
+int rotate_hand_over(const char *file, const char *name, RotateSetup *setup)
+{
+    Session session;
+    char roots[4096];
+    Fault fault = {""};
+    CLEANUP_FD int blob = -1;
+    int status = session_open(file, &session);
+    if (status >= 0)
+        return status;
+    int32_t index = config_find_source(session.config, name);
+    const Source *source = index < 0 ? NULL : &session.config->source[index];
+    if (!source) {
+        log_error("There is no source %s in %s.", name, session.config->path);
+        status = EXIT_USAGE;
+    }
+    status = status < 0 ? check_kept(source) : status;
+    int r = status < 0 ? audit_files_make_key(&session.state, &fault) : -EINVAL;
+    r = r ? r : find_roots(session.config, roots, sizeof(roots), &fault);
+    if (r == 0) {
+        fill(&session, source, roots, setup);
+        r = write_blob(setup, &blob, &fault);
+    }
+    if (r == 0)
+        hand_over(&session, blob, &fault);
+    if (status < 0) {
+        log_error("%s", fault.text);
+        status = EXIT_FAILED;
+    }
+    session_close(&session);
+    return status;
+}

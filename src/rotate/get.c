@@ -1,0 +1,62 @@
+/* Where the new token comes from. See get.h. */
+#include "rotate/get.h"
+
+#include "base/mem.h"
+#include "token/take.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+static NORETURN void become_command(const char *command, int out)
+{
+    if (dup2(out, STDOUT_FILENO) < 0)
+        _exit(126);
+    signal(SIGPIPE, SIG_DFL);
+    execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+    _exit(127);
+}
+
+/* Its standard output is the token; standard input and error stay the person's. */
+static int take_from_command(const RotateSetup *setup, Sealed **ret_token, Fault *fault)
+{
+    int ends[2], status = -1;
+    Sealed *token = NULL;
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return fault_set(fault, -errno, "no pipe: %s", strerror(errno));
+    pid_t pid = fork();
+    if (pid == 0)
+        become_command(setup->command, ends[1]);
+    int error = errno;
+    close(ends[1]);
+    if (pid < 0) {
+        close(ends[0]);
+        return fault_set(fault, -error, "the command cannot be started: %s", strerror(error));
+    }
+    int r = token_take_pipe(setup->source.source.name, ends[0], &token, fault);
+    close(ends[0]);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (status != 0)
+        r = fault_set(fault, -EIO, "the command failed (%s %d), so what it printed is not taken for a token",
+                      WIFSIGNALED(status) ? "signal" : "status",
+                      WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    if (r) {
+        secret_free(token);
+        return r;
+    }
+    *ret_token = token;
+    return 0;
+}
+
+int get_token(const RotateSetup *setup, Sealed **ret_token, Fault *fault)
+{
+    const char *name = setup->source.source.name;
+    CLEANUP_MEM char *question = mem_printf("New token of \"%s\" (not shown): ", name);
+    if (setup->command[0])
+        return take_from_command(setup, ret_token, fault);
+    if (setup->from_stdin || isatty(STDIN_FILENO))
+        return token_take(name, question, ret_token, fault);
+    return token_take_terminal(name, question, ret_token, fault);
+}

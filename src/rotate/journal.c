@@ -1,0 +1,248 @@
+/* A source's rotation journal. See journal.h. */
+#include "rotate/journal.h"
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+struct Journal {
+    char *source, *path;
+    int fd;
+    unsigned char key[AUDIT_KEY];
+    JournalEnd end;
+    Buf text;
+};
+
+static bool is_step(Slice word)
+{
+    if (word.len == 0 || word.len >= JOURNAL_STEP)
+        return false;
+    for (size_t i = 0; i < word.len; i++)
+        if (word.ptr[i] < 'a' || word.ptr[i] > 'z')
+            return false;
+    return true;
+}
+
+static bool is_printable(Slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.ptr[i] < ' ' || text.ptr[i] == 0x7f)
+            return false;
+    return text_is_utf8(text);
+}
+
+int journal_parse(Slice text, JournalLine *ret_line)
+{
+    JournalLine line = {0};
+    Slice number, time, step, mac, rest;
+    char again[CLOCK_TEXT];
+    if (text.len > JOURNAL_MAX_LINE || !slice_cut(text, ' ', &number, &rest) ||
+        !slice_cut(rest, ' ', &time, &rest) || !slice_cut(rest, ' ', &step, &rest) ||
+        !slice_cut(rest, ' ', &mac, &line.detail))
+        return -EBADMSG;
+    if (text_parse_u64(number, UINT32_MAX, &line.number) || clock_parse(time, &line.time) ||
+        !slice_is(time, clock_format(again, line.time)) || !is_step(step) ||
+        audit_mac_parse(mac, &line.mac) || !is_printable(line.detail))
+        return -EBADMSG;
+    memcpy(line.step, step.ptr, step.len);
+    *ret_line = line;
+    return 0;
+}
+
+/* The mac of a line is of everything else in it. */
+static int make_mac(const unsigned char key[AUDIT_KEY], const AuditMac *previous, const JournalLine *line,
+                    AuditMac *ret_mac)
+{
+    CLEANUP_BUF Buf body = BUF_INIT(2 * JOURNAL_MAX_LINE);
+    char time[CLOCK_TEXT];
+    int r = buf_printf(&body, "%llu %s %s ", (unsigned long long)line->number, clock_format(time, line->time),
+                       line->step);
+    r = r ? r : buf_append_slice(&body, line->detail);
+    if (r == 0)
+        audit_mac(key, previous, buf_slice(&body), ret_mac);
+    return r;
+}
+
+static JournalEnd begin(const char *source, const unsigned char key[AUDIT_KEY])
+{
+    JournalEnd end = {0};
+    CLEANUP_MEM char *what = mem_printf("purser rotation %s", source);
+    audit_mac(key, &end.last, slice_of(what), &end.last);
+    return end;
+}
+
+static void take(JournalEnd *end, const JournalLine *line)
+{
+    if (strcmp(line->step, "begin") == 0) {
+        end->open = end->forward = true;
+        end->given = end->revoking = false;
+        end->begun = line->time;
+    } else if (strcmp(line->step, "revoke") == 0) {
+        end->begun = end->open ? end->begun : line->time;
+        end->open = end->revoking = true;
+    } else if (strcmp(line->step, "end") == 0) {
+        end->open = end->given = end->revoking = false;
+    } else if (strcmp(line->step, "switch") == 0) {
+        end->given = true;
+    } else if (strcmp(line->step, "resume") == 0) {
+        end->forward = true;
+    } else if (strcmp(line->step, "abort") == 0 || strcmp(line->step, "turn") == 0) {
+        end->forward = false;
+    }
+    end->number = line->number;
+    end->last = line->mac;
+    end->time = line->time;
+    memcpy(end->step, line->step, sizeof(end->step));
+}
+
+int journal_read(const char *source, Slice text, const unsigned char key[AUDIT_KEY], JournalEach *each,
+                 void *context, JournalEnd *ret_end, Fault *fault)
+{
+    JournalEnd end = begin(source, key);
+    Slice one, rest = text;
+    while (slice_cut(rest, '\n', &one, &rest)) {
+        JournalLine line;
+        AuditMac mac;
+        if (journal_parse(one, &line) || line.number != end.number + 1 ||
+            make_mac(key, &end.last, &line, &mac) || !audit_mac_equal(&mac, &line.mac))
+            return fault_set(fault, -EBADMSG,
+                             "the rotation journal of %s was altered at its line %llu, so it is not gone on "
+                             "with: look at what happened, then put the file aside; store and provider "
+                             "still tell how the rotation stands",
+                             source, (unsigned long long)end.number + 1);
+        take(&end, &line);
+        end.whole += one.len + 1;
+        if (each)
+            each(context, &line);
+    }
+    *ret_end = end;
+    return 0;
+}
+
+static int failed(const char *path, const char *what, int error, Fault *fault)
+{
+    return fault_set(fault, error, "the rotation journal %s cannot be %s: %s", path, what, strerror(-error));
+}
+
+static int sync_folder(const char *folder)
+{
+    CLEANUP_FD int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+}
+
+static int open_file(const char *folder, Journal *journal)
+{
+    if (mkdir(folder, 0700) < 0 && errno != EEXIST)
+        return -errno;
+    journal->fd =
+        open(journal->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    return journal->fd < 0 ? -errno : sync_folder(folder);
+}
+
+/* A long one whose last rotation has ended is put aside. */
+static int begin_anew(const char *folder, Journal *journal)
+{
+    CLEANUP_MEM char *before = mem_printf("%s.before", journal->path);
+    if (journal->end.open || journal->end.whole < JOURNAL_MAX / 2)
+        return 0;
+    if (rename(journal->path, before) < 0)
+        return -errno;
+    fd_close(&journal->fd);
+    journal->end = begin(journal->source, journal->key);
+    buf_reset(&journal->text);
+    return open_file(folder, journal);
+}
+
+static int read_file(Journal *journal, Fault *fault)
+{
+    struct stat status;
+    if (fstat(journal->fd, &status) < 0 || !S_ISREG(status.st_mode))
+        return failed(journal->path, "read", -EINVAL, fault);
+    int r = io_read_all(journal->fd, &journal->text);
+    if (r)
+        return failed(journal->path, "read", r, fault);
+    r = journal_read(journal->source, buf_slice(&journal->text), journal->key, NULL, NULL, &journal->end,
+                     fault);
+    if (r == 0 && journal->end.whole < journal->text.len) {
+        buf_truncate(&journal->text, journal->end.whole);
+        r = ftruncate(journal->fd, (off_t)journal->end.whole) < 0
+                ? failed(journal->path, "mended", -errno, fault)
+                : 0;
+    }
+    return r;
+}
+
+int journal_open(const char *folder, const char *source, const unsigned char key[AUDIT_KEY],
+                 Journal **ret_journal, Fault *fault)
+{
+    Journal *journal = MEM_NEW(Journal);
+    *journal = (Journal){.source = mem_strdup(source),
+                         .path = mem_printf("%s/%s.journal", folder, source),
+                         .fd = -1,
+                         .text = BUF_INIT(JOURNAL_MAX)};
+    memcpy(journal->key, key, AUDIT_KEY);
+    int r = open_file(folder, journal);
+    r = r ? failed(journal->path, "opened", r, fault) : read_file(journal, fault);
+    int put_aside = r ? 0 : begin_anew(folder, journal);
+    if (put_aside)
+        r = failed(journal->path, "put aside", put_aside, fault);
+    if (r) {
+        journal_free(journal);
+        return r;
+    }
+    *ret_journal = journal;
+    return 0;
+}
+
+const JournalEnd *journal_end(const Journal *journal)
+{
+    return &journal->end;
+}
+
+Slice journal_text(const Journal *journal)
+{
+    return buf_slice(&journal->text);
+}
+
+int journal_add(Journal *journal, const char *step, Fault *fault, const char *fmt, ...)
+{
+    char raw[512], detail[600], time[CLOCK_TEXT], mac[AUDIT_HEX];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(raw, sizeof(raw), fmt, args);
+    va_end(args);
+    text_escape(detail, sizeof(detail), raw, strlen(raw));
+    JournalLine line = {.number = journal->end.number + 1, .time = clock_wall(), .detail = slice_of(detail)};
+    snprintf(line.step, sizeof(line.step), "%s", step);
+    CLEANUP_BUF Buf text = BUF_INIT(2 * JOURNAL_MAX_LINE);
+    int r = make_mac(journal->key, &journal->end.last, &line, &line.mac);
+    r = r ? r
+          : buf_printf(&text, "%llu %s %s %s %s\n", (unsigned long long)line.number,
+                       clock_format(time, line.time), line.step, audit_mac_text(&line.mac, mac), detail);
+    r = r ? r : io_write_all(journal->fd, text.data, text.len);
+    if (r == 0 && fsync(journal->fd) < 0)
+        r = -errno;
+    if (r)
+        return failed(journal->path, "written", r, fault);
+    take(&journal->end, &line);
+    journal->end.whole += text.len;
+    return 0;
+}
+
+Journal *journal_free(Journal *journal)
+{
+    if (!journal)
+        return NULL;
+    fd_close(&journal->fd);
+    buf_done(&journal->text);
+    mem_free(journal->source);
+    mem_free(journal->path);
+    explicit_bzero(journal->key, sizeof(journal->key));
+    mem_free(journal);
+    return NULL;
+}

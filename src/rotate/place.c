@@ -1,0 +1,103 @@
+/* What places have in common. See place.h. */
+#include "rotate/place.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+
+int place_open(const RotateSetup *setup, Place **ret_place, Fault *fault)
+{
+    switch (setup->source.source.token.kind) {
+    case STORE_KEYRING:
+        return place_keyring_open(setup, ret_place, fault);
+    case STORE_FILE:
+        return place_file_open(setup, ret_place, fault);
+    default:
+        return fault_set(fault, -ENOTSUP, "purser rotates tokens of the keyring and of files");
+    }
+}
+
+/* "PROCESS SINCE\n", as the holder wrote it. */
+static int busy(const Place *place, int fd, Fault *fault)
+{
+    char text[64] = "", age[24] = "an unknown time";
+    uint64_t pid = 0, since = 0;
+    Slice first, second;
+    ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+    Slice line = {text, n > 1 ? (size_t)n - 1 : 0};
+    int64_t now = clock_wall();
+    if (slice_cut(line, ' ', &first, &second) && text_parse_u64(first, INT32_MAX, &pid) == 0 &&
+        text_parse_u64(second, INT64_MAX, &since) == 0 && (int64_t)since <= now)
+        text_human_duration(age, (uint64_t)now - since);
+    return fault_set(fault, -EBUSY, "%s is being rotated by process %llu, for %s: wait for it to end",
+                     place->label, (unsigned long long)pid, age);
+}
+
+int place_lock(Place *place, Fault *fault)
+{
+    CLEANUP_FD int fd = open(place->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return fault_set(fault, -errno, "the lock %s cannot be opened: %s", place->lock_path,
+                         strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return errno == EWOULDBLOCK ? busy(place, fd, fault)
+                                    : fault_set(fault, -errno, "the lock %s cannot be taken: %s",
+                                                place->lock_path, strerror(errno));
+    char text[64];
+    int n = snprintf(text, sizeof(text), "%d %lld\n", (int)getpid(), (long long)clock_wall());
+    if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) != n)
+        return fault_set(fault, -errno, "the lock %s cannot be written: %s", place->lock_path,
+                         strerror(errno));
+    place->lock_fd = fd_steal(&fd);
+    return 0;
+}
+
+Place *place_free(Place *place)
+{
+    if (!place)
+        return NULL;
+    fd_close(&place->lock_fd);
+    mem_free(place->label);
+    mem_free(place->lock_path);
+    return place->driver->free(place);
+}
+
+void place_found_done(PlaceFound *found)
+{
+    secret_free(found->current);
+    secret_free(found->staged[ROTATE_OLD]);
+    secret_free(found->staged[ROTATE_NEW]);
+    mem_free_strings(found->host, found->n_host);
+    *found = (PlaceFound){0};
+}
+
+bool place_same(const Sealed *a, const Sealed *b)
+{
+    size_t len = a && b ? secret_len(a) : 0;
+    if (!a || !b || len != secret_len(b))
+        return false;
+    char *open_a = secret_alloc(len), *open_b = secret_alloc(len);
+    bool same = open_a && open_b && secret_open(a, open_a, len) == 0 && secret_open(b, open_b, len) == 0 &&
+                secret_equal((Slice){open_a, len}, (Slice){open_b, len});
+    secret_release(open_a, len);
+    secret_release(open_b, len);
+    return same;
+}
+
+RotateCurrent place_current(const PlaceFound *found)
+{
+    return place_same(found->current, found->staged[ROTATE_NEW])   ? ROTATE_CURRENT_NEW
+           : place_same(found->current, found->staged[ROTATE_OLD]) ? ROTATE_CURRENT_OLD
+                                                                   : ROTATE_CURRENT_OTHER;
+}
+
+int place_stale(const Place *place, Fault *fault)
+{
+    return fault_set(fault, -ESTALE, "%s was changed meanwhile, to neither of the rotation's two tokens",
+                     place->label);
+}

@@ -1,0 +1,60 @@
+/* Where a token is kept, as a rotation needs it: read, stage both, replace the current one by one of the two,
+ * tidy up; and one rotation at a time. Each write is whole or not at all, and on the disk when it returns. A
+ * driver is one file. Runs in purser-rotate.
+ */
+#pragma once
+
+#include "ipc/rotate.h"
+#include "rotate/plan.h"
+#include "store/store.h"
+
+typedef struct Place Place;
+
+typedef struct PlaceFound {
+    Sealed *current;   /* NULL: there is none */
+    Sealed *staged[2]; /* by RotateToken; the old one alone: it is being revoked */
+    char **host;       /* where the current one may be sent; n_host 0: not restricted */
+    size_t n_host;
+    int64_t set; /* wall us; 0: not known */
+} PlaceFound;
+
+typedef struct PlaceDriver {
+    int (*look)(Place *place, PlaceFound *ret_found, Fault *fault);
+    int (*stage)(Place *place, const Sealed *old, const Sealed *fresh, Fault *fault);
+    /* -ESTALE with a sentence when the current one is neither of the two. */
+    int (*put)(Place *place, RotateToken which, Fault *fault);
+    int (*clear)(Place *place, Fault *fault);
+    /* The current one is given out no more; it stays staged as the old one, where nothing was staged. */
+    int (*withdraw)(Place *place, Fault *fault);
+    int (*may_write)(Place *place, Fault *fault); /* for --dry-run: changes nothing */
+    Place *(*free)(Place *place);
+} PlaceDriver;
+
+/* A driver's own state begins with this. */
+struct Place {
+    const PlaceDriver *driver;
+    char *label;     /* "the keyring's entry github" */
+    char *lock_path; /* beside the token: one rotation at a time */
+    int lock_fd;
+};
+
+/* All borrowed. -errno or STORE_E_ with a sentence. */
+int place_open(const RotateSetup *setup, Place **ret_place, Fault *fault) MUST_USE;
+/* -EBUSY: another one rotates this token, named by its process and age. Ends with the process. */
+int place_lock(Place *place, Fault *fault) MUST_USE;
+Place *place_free(Place *place); /* takes NULL, returns NULL */
+
+void place_found_done(PlaceFound *found);
+/* In constant time where the lengths are equal; NULL equals nothing. */
+bool place_same(const Sealed *a, const Sealed *b);
+int place_stale(const Place *place, Fault *fault); /* -ESTALE and its sentence */
+/* What is current, as the plan has it. */
+RotateCurrent place_current(const PlaceFound *found);
+static inline bool place_is_staged(const PlaceFound *found)
+{
+    return found->staged[ROTATE_OLD] && found->staged[ROTATE_NEW];
+}
+
+/* The drivers; setup->source.source.token is theirs. */
+int place_keyring_open(const RotateSetup *setup, Place **ret_place, Fault *fault) MUST_USE;
+int place_file_open(const RotateSetup *setup, Place **ret_place, Fault *fault) MUST_USE;

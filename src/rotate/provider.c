@@ -1,0 +1,210 @@
+/* Calls to a source's own API. See provider.h. */
+#include "rotate/provider.h"
+
+#include "base/mem.h"
+#include "store/answer.h"
+#include "store/client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdio.h>
+
+struct ProviderLink {
+    const RotateSetup *setup;
+    const char *probe;
+    struct event_base *base;
+    StoreFiles *files;
+    StoreClient *client;
+    StoreServer server;
+    int roots_fd;
+    char *label, *credential; /* "Authorization: Bearer " */
+};
+
+/* One answer, taken out of the loop. */
+typedef struct Call {
+    ProviderLink *link;
+    bool ended;
+    int result, status;
+    char said[256];
+    Account *account; /* NULL: not wanted */
+    Fault *fault;
+} Call;
+
+/* This process may open what its person may. */
+static void open_file(void *context, uint32_t index)
+{
+    ProviderLink *link = context;
+    const char *path = link->server.ca_file;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    (void)!store_files_give(link->files, index, path, fd, fd < 0 ? errno : 0);
+}
+
+static char *make_credential(const Auth *auth)
+{
+    switch (auth->scheme) {
+    case AUTH_HEADER:
+        return mem_printf("%s: ", auth->header);
+    case AUTH_TOKEN:
+        return mem_strdup("Authorization: token ");
+    case AUTH_BASIC:
+        return mem_strdup("Authorization: Basic ");
+    default:
+        return mem_strdup("Authorization: Bearer ");
+    }
+}
+
+static int open_client(ProviderLink *link, Fault *fault)
+{
+    const RotateSetup *setup = link->setup;
+    link->roots_fd = open(setup->roots, O_RDONLY | O_CLOEXEC);
+    if (link->roots_fd < 0)
+        return fault_set(fault, -errno, "the public roots %s cannot be read: %s", setup->roots,
+                         strerror(errno));
+    StoreClientSetup client = {link->base,   link->files,     link->roots_fd,
+                               setup->proxy, setup->no_proxy, setup->n_no_proxy};
+    const char *ca = link->server.ca_file;
+    int fd = *ca ? open(ca, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK) : -1;
+    int r = *ca ? store_files_give(link->files, 0, ca, fd, fd < 0 ? errno : 0) : 0;
+    return r ? fault_set(fault, r, "%s cannot be used", ca) : store_client_new(&client, &link->client, fault);
+}
+
+int provider_open(const RotateSetup *setup, ProviderLink **ret_link, Fault *fault)
+{
+    const Source *source = &setup->source.source;
+    const char *probe = setup->rotation.account[0] ? setup->rotation.account : setup->probe;
+    if (!*probe)
+        return fault_set(
+            fault, -ENOTSUP,
+            "%s has no provider that purser knows, so no call that tells whether a token works: put the "
+            "new one there with `purser token set`, and retire the old one by hand",
+            source->name);
+    ProviderLink *link = MEM_NEW(ProviderLink);
+    *link = (ProviderLink){.setup = setup,
+                           .probe = probe,
+                           .base = event_base_new(),
+                           .label = mem_printf("the API of %s", source->name),
+                           .credential = make_credential(&source->auth),
+                           .roots_fd = -1};
+    link->server = (StoreServer){link->label, &source->api, "", source->ca_file, "", "", source};
+    link->files = store_files_new(link->base, open_file, link);
+    int r = open_client(link, fault);
+    if (r) {
+        provider_close(link);
+        return r;
+    }
+    *ret_link = link;
+    return 0;
+}
+
+ProviderLink *provider_close(ProviderLink *link)
+{
+    if (!link)
+        return NULL;
+    store_client_free(link->client);
+    store_files_free(link->files);
+    event_base_free(link->base);
+    fd_close(&link->roots_fd);
+    mem_free(link->label);
+    mem_free(link->credential);
+    mem_free(link);
+    return NULL;
+}
+
+/* RFC 7617: base64 of user:TOKEN. */
+static int make_basic(const char *user, const Sealed *token, Sealed **ret_basic)
+{
+    size_t n = strlen(user), len = secret_len(token), room = n + 1 + len;
+    size_t text_room = sodium_base64_encoded_len(room, sodium_base64_VARIANT_ORIGINAL);
+    char *pair = secret_alloc(room), *text = secret_alloc(text_room);
+    int r = pair && text ? secret_open(token, pair + n + 1, len) : -ENOMEM;
+    if (r == 0) {
+        memcpy(pair, user, n);
+        pair[n] = ':';
+        sodium_bin2base64(text, text_room, (const unsigned char *)pair, room, sodium_base64_VARIANT_ORIGINAL);
+        r = secret_seal((Slice){text, text_room - 1}, ret_basic);
+    }
+    secret_release(pair, room);
+    secret_release(text, text_room);
+    return r;
+}
+
+static void on_answer(void *context, int result, StoreAnswer *answer, const Fault *fault)
+{
+    Call *call = context;
+    call->ended = true;
+    call->result = result;
+    if (result) {
+        *call->fault = *fault;
+        return;
+    }
+    call->status = answer->status;
+    if (answer->status >= 300)
+        answer_error(answer->body, call->said);
+    else if (call->account)
+        account_read(&call->link->setup->rotation, answer->body, answer->wanted, call->account);
+}
+
+/* 0: there is an answer, whatever its status. */
+static int ask(ProviderLink *link, const char *method, const char *path, const Sealed *token, Call *call)
+{
+    const Auth *auth = &link->setup->source.source.auth;
+    const char *wanted = link->setup->rotation.scopes_header;
+    Sealed *basic = NULL;
+    if (auth->scheme == AUTH_BASIC && make_basic(auth->user, token, &basic))
+        return fault_set(call->fault, -ENOMEM, "the locked memory is used up");
+    StoreCall request = {.server = &link->server,
+                         .method = method,
+                         .path = path,
+                         .header = {"User-Agent: purser", "Accept: application/json"},
+                         .credential = link->credential,
+                         .token = basic ? basic : token,
+                         .hidden = token,
+                         .wanted = *wanted ? wanted : NULL};
+    call->link = link;
+    store_client_call(link->client, &request, on_answer, call);
+    while (!call->ended && event_base_loop(link->base, EVLOOP_ONCE) == 0)
+        ;
+    secret_free(basic);
+    if (!call->ended)
+        return fault_set(call->fault, STORE_E_OUTAGE, "%s was not asked", link->label);
+    return call->result;
+}
+
+static int refusal(const ProviderLink *link, const Call *call, const char *what)
+{
+    return fault_set(
+        call->fault, call->status == 429 || call->status >= 500 ? STORE_E_OUTAGE : STORE_E_DENIED,
+        "%s answered %s with %d%s%s", link->label, what, call->status, call->said[0] ? ": " : "", call->said);
+}
+
+int provider_probe(ProviderLink *link, const Sealed *token, RotateLife *ret_life, Account *ret_account,
+                   Fault *fault)
+{
+    Account account = {0};
+    Call call = {.account = &account, .fault = fault};
+    int r = ask(link, "GET", link->probe, token, &call);
+    if (r == 0 && call.status != 401 && (call.status < 200 || call.status > 299))
+        r = refusal(link, &call, link->probe);
+    if (r) {
+        account_done(&account);
+        return r;
+    }
+    *ret_life = call.status == 401 ? ROTATE_DEAD : ROTATE_WORKS;
+    *ret_account = account;
+    return 0;
+}
+
+bool provider_can_retire(const ProviderLink *link)
+{
+    return link->setup->rotation.retire[0];
+}
+
+int provider_retire(ProviderLink *link, const Sealed *token, Fault *fault)
+{
+    Call call = {.fault = fault};
+    int r = ask(link, "DELETE", link->setup->rotation.retire, token, &call);
+    if (r == 0 && (call.status < 200 || call.status > 299) && call.status != 401)
+        r = refusal(link, &call, "the call that retires a token");
+    return r;
+}

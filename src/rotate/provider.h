@@ -1,0 +1,26 @@
+/* Calls to a source's own API with one of its tokens: does it work, whose is it; retire it. Each waits for
+ * its answer, ten seconds at most. Verified TLS, the source's hosts and address rules, its answers bounded
+ * (store/client.h). Runs in purser-rotate.
+ */
+#pragma once
+
+#include "ipc/rotate.h"
+#include "rotate/account.h"
+#include "rotate/plan.h"
+#include "secret/secret.h"
+
+typedef struct ProviderLink ProviderLink;
+
+/* setup is borrowed. -ENOTSUP with a sentence: the source has no call that tells whether a token works. */
+int provider_open(const RotateSetup *setup, ProviderLink **ret_link, Fault *fault) MUST_USE;
+ProviderLink *provider_close(ProviderLink *link); /* takes NULL, returns NULL */
+
+/* 0 and works or dead, with what is told of one that works; STORE_E_ with a sentence: it cannot be told now.
+ */
+int provider_probe(ProviderLink *link, const Sealed *token, RotateLife *ret_life, Account *ret_account,
+                   Fault *fault) MUST_USE;
+
+bool provider_can_retire(const ProviderLink *link);
+/* Tells the provider; whatever it says, only a probe tells what came of it. STORE_E_ with a sentence when it
+ * did not say that it has. */
+int provider_retire(ProviderLink *link, const Sealed *token, Fault *fault) MUST_USE;

@@ -1,0 +1,166 @@
+/* --status and --dry-run: what is said of a rotation without changing anything. See rotate.h. */
+#include "rotate/rotate.h"
+
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/text.h"
+#include "rotate/journal.h"
+#include "rotate/place.h"
+#include "rotate/provider.h"
+#include "rotate/settle.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+static void add_line(void *context, const JournalLine *line)
+{
+    JsonWriter *json = context;
+    json_object_begin(json, NULL);
+    json_u64(json, "n", line->number);
+    json_time(json, "time", line->time);
+    json_text(json, "step", line->step);
+    json_slice(json, "message", line->detail);
+    json_object_end(json);
+}
+
+static int print_json(const char *source, Slice text, const unsigned char *key, const JournalEnd *end)
+{
+    CLEANUP_BUF Buf out = BUF_INIT(8u << 20);
+    JsonWriter json = JSON_WRITER(&out);
+    JournalEnd again;
+    json_object_begin(&json, NULL);
+    json_text(&json, "source", source);
+    json_bool(&json, "underWay", end->open);
+    json_bool(&json, "revoking", end->open && end->revoking);
+    json_time(&json, "begun", end->open ? end->begun : 0);
+    json_text(&json, "step", end->number ? end->step : NULL);
+    json_time(&json, "time", end->time);
+    json_array_begin(&json, "journal");
+    int r = journal_read(source, text, key, add_line, &json, &again, NULL);
+    json_array_end(&json);
+    json_object_end(&json);
+    r = r ? r : json_finish(&json);
+    if (r == 0)
+        puts(buf_text(&out));
+    return r;
+}
+
+static void print_text(const char *source, const JournalEnd *end)
+{
+    char time[CLOCK_TEXT], begun[CLOCK_TEXT];
+    clock_format(time, end->time - end->time % CLOCK_SECOND);
+    clock_format(begun, end->begun - end->begun % CLOCK_SECOND);
+    if (!end->number)
+        printf("%s: purser has not rotated its token.\n", source);
+    else if (end->open && end->revoking)
+        printf(
+            "%s: it is being revoked since %s; last step: %s, at %s. `purser revoke %s` goes on with that.\n",
+            source, begun, end->step, time, source);
+    else if (end->open)
+        printf("%s: a rotation is under way since %s; last step: %s, at %s. `purser rotate %s --resume` goes "
+               "on with "
+               "it, --abort goes back.\n",
+               source, begun, end->step, time, source);
+    else
+        printf("%s: no rotation is under way; the last one ended at %s.\n", source, time);
+}
+
+int rotate_status(const RotateSetup *setup, const unsigned char key[static 32])
+{
+    const char *source = setup->source.source.name;
+    CLEANUP_MEM char *path = mem_printf("%s/rotate/%s.journal", setup->state, source);
+    CLEANUP_BUF Buf text = BUF_INIT(JOURNAL_MAX);
+    JournalEnd end;
+    Fault fault = {""};
+    int r = io_read_file(AT_FDCWD, path, &text);
+    if (r && r != -ENOENT)
+        fault_set(&fault, r, "the rotation journal %s cannot be read: %s", path, strerror(-r));
+    r = r == -ENOENT ? 0 : r;
+    r = r ? r : journal_read(source, buf_slice(&text), key, NULL, NULL, &end, &fault);
+    if (r) {
+        log_error("%s", fault.text);
+        return 1;
+    }
+    if (!setup->json) {
+        print_text(source, &end);
+        return 0;
+    }
+    return print_json(source, buf_slice(&text), key, &end) ? 1 : 0;
+}
+
+static void say_account(const Say *say, const Account *account)
+{
+    CLEANUP_BUF Buf scopes = BUF_INIT(16u << 10);
+    char expires[CLOCK_TEXT];
+    for (size_t i = 0; i < account->n_scope; i++)
+        if (buf_printf(&scopes, "%s%s", i ? ", " : "", account->scope[i]))
+            break;
+    say_step(say, "provider", "the token works%s%s%s%s%s%s", account->identity[0] ? "; account " : "",
+             account->identity, account->tells_scopes ? "; may: " : "",
+             account->tells_scopes ? buf_text(&scopes) : "", account->expires ? "; expires " : "",
+             account->expires ? clock_format(expires, account->expires) : "");
+}
+
+static void say_plan(const RotateSetup *setup, const Place *place, bool retires, const Say *say)
+{
+    char most[24];
+    const char *where = setup->provider[0] ? setup->provider : "its provider";
+    text_human_duration(most, settle_most(setup));
+    say_step(say, "get", "the new token %s",
+             setup->command[0]   ? "would come from the command"
+             : setup->from_stdin ? "would be read from standard input"
+                                 : "would be asked for");
+    say_step(say, "stage", "both would lie beside %s", place->label);
+    say_step(say, "prove",
+             "the new one would be tried: it must work, belong to the same account, and may do no more");
+    say_step(say, "switch", "it would become current");
+    if (!setup->wait_said && !settle_somebody_runs(setup))
+        say_step(say, "settle", "no wait: no purser runs here now");
+    else
+        say_step(say, "settle", "agents would be waited for: %s at most", most);
+    say_step(say, "retire",
+             retires ? "the old one would be retired at %s"
+                     : "you would be asked to delete the old one at %s",
+             where);
+    say_step(say, "confirm", "the old one would be tried until it is dead");
+}
+
+int rotate_dry_run(const RotateSetup *setup)
+{
+    Place *place = NULL;
+    ProviderLink *provider = NULL;
+    PlaceFound found = {0};
+    Account account = {0};
+    RotateLife life = ROTATE_UNKNOWN;
+    Fault fault = {""};
+    Say say = {setup->source.source.name, setup->json};
+    int r = place_open(setup, &place, &fault);
+    r = r ? r : provider_open(setup, &provider, &fault);
+    r = r ? r : place->driver->look(place, &found, &fault);
+    r = r ? r : place->driver->may_write(place, &fault);
+    if (r == 0 && found.staged[ROTATE_OLD])
+        r = fault_set(&fault, -EALREADY, "a rotation of %s is under way: --resume or --abort", say.source);
+    if (r == 0 && !found.current)
+        r = fault_set(&fault, STORE_E_ABSENT, "there is no token in %s: `purser token set`", place->label);
+    if (r == 0)
+        say_step(&say, "store", "%s can be read and written", place->label);
+    r = r ? r : provider_probe(provider, found.current, &life, &account, &fault);
+    if (r == 0 && life != ROTATE_WORKS)
+        r = fault_set(&fault, STORE_E_DENIED, "the token that is there does not work (401)");
+    if (r == 0) {
+        say_account(&say, &account);
+        say_plan(setup, place, provider_can_retire(provider), &say);
+        say_result(&say, "nothing", "Nothing was changed.");
+    } else {
+        log_error("%s", fault.text);
+    }
+    account_done(&account);
+    place_found_done(&found);
+    provider_close(provider);
+    place_free(place);
+    return r ? 1 : 0;
+}

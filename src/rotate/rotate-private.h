@@ -1,0 +1,45 @@
+/* What a rotation and a revocation share. Only src/rotate uses this. */
+#pragma once
+
+#include "rotate/account.h"
+#include "rotate/journal.h"
+#include "rotate/place.h"
+#include "rotate/provider.h"
+#include "rotate/rotate.h"
+#include "rotate/settle.h"
+
+typedef struct Rotating {
+    const RotateSetup *setup;
+    const char *source;
+    Say say;
+    Place *place;
+    ProviderLink *provider; /* NULL until it is opened */
+    Journal *journal;
+    PlaceFound found;
+    RotateFacts facts;
+    Account account[2];
+    int64_t switched; /* wall: the last switch of this process, or its beginning */
+    bool turned;
+    bool tidied; /* what was there was left as it is */
+} Rotating;
+
+/* Takes the lock, opens the journal, looks. -EBUSY, -errno, STORE_E_ with a sentence. */
+int rotating_open(Rotating *self, const unsigned char *key, Fault *fault) MUST_USE;
+void rotating_close(Rotating *self);
+int rotating_look(Rotating *self, Fault *fault) MUST_USE;
+/* Into facts.life and account. */
+int rotating_probe(Rotating *self, RotateToken token, const Sealed *sealed, Fault *fault) MUST_USE;
+
+static inline const char *token_word(RotateToken token)
+{
+    return token == ROTATE_OLD ? "old" : "new";
+}
+
+/* On record, then told. */
+#define STEP(self, step, fault, ...)                                                                         \
+    ({                                                                                                       \
+        int step_ = journal_add((self)->journal, (step), (fault), __VA_ARGS__);                              \
+        if (step_ == 0)                                                                                      \
+            say_step(&(self)->say, (step), __VA_ARGS__);                                                     \
+        step_;                                                                                               \
+    })

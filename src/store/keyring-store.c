@@ -1,0 +1,116 @@
+/* The keyring as a store. See keyring-store.h. */
+#include "store/keyring-store.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "store/plan.h"
+
+#include <errno.h>
+
+#define FRESH_US (1L * CLOCK_SECOND) /* what was read a moment ago serves all its tokens */
+
+typedef struct Waiter {
+    char *name;
+    StoreDone *done;
+    void *context;
+} Waiter;
+
+typedef struct KeyringStore {
+    Store store;
+    Keyring *keyring;
+    KeyringLock lock;
+    StoreFiles *files;
+    const char *path;
+    int64_t read; /* mono */
+    bool reading;
+    Waiter *waiter;
+    size_t n_waiter;
+} KeyringStore;
+
+static void answer(const KeyringStore *self, const Waiter *waiter, int failed, const Fault *fault)
+{
+    StoreResult result = {.result = failed, .fault = *fault};
+    if (!failed)
+        result.result = keyring_take(self->keyring, waiter->name, &result.token, &result.fault);
+    waiter->done(waiter->context, &result);
+    stored_token_done(&result.token);
+}
+
+/* The list is taken first: who is answered may ask again. */
+static void answer_all(KeyringStore *self, int failed, const Fault *fault)
+{
+    Waiter *waiter = STEAL(self->waiter);
+    size_t n = self->n_waiter;
+    self->n_waiter = 0;
+    self->reading = false;
+    for (size_t i = 0; i < n; i++) {
+        answer(self, &waiter[i], failed, fault);
+        mem_free(waiter[i].name);
+    }
+    mem_free(waiter);
+}
+
+static void on_open(void *context, int given, const Fault *why)
+{
+    KeyringStore *self = context;
+    CLEANUP_FD int fd = given;
+    Keyring *keyring = NULL;
+    Fault fault = *why;
+    int r = fd < 0 ? STORE_E_OUTAGE : 0;
+    if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+        r = fault_set(&fault, STORE_E_OUTAGE, "the keyring cannot be read: %s", strerror(errno));
+    r = r ? r : keyring_read_again(self->path, fd, &self->lock, &keyring, &fault);
+    if (r == 0) {
+        keyring_free(self->keyring);
+        self->keyring = keyring;
+        self->read = clock_mono();
+    }
+    answer_all(self, r, &fault);
+}
+
+static void keyring_fetch(Store *store, const TokenRef *ref, StoreDone *done, void *context)
+{
+    KeyringStore *self = (KeyringStore *)store;
+    Waiter waiter = {mem_strdup(ref->name), done, context};
+    if (!self->reading && clock_mono() - self->read < FRESH_US) {
+        Fault none = {""};
+        answer(self, &waiter, 0, &none);
+        mem_free(waiter.name);
+        return;
+    }
+    MEM_PUSH(self->waiter, self->n_waiter, waiter);
+    if (self->reading)
+        return;
+    self->reading = true;
+    store_files_open(self->files, self->path, on_open, self);
+}
+
+static Store *keyring_store_free(Store *store)
+{
+    KeyringStore *self = (KeyringStore *)store;
+    for (size_t i = 0; i < self->n_waiter; i++)
+        mem_free(self->waiter[i].name);
+    mem_free(self->waiter);
+    keyring_free(self->keyring);
+    keyring_lock_done(&self->lock);
+    mem_free(self);
+    return NULL;
+}
+
+/* Set-up's descriptor is of the file that was read already: the next one is asked for anew. */
+static void on_first(void *context, int given, const Fault *why)
+{
+    CLEANUP_FD int fd = given;
+    (void)context, (void)why;
+}
+
+Store *store_keyring_new(Keyring *keyring, KeyringLock lock, StoreFiles *files, const char *path)
+{
+    static const StoreDriver driver = {.name = "keyring", .fetch = keyring_fetch, .free = keyring_store_free};
+    KeyringStore *self = MEM_NEW(KeyringStore);
+    *self = (KeyringStore){
+        {&driver, {PLAN_LOCAL_REFRESH, PLAN_LOCAL_STALE, 0}}, keyring, lock, files, path, clock_mono()};
+    if (files)
+        store_files_open(files, path, on_first, self);
+    return &self->store;
+}

@@ -1,0 +1,51 @@
+/* Takes one token. See take.h. */
+#include "token/take.h"
+
+#include "token/prompt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#define ROOM (SECRET_MAX_TOKEN + 3) /* a newline, and a byte by which too long is seen */
+
+static int take(const char *name, const char *question, int fd, bool terminal, Sealed **ret_token,
+                Fault *fault)
+{
+    size_t len = 0;
+    char *room = secret_alloc(ROOM);
+    if (!room)
+        return fault_set(fault, -ENOMEM, "the locked memory is used up");
+    int r = terminal ? prompt_terminal(fd, question, room, ROOM, &len, fault)
+                     : prompt_pipe(fd, room, ROOM, &len, fault);
+    if (r == -E2BIG) /* the check has the sentence for it */
+        r = store_check_token(name, (Slice){room, ROOM}, &len, fault);
+    if (r == 0)
+        r = store_check_token(name, (Slice){room, len}, &len, fault);
+    if (r == 0)
+        r = store_check_searchable(name, len, fault);
+    if (r == 0)
+        r = secret_seal((Slice){room, len}, ret_token);
+    secret_release(room, ROOM);
+    return r;
+}
+
+int token_take(const char *name, const char *question, Sealed **ret_token, Fault *fault)
+{
+    return take(name, question, STDIN_FILENO, isatty(STDIN_FILENO), ret_token, fault);
+}
+
+int token_take_terminal(const char *name, const char *question, Sealed **ret_token, Fault *fault)
+{
+    CLEANUP_FD int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return fault_set(
+            fault, -errno,
+            "there is no terminal to ask for the token on: give it with --from-stdin or --command");
+    return take(name, question, fd, true, ret_token, fault);
+}
+
+int token_take_pipe(const char *name, int fd, Sealed **ret_token, Fault *fault)
+{
+    return take(name, "", fd, false, ret_token, fault);
+}

@@ -1,0 +1,49 @@
+"""Stand-ins for providers' token APIs, as their documentation has them, for tests of rotation."""
+
+import json
+
+from lab import Answer
+
+BUILDKITE = "api.buildkite.com"
+
+
+class Buildkite:
+    """https://buildkite.com/docs/apis/rest-api/access-token: a token tells of itself, and revokes itself.
+
+    `mishap` is what the next DELETE does besides: "500" (nothing), "lost" (revokes, no answer), "lies" (says that it has),
+    "slow" (revokes only when asked again). `used` is (token, status) of every other call.
+    """
+
+    host, provider = BUILDKITE, "buildkite"
+
+    def __init__(self, lab, *tokens, email="ci@example.com", scopes=("read_builds",)):
+        self.tokens, self.used, self.revoked, self.mishap = {}, [], [], None
+        for token in tokens:
+            self.add(token, email, scopes)
+        self.upstream = lab.upstream(self.host, self.answer)
+
+    def add(self, token, email="ci@example.com", scopes=("read_builds",)):
+        self.tokens[token] = {"uuid": f"uuid-{len(self.tokens)}", "scopes": list(scopes), "description": "CI",
+                              "user": {"email": email, "name": "CI"}}
+
+    def answer(self, request):
+        token = (request.header("Authorization") or "").removeprefix("Bearer ")
+        alive = token in self.tokens
+        if request.target == "/v2/access-token":
+            if not alive:
+                return Answer(401, b'{"message": "Authentication required. Please supply a valid API Access Token."}')
+            if request.method == "GET":
+                return Answer(200, json.dumps(self.tokens[token]).encode())
+            return self.revoke(token)
+        self.used.append((token, 200 if alive else 401))
+        return Answer(200, b"[]") if alive else Answer(401, b'{"message": "Authentication required"}')
+
+    def revoke(self, token):
+        mishap, self.mishap = self.mishap, None
+        self.revoked.append(token)
+        if mishap == "500":
+            return Answer(500, b'{"message": "try again"}')
+        if mishap == "lies":
+            return Answer(204)
+        del self.tokens[token]
+        return Answer(raw=b"") if mishap == "lost" else Answer(204)

@@ -1,0 +1,346 @@
+"""`purser rotate` of tokens in the keyring and in files, against a stand-in for Buildkite's token API."""
+
+import json
+import subprocess
+import time
+
+import pytest
+from promise import new_token, wait_until
+from providers import BUILDKITE, Buildkite
+
+
+class Rotation:
+    """A source whose token is OLD, with NEW made at the provider already."""
+
+    def __init__(self, lab, store):
+        self.lab, self.store = lab, store
+        self.old, self.new = new_token(), new_token()
+        self.api = Buildkite(lab, self.old, self.new)
+        self.file = lab.folder / "token"
+        lab.source("ci", BUILDKITE, token=self.old, provider="buildkite")
+        if store == "file":
+            self.file.write_text(self.old + "\n")
+            self.file.chmod(0o640)
+            lab.sources["ci"]["token"] = {"file": str(self.file)}
+            lab.write()
+
+    def rotate(self, *args, token=None, **more):
+        given = [] if set(args) & {"--resume", "--abort", "--status", "--dry-run", "--command"} else ["--from-stdin"]
+        return self.lab.purser("rotate", "ci", *given, *args, stdin=token or self.new, **more)
+
+    def start(self, *args, **more):
+        process = subprocess.Popen([str(word) for word in self.lab.words("rotate", "ci", "--from-stdin", *args)],
+                                   cwd=self.lab.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, **more)
+        self.lab.processes.append(process)
+        process.stdin.write(self.new.encode())
+        process.stdin.close()
+        process.stdin = None
+        return process
+
+    def current(self):
+        """What the store gives out, as a run sees it: the API says which token came."""
+        before = len(self.api.used)
+        done = self.lab.run_script("""
+            import os, urllib.request
+            ask = urllib.request.Request("https://api.buildkite.com/v2/organizations",
+                                         headers={"Authorization": "Bearer " + os.environ["BUILDKITE_TOKEN"]})
+            urllib.request.urlopen(ask)
+            """, name="look", sources=["ci"])
+        assert len(self.api.used) > before, done.text
+        return self.api.used[-1][0]
+
+    def journal(self):
+        path = self.lab.state / "rotate/ci.journal"
+        return [line.split(" ", 4) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def steps(self):
+        return [line[2] for line in self.journal()]
+
+    def nothing_staged(self):
+        listed = self.lab.purser("token", "list", "--path", str(self.lab.state / "keyring"), "--json")
+        assert not list(self.lab.folder.glob("token.purser-[now]*"))
+        program = self.lab.prefix / "libexec/purser/purser-token"
+        done = subprocess.run([program, "list", "--json", "--path", self.lab.state / "keyring", "--key-file",
+                               self.lab.state / "keyring.key"], capture_output=True, text=True)
+        assert [entry["name"] for entry in json.loads(done.stdout)] == ["ci"], listed.text
+
+    def check_ended(self, kept):
+        """One token lives, it is the one in the store, nothing else is there, and no secret was written."""
+        dropped = self.old if kept == self.new else self.new
+        assert self.current() == kept
+        assert kept in self.api.tokens and dropped not in self.api.tokens
+        self.nothing_staged()
+        text = (self.lab.state / "rotate/ci.journal").read_text()
+        for token in (self.old, self.new):
+            for at in range(0, len(token) - 8):
+                assert token[at:at + 8] not in text
+
+
+@pytest.fixture(params=["keyring", "file"])
+def rotation(lab, request):
+    return Rotation(lab, request.param)
+
+
+@pytest.fixture
+def keyring(lab):
+    return Rotation(lab, "keyring")
+
+
+def test_a_rotation_replaces_the_token_and_retires_the_old_one(rotation):
+    done = rotation.rotate()
+    assert done.status == 0, done.text
+    assert rotation.steps() == ["begin", "get", "stage", "prove", "switch", "settle", "retire", "confirm", "clear", "end"]
+    assert rotation.api.revoked == [rotation.old]
+    assert "the new token is current, and the only one that works" in done.out
+    rotation.check_ended(rotation.new)
+    if rotation.store == "file":
+        assert rotation.file.read_text() == rotation.new + "\n"
+        assert rotation.file.stat().st_mode & 0o777 == 0o640
+
+
+def test_hosts_of_the_token_stay(keyring):
+    def hosts():
+        done = subprocess.run([keyring.lab.prefix / "libexec/purser/purser-token", "list", "--json", "--path",
+                               keyring.lab.state / "keyring", "--key-file", keyring.lab.state / "keyring.key"],
+                              capture_output=True, text=True)
+        return json.loads(done.stdout)[0]["hosts"]
+
+    before = hosts()
+    assert before == [BUILDKITE]
+    assert keyring.rotate().status == 0
+    assert hosts() == before
+
+
+@pytest.mark.parametrize("length", [1, 4000, 16384])
+def test_tokens_of_any_length(rotation, length):
+    rotation.new = new_token(length)
+    rotation.api.add(rotation.new)
+    done = rotation.rotate()
+    assert done.status == 0, done.text
+    assert rotation.api.revoked == [rotation.old]
+
+
+def test_a_command_gives_the_token_and_its_failure_changes_nothing(keyring):
+    failed = keyring.rotate("--command", f"printf %s {keyring.new}; exit 3")
+    assert failed.status == 1 and "status 3" in failed.err
+    keyring.nothing_staged()
+    (keyring.lab.folder / "fresh").write_text(keyring.new + "\n")
+    done = keyring.rotate("--command", f"cat {keyring.lab.folder}/fresh")
+    assert done.status == 0, done.text
+    keyring.check_ended(keyring.new)
+
+
+@pytest.mark.parametrize("what, add, sentence, option", [
+    ("another account", {"email": "other@example.com"}, "belongs to other@example.com", "--allow-other-identity"),
+    ("more scopes", {"scopes": ["read_builds", "write_builds"]}, "may do more than the old one: write_builds",
+     "--allow-wider"),
+])
+def test_a_token_that_is_not_the_like_of_the_old_one_is_refused_unless_allowed(rotation, what, add, sentence, option):
+    rotation.api.add(rotation.new, **add)
+    done = rotation.rotate()
+    assert done.status == 1 and sentence in done.err, done.text
+    assert rotation.steps()[-2:] == ["clear", "end"]
+    assert rotation.api.revoked == [] and rotation.new in rotation.api.tokens, "it was maybe given by mistake"
+    rotation.nothing_staged()
+    assert rotation.current() == rotation.old
+    assert rotation.rotate(option).status == 0
+    assert rotation.current() == rotation.new
+
+
+def test_a_new_token_that_does_not_work_leaves_the_old_one(rotation):
+    wrong = new_token()
+    done = rotation.rotate(token=wrong)
+    assert done.status == 1 and "the old token is current" in done.out, done.text
+    assert rotation.api.revoked == [] and "switch" not in rotation.steps()
+    rotation.nothing_staged()
+    assert rotation.current() == rotation.old
+
+
+@pytest.mark.parametrize("token, sentence", [("", "is empty"), ("two\nlines", "a newline at byte 4"), (None, "already")])
+def test_what_is_no_new_token_changes_nothing(rotation, token, sentence):
+    done = rotation.lab.purser("rotate", "ci", "--from-stdin", stdin=rotation.old if token is None else token)
+    assert done.status == 1 and sentence in done.err, done.text
+    rotation.nothing_staged()
+    assert rotation.rotate().status == 0, "and nothing is in the way of another"
+
+
+def test_an_old_token_that_is_dead_already_is_not_rotated(keyring):
+    del keyring.api.tokens[keyring.old]
+    done = keyring.rotate()
+    assert done.status == 1 and "does not work (401)" in done.err and "purser token set" in done.err
+    assert keyring.steps() == []
+
+
+@pytest.mark.parametrize("mishap", ["lost", "lies", "500"])
+def test_whatever_the_provider_says_the_old_token_is_called_retired_only_when_it_is_dead(rotation, mishap):
+    rotation.api.mishap = mishap
+    done = rotation.rotate()
+    if mishap == "lost":  # it has done it, and the probe tells
+        assert done.status == 0, done.text
+    else:
+        assert done.status == 1 and "the old one still works" in done.err and "--resume" in done.err, done.text
+        assert "clear" not in rotation.steps()
+        again = rotation.rotate()
+        assert again.status == 1 and "is under way" in again.err
+        resumed = rotation.rotate("--resume")
+        assert resumed.status == 0, resumed.text
+    rotation.check_ended(rotation.new)
+
+
+def test_abort_goes_back_where_the_old_token_lives(rotation):
+    rotation.api.mishap = "500"
+    assert rotation.rotate().status == 1
+    assert rotation.current() == rotation.new
+    done = rotation.rotate("--abort")
+    assert done.status == 0 and "the old token is current" in done.out, done.text
+    rotation.check_ended(rotation.old)
+
+
+def test_abort_goes_forward_where_the_old_token_is_dead(rotation):
+    rotation.api.mishap = "500"
+    assert rotation.rotate().status == 1
+    del rotation.api.tokens[rotation.old]
+    done = rotation.rotate("--abort")
+    assert done.status == 1 and "the old token does not work, so the new one is kept" in done.out, done.text
+    rotation.check_ended(rotation.new)
+
+
+def test_both_dead_is_a_sentence_for_a_person_and_abort_tidies_up_after_them(keyring):
+    keyring.api.mishap = "500"
+    assert keyring.rotate().status == 1
+    third = new_token()
+    keyring.api.tokens.clear()
+    for way in ("--resume", "--abort"):
+        done = keyring.rotate(way)
+        assert done.status == 1 and "neither the old nor the new token works any more" in done.err, done.text
+    keyring.api.add(third)
+    assert keyring.lab.purser("token", "set", "ci", stdin=third).status == 0
+    done = keyring.rotate("--resume")
+    assert done.status == 1 and "somebody has set it meanwhile" in done.err
+    done = keyring.rotate("--abort")
+    assert done.status == 0, done.text
+    keyring.nothing_staged()
+    assert keyring.current() == third
+
+
+def test_a_token_that_somebody_sets_meanwhile_is_not_overwritten(keyring):
+    keyring.api.mishap = "500"
+    assert keyring.rotate().status == 1
+    third = new_token()
+    keyring.api.add(third)
+    assert keyring.lab.purser("token", "set", "ci", stdin=third).status == 0
+    for way in ("--resume", "--abort"):
+        keyring.rotate(way)
+        assert keyring.current() == third
+
+
+def test_one_at_a_time_and_the_other_is_told_who(rotation):
+    first = rotation.start("--wait", "20s")
+    wait_until(lambda: "settle" in rotation.steps())
+    began = time.monotonic()
+    for args in ((), ("--resume",), ("--abort",)):
+        done = rotation.rotate(*args)
+        assert done.status == 1 and f"is being rotated by process {first.pid}, for " in done.err, done.text
+    assert time.monotonic() - began < 10
+    first.kill()
+    first.wait()
+    assert rotation.rotate("--resume").status == 0
+    rotation.check_ended(rotation.new)
+
+
+def test_two_begun_at_once_are_one(rotation):
+    both = [rotation.start(), rotation.start()]
+    said = [process.communicate(timeout=60)[0].decode() for process in both]
+    statuses = sorted(process.returncode for process in both)
+    assert statuses == [0, 1], said
+    rotation.check_ended(rotation.new)
+
+
+def test_status_and_its_json(keyring):
+    assert "has not rotated" in keyring.rotate("--status").out
+    keyring.api.mishap = "500"
+    keyring.rotate()
+    status = keyring.rotate("--status")
+    assert status.status == 0 and "under way since" in status.out and "last step: confirm" in status.out
+    told = keyring.rotate("--status", "--json").json
+    assert told["underWay"] and told["step"] == "confirm" and told["source"] == "ci"
+    assert [line["step"] for line in told["journal"]] == keyring.steps()
+    assert keyring.rotate("--resume").status == 0
+    assert not keyring.rotate("--status", "--json").json["underWay"]
+
+
+def test_json_is_an_object_a_line(keyring):
+    done = keyring.rotate("--json")
+    told = [json.loads(line) for line in done.out.splitlines()]
+    assert [line["step"] for line in told[:-1]] == keyring.steps()[:-1]
+    assert told[-1]["result"] == "rotated" and all(line["source"] == "ci" for line in told)
+
+
+def test_dry_run_tries_both_ends_and_changes_nothing(rotation):
+    def everything():
+        return {path: path.read_bytes() for path in [*rotation.lab.state.rglob("*"), *rotation.lab.folder.glob("token*")]
+                if path.is_file() and path.name != "audit.key"}
+
+    before = everything()
+    done = rotation.rotate("--dry-run")
+    assert done.status == 0 and "account ci@example.com; may: read_builds" in done.out, done.text
+    for step in ("get", "stage", "prove", "switch", "settle", "retire", "confirm"):
+        assert f"\n{step} " in done.out
+    assert everything() == before and rotation.api.revoked == []
+    del rotation.api.tokens[rotation.old]
+    assert rotation.rotate("--dry-run").status == 1
+
+
+def test_a_journal_that_was_altered_is_not_gone_on_with(keyring):
+    keyring.api.mishap = "500"
+    keyring.rotate()
+    path = keyring.lab.state / "rotate/ci.journal"
+    path.write_text(path.read_text().replace("settle", "retire", 1))
+    done = keyring.rotate("--resume")
+    assert done.status == 1 and "was altered at its line 6" in done.err
+    path.rename(path.with_suffix(".aside"))
+    assert keyring.rotate("--resume").status == 0, "store and provider tell enough"
+    keyring.check_ended(keyring.new)
+
+
+def test_what_cannot_be_rotated_is_told(lab, keyring):
+    lab.source("plain", "plain.test", token="a-token-of-its-own")
+    done = lab.purser("rotate", "plain", "--from-stdin", stdin="x")
+    assert done.status == 1 and "no provider that purser knows" in done.err
+    lab.sources["ci"]["token"] = {"vault": {"path": "secret/data/ci", "key": "token"}}
+    lab.more = 'vault: {"address": "https://vault.test", "auth": {"token": {"keyring": "vault"}}}\n'
+    lab.write()
+    done = lab.purser("rotate", "ci", "--from-stdin", stdin="x")
+    assert done.status == 2 and "of the keyring and of files" in done.err, done.text
+    assert lab.purser("rotate", "none", "--status").status == 2
+    assert lab.purser("rotate", "ci", "--resume", "--abort").status == 2
+
+
+def test_a_link_of_a_mounted_secret_is_not_replaced(lab):
+    rotation = Rotation(lab, "file")
+    real = lab.folder / "real"
+    rotation.file.rename(real)
+    rotation.file.symlink_to(real)
+    done = rotation.rotate()
+    assert done.status == 1 and "is a link" in done.err
+    assert real.read_text() == rotation.old + "\n"
+
+
+def test_an_api_that_cannot_be_asked_stops_it_and_resume_goes_on(keyring):
+    keyring.api.mishap = "500"
+    keyring.rotate()
+    answer = keyring.api.answer
+    keyring.lab.sources["ci"]["connectTo"] = "127.0.0.1:1"
+    keyring.lab.write()
+    done = keyring.rotate("--resume")
+    assert done.status == 1 and "cannot be told now" in done.err, done.text
+    keyring.lab.sources["ci"]["connectTo"] = f"127.0.0.1:{keyring.api.upstream.port}"
+    keyring.lab.sources["ci"].pop("allowPrivateAddresses")
+    keyring.lab.write()
+    done = keyring.rotate("--resume")
+    assert done.status == 1 and "not public" in done.err, done.text
+    keyring.lab.sources["ci"]["allowPrivateAddresses"] = ["127.0.0.1"]
+    keyring.lab.write()
+    assert answer and keyring.rotate("--resume").status == 0
+    keyring.check_ended(keyring.new)

@@ -1,0 +1,198 @@
+/* The rotation journal: what was written is read, what was altered is seen, what a crash left is cut off. */
+#include "base/io.h"
+#include "base/mem.h"
+#include "rotate/journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+static const unsigned char key[AUDIT_KEY] = "the key of this installation";
+static char folder[] = "/dev/shm/test-journal-XXXXXX";
+static char path[64];
+
+static int set_up(void **state)
+{
+    (void)state;
+    strcpy(folder + strlen(folder) - 6, "XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/j/github.journal", folder);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    CLEANUP_MEM char *command = mem_printf("rm -rf %s", folder);
+    return system(command);
+}
+
+static int open_in(const char *source, Journal **journal, Fault *fault)
+{
+    CLEANUP_MEM char *inner = mem_printf("%s/j", folder);
+    return journal_open(inner, source, key, journal, fault);
+}
+
+static Journal *reopen(void)
+{
+    Journal *journal = NULL;
+    Fault fault = {""};
+    assert_int_equal(open_in("github", &journal, &fault), 0);
+    return journal;
+}
+
+static void write_some(void)
+{
+    Fault fault;
+    Journal *journal = reopen();
+    assert_int_equal(journal_add(journal, "begin", &fault, "a rotation of %s", "github"), 0);
+    assert_int_equal(journal_add(journal, "stage", &fault, "both\nlie beside \x1b it"), 0);
+    assert_int_equal(journal_add(journal, "switch", &fault, "%s", ""), 0);
+    journal_free(journal);
+}
+
+static void count(void *context, const JournalLine *line)
+{
+    unsigned *n = context;
+    assert_int_equal(line->number, ++*n);
+}
+
+static void what_was_written_is_read(void **state)
+{
+    (void)state;
+    write_some();
+    Journal *journal = reopen();
+    const JournalEnd *end = journal_end(journal);
+    assert_true(end->open && end->given && end->forward);
+    assert_int_equal(end->number, 3);
+    assert_string_equal(end->step, "switch");
+    Slice text = journal_text(journal);
+    assert_non_null(memmem(text.ptr, text.len, "both\\nlie beside \\x1b it\n", 24));
+    unsigned n = 0;
+    JournalEnd again;
+    assert_int_equal(journal_read("github", text, key, count, &n, &again, NULL), 0);
+    assert_int_equal(n, 3);
+    Fault fault;
+    assert_int_equal(journal_add(journal, "abort", &fault, "back"), 0);
+    assert_false(journal_end(journal)->forward);
+    assert_int_equal(journal_add(journal, "end", &fault, "done"), 0);
+    assert_false(journal_end(journal)->open || journal_end(journal)->given);
+    journal_free(journal);
+    journal = reopen();
+    assert_false(journal_end(journal)->open);
+    journal_free(journal);
+}
+
+static void every_change_is_seen(void **state)
+{
+    (void)state;
+    write_some();
+    CLEANUP_BUF Buf good = BUF_INIT(JOURNAL_MAX);
+    JournalEnd end;
+    Fault fault;
+    assert_int_equal(io_read_file(AT_FDCWD, path, &good), 0);
+    for (size_t at = 0; at + 1 < good.len; at++) { /* the last newline's loss is a crash's */
+        CLEANUP_MEM char *bad = mem_dup(good.data, good.len);
+        bad[at] ^= 1;
+        assert_int_equal(journal_read("github", (Slice){bad, good.len}, key, NULL, NULL, &end, &fault),
+                         -EBADMSG);
+        assert_non_null(strstr(fault.text, "github was altered at its line"));
+    }
+    assert_int_equal(journal_read("gitlab", buf_slice(&good), key, NULL, NULL, &end, &fault), -EBADMSG);
+    const char *second = memchr(good.data, '\n', good.len);
+    Slice without_first = {second + 1, good.len - (size_t)(second + 1 - good.data)};
+    assert_int_equal(journal_read("github", without_first, key, NULL, NULL, &end, &fault), -EBADMSG);
+}
+
+/* Cut at each byte: the whole lines stay, the next line is written behind them, and all of it fits. */
+static void what_a_crash_left_is_cut_off(void **state)
+{
+    (void)state;
+    write_some();
+    CLEANUP_BUF Buf good = BUF_INIT(JOURNAL_MAX);
+    assert_int_equal(io_read_file(AT_FDCWD, path, &good), 0);
+    for (size_t cut = 0; cut < good.len; cut++) {
+        Fault fault;
+        unsigned whole = 0;
+        CLEANUP_FD int fd = open(path, O_WRONLY | O_TRUNC);
+        assert_int_equal(io_write_all(fd, good.data, cut), 0);
+        for (size_t i = 0; i < cut; i++)
+            whole += good.data[i] == '\n';
+        Journal *journal = reopen();
+        assert_int_equal(journal_end(journal)->number, whole);
+        assert_int_equal(journal_add(journal, "resume", &fault, "again"), 0);
+        journal_free(journal);
+        journal = reopen();
+        assert_int_equal(journal_end(journal)->number, whole + 1);
+        journal_free(journal);
+    }
+}
+
+static void lines_that_are_none(void **state)
+{
+    (void)state;
+    static const char mac[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    static const char *const bad[] = {"",
+                                      "1",
+                                      "1 2026-01-02T03:04:05Z begin",
+                                      "01 2026-01-02T03:04:05Z begin %s x",
+                                      "1 2026-01-02T03:04:05+00:00 begin %s x",
+                                      "1 2026-01-02 begin %s x",
+                                      "1 2026-01-02T03:04:05Z Begin %s x",
+                                      "1 2026-01-02T03:04:05Z  %s x",
+                                      "1 2026-01-02T03:04:05Z abcdefghijklmnopq %s x",
+                                      "1 2026-01-02T03:04:05Z begin %sA x",
+                                      "1 2026-01-02T03:04:05Z begin %s x\x7f",
+                                      "4294967296 2026-01-02T03:04:05Z begin %s x",
+                                      "1 2026-01-02T03:04:05Z begin %s \xff"};
+    JournalLine line;
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        const char *at = strstr(bad[i], "%s");
+        CLEANUP_MEM char *text =
+            at ? mem_printf("%.*s%s%s", (int)(at - bad[i]), bad[i], mac, at + 2) : mem_strdup(bad[i]);
+        assert_int_equal(journal_parse(slice_of(text), &line), -EBADMSG);
+    }
+    CLEANUP_MEM char *good = mem_printf("1 2026-01-02T03:04:05Z begin %s ", mac);
+    assert_int_equal(journal_parse(slice_of(good), &line), 0);
+}
+
+static void a_long_one_is_put_aside(void **state)
+{
+    (void)state;
+    Journal *journal = reopen();
+    Fault fault;
+    CLEANUP_MEM char *long_text = mem_dup("", 0);
+    long_text = mem_grow(long_text, 481, 1);
+    memset(long_text, 'x', 480);
+    long_text[480] = 0;
+    for (unsigned i = 0; i < 1000; i++)
+        assert_int_equal(journal_add(journal, i % 2 ? "end" : "begin", &fault, "%s", long_text), 0);
+    assert_true(journal_end(journal)->whole > JOURNAL_MAX / 2);
+    journal_free(journal);
+    journal = reopen();
+    assert_int_equal(journal_end(journal)->number, 0);
+    assert_int_equal(journal_add(journal, "begin", &fault, "%s", "a new file"), 0);
+    journal_free(journal);
+    CLEANUP_MEM char *before = mem_printf("%s.before", path);
+    struct stat status;
+    assert_int_equal(stat(before, &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0600);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_was_written_is_read, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_change_is_seen, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_a_crash_left_is_cut_off, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(lines_that_are_none, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_long_one_is_put_aside, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
