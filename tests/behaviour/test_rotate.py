@@ -308,11 +308,14 @@ def test_what_cannot_be_rotated_is_told(lab, keyring):
     lab.source("plain", "plain.test", token="a-token-of-its-own")
     done = lab.purser("rotate", "plain", "--from-stdin", stdin="x")
     assert done.status == 1 and "no provider that purser knows" in done.err
-    lab.sources["ci"]["token"] = {"vault": {"path": "secret/data/ci", "key": "token"}}
-    lab.more = 'vault: {"address": "https://vault.test", "auth": {"token": {"keyring": "vault"}}}\n'
-    lab.write()
-    done = lab.purser("rotate", "ci", "--from-stdin", stdin="x")
-    assert done.status == 2 and "of the keyring and of files" in done.err, done.text
+    vault = 'vault: {"address": "https://vault.test", "auth": {"token": {"keyring": "vault"}}}\n'
+    for token, sentence in (({"path": "kv/ci", "key": "token"}, "only KV 2 can be rotated"),
+                            ({"path": "secret/data/ci"}, "which `key:`"),
+                            ({"path": "secret/data/ci", "key": "token", "version": 2}, "pinned")):
+        lab.sources["ci"]["token"], lab.more = {"vault": token}, vault
+        lab.write()
+        done = lab.purser("rotate", "ci", "--from-stdin", stdin="x")
+        assert done.status == 2 and sentence in done.err, done.text
     assert lab.purser("rotate", "none", "--status").status == 2
     assert lab.purser("rotate", "ci", "--resume", "--abort").status == 2
 
