@@ -270,6 +270,26 @@ def test_status_and_its_json(keyring):
     assert not keyring.rotate("--status", "--json").json["underWay"]
 
 
+def test_purser_status_tells_ages_and_what_was_left_half_way(keyring):
+    assert "no run with it has told its age" in keyring.lab.purser("status").out
+    assert keyring.current() == keyring.old
+    told = keyring.lab.purser("status", "--json").json["tokens"]
+    assert [entry["source"] for entry in told] == ["ci"] and told[0]["set"] and not told[0]["rotated"]
+    keyring.api.mishap = "500"
+    keyring.rotate()
+    assert "A rotation was left half way: `purser rotate ci --resume`" in keyring.lab.purser("status").out
+    keyring.rotate("--resume")
+    status = keyring.lab.purser("status")
+    assert "last rotation" in status.out and "half way" not in status.out
+    keyring.api.mishap = "500"
+    keyring.lab.purser("revoke", "ci")
+    assert "`purser revoke ci` goes on with it" in keyring.lab.purser("status").out
+    assert keyring.lab.purser("status", "--json").json["tokens"][0]["revoking"]
+    path = keyring.lab.state / "rotate/ci.journal"
+    path.write_text(path.read_text().replace("settle", "retire", 1))
+    assert "was altered" in keyring.lab.purser("status").out
+
+
 def test_json_is_an_object_a_line(keyring):
     done = keyring.rotate("--json")
     told = [json.loads(line) for line in done.out.splitlines()]
