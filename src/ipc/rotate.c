@@ -20,7 +20,7 @@ static void put_rotation(const Rotation *rotation, WireWriter *wire)
 void rotate_setup_put(const RotateSetup *setup, WireWriter *wire)
 {
     unsigned char *room = MEM_NEW_ARRAY(unsigned char, ROTATE_MAX_SOURCE);
-    WireWriter source = {.data = room, .room = ROTATE_MAX_SOURCE};
+    WireWriter source = {.data = room, .room = ROTATE_MAX_SOURCE}, vault = source;
     wire_put_u8(wire, (uint8_t)setup->act);
     wire_put_u8(wire, setup->json);
     wire_put_u8(wire, setup->from_stdin);
@@ -40,6 +40,12 @@ void rotate_setup_put(const RotateSetup *setup, WireWriter *wire)
     wire_put_u64(wire, setup->interval);
     wire_put_u64(wire, setup->revealed);
     wire_put_u8(wire, setup->wait_said);
+    wire_put_u8(wire, setup->shared);
+    wire_put_text(wire, setup->vault_token);
+    if (setup->vault_token[0])
+        keeper_vault_put(&setup->vault, &vault);
+    wire_put_slice(wire, (Slice){(const char *)vault.data, vault.len});
+    wire->failed |= vault.failed;
     keeper_source_put(&setup->source, &source);
     wire_put_slice(wire, (Slice){(const char *)source.data, source.len});
     wire->failed |= source.failed;
@@ -84,10 +90,15 @@ int rotate_setup_get(WireReader *wire, RotateSetup *ret_setup)
     setup.interval = wire_get_u64(wire);
     setup.revealed = wire_get_u64(wire);
     setup.wait_said = wire_get_bool(wire);
+    setup.shared = wire_get_bool(wire);
+    setup.vault_token = wire_dup_text(wire, MAX_PATH);
+    Slice vault_blob = wire_get_slice(wire, ROTATE_MAX_SOURCE);
+    WireReader vault = WIRE_READER(vault_blob.ptr, vault_blob.len);
     Slice blob = wire_get_slice(wire, ROTATE_MAX_SOURCE);
     WireReader source = WIRE_READER(blob.ptr, blob.len);
     if (act >= ROTATE_ACTS || setup.interval > INT64_MAX / 4 || setup.revealed > INT64_MAX / 4 ||
-        wire_finish(wire) || keeper_source_get(&source, &setup.source)) {
+        wire_finish(wire) || (setup.vault_token[0] && keeper_vault_get(&vault, &setup.vault)) ||
+        keeper_source_get(&source, &setup.source)) {
         rotate_setup_done(&setup);
         return -EBADMSG;
     }
@@ -105,6 +116,7 @@ void rotate_setup_done(RotateSetup *setup)
                           setup->key_file,
                           setup->roots,
                           setup->proxy,
+                          setup->vault_token,
                           setup->rotation.account,
                           setup->rotation.identity,
                           setup->rotation.scopes,
@@ -114,6 +126,8 @@ void rotate_setup_done(RotateSetup *setup)
     for (size_t i = 0; i < COUNT_OF(text); i++)
         mem_free(text[i]);
     mem_free_strings(setup->no_proxy, setup->n_no_proxy);
+    if (setup->vault.configured)
+        vault_config_done(&setup->vault);
     keeper_source_done(&setup->source);
     *setup = (RotateSetup){0};
 }

@@ -4,7 +4,9 @@
 
 static int run(const Invocation *invocation)
 {
-    RotateSetup setup = {.act = ROTATE_REVOKE, .json = command_option(&command_revoke, invocation, "json")};
+    RotateSetup setup = {.act = ROTATE_REVOKE,
+                         .json = command_option(&command_revoke, invocation, "json"),
+                         .vault_token = (char *)command_option(&command_revoke, invocation, "vault-token")};
     return rotate_hand_over(command_option(&command_revoke, invocation, "file"), invocation->argument[0],
                             &setup);
 }
@@ -13,20 +15,22 @@ const Command command_revoke = {
     .name = "revoke",
     .arguments = "SOURCE",
     .summary = "The bad day: give a token out no more, and have it retired",
-    .help = "Takes the source's token out of the keyring, or its file away, so that it is given out no more; "
-            "then has\n"
-            "the provider retire it (or asks you to delete it there), and tries it until it is dead. Both "
-            "tokens of a\n"
-            "rotation that is under way go. Requests with it are refused from then on: by the provider at "
-            "once, by\n"
-            "purser within a minute. Said again after an interruption, or after you have deleted the token, "
-            "it goes on\n"
-            "where it was. Each step is on record first, in STATE/rotate/SOURCE.journal. To replace a token "
-            "without a\n"
-            "lost request there is `purser rotate`.\n\n"
-            "Examples:\n"
-            "  purser revoke buildkite\n",
+    .help =
+        "Takes the source's token out of the keyring or of Vault's KV 2, or its file away, so that it is "
+        "given\n"
+        "out no more; then has the provider retire it (or asks you to delete it there), and tries it until "
+        "it\n"
+        "is dead. Both tokens of a rotation that is under way go. Requests with it are refused from then "
+        "on:\n"
+        "by the provider at once, by purser within a minute (Vault: `refresh`). Said again after an\n"
+        "interruption, or after you have deleted the token, it goes on where it was. Each step is on record\n"
+        "first, in STATE/rotate/SOURCE.journal. To replace a token without a lost request there is\n"
+        "`purser rotate`.\n\n"
+        "Examples:\n"
+        "  purser revoke buildkite\n",
     .option = {{"file", 'f', "PATH", "the configuration (default: ./purser.yaml, /etc/purser/purser.yaml)"},
+               {"vault-token", 0, "FILE",
+                "Vault: a token that may write the secret (default: ~/.vault-token)"},
                {"json", 0, NULL, "an object a line, for scripts"}},
     .min_arguments = 1,
     .max_arguments = 1,

@@ -48,7 +48,8 @@ static int run(const Invocation *invocation)
                          .from_stdin = given(invocation, "from-stdin"),
                          .allow_wider = given(invocation, "allow-wider"),
                          .allow_other = given(invocation, "allow-other-identity"),
-                         .command = (char *)command};
+                         .command = (char *)command,
+                         .vault_token = (char *)given(invocation, "vault-token")};
     int status = choose_act(invocation, &setup.act);
     if (status >= 0)
         return status;
@@ -73,8 +74,8 @@ const Command command_rotate = {
         "A\n"
         "rotation that was interrupted is gone on with by --resume, or undone by --abort, at any time; if\n"
         "neither of its tokens works any more, it says what to do.\n\n"
-        "For tokens of the keyring and of files. The new one must belong to the old one's account and may "
-        "do\n"
+        "For tokens of the keyring, of files, and of Vault's or OpenBao's KV 2 (written with check-and-set, by\n"
+        "a token of yours; agents can only read). The new one must belong to the old one's account and may do\n"
         "no more than it, where the provider tells.\n\n"
         "Examples:\n"
         "  purser rotate buildkite\n"
@@ -92,6 +93,8 @@ const Command command_rotate = {
                {"wait", 0, "TIME", "wait this long for agents, instead of what purser knows of them"},
                {"allow-wider", 0, NULL, "the new token may do more than the old one"},
                {"allow-other-identity", 0, NULL, "the new token may belong to another account"},
+               {"vault-token", 0, "FILE",
+                "Vault: a token that may write the secret (default: ~/.vault-token)"},
                {"json", 0, NULL, "an object a line, for scripts"}},
     .min_arguments = 1,
     .max_arguments = 1,

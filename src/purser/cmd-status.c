@@ -8,6 +8,7 @@
 #include "purser/report.h"
 #include "purser/session.h"
 #include "purser/sink.h"
+#include "purser/token-age.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -47,7 +48,7 @@ static void count_rows(Session *session, Rows *rows, Fault *fault)
 }
 
 static int print_status_json(const Config *config, const RunReport *list, size_t n, const Rows *rows,
-                             const Fault *fault)
+                             const TokenAge *age, const Fault *fault)
 {
     CLEANUP_BUF Buf text = BUF_INIT(64u << 20);
     JsonWriter json = JSON_WRITER(&text);
@@ -61,6 +62,7 @@ static int print_status_json(const Config *config, const RunReport *list, size_t
         json_u64(&json, rows->table[i].table, rows->table[i].rows);
     json_object_end(&json);
     json_text(&json, "sinkMessage", fault->text[0] ? fault->text : NULL);
+    token_ages_json(config, age, &json, "tokens");
     json_object_begin(&json, "nextRuns");
     for (size_t i = 0; i < config->n_retriever; i++)
         json_time(&json, config->retriever[i].name, next_run(&config->retriever[i], clock_wall()));
@@ -70,7 +72,7 @@ static int print_status_json(const Config *config, const RunReport *list, size_t
 }
 
 static int print_status_text(const Config *config, const RunReport *list, size_t n, const Rows *rows,
-                             const Fault *fault)
+                             const TokenAge *age, const Fault *fault)
 {
     if (n)
         run_report_print_table(list, n);
@@ -86,6 +88,7 @@ static int print_status_text(const Config *config, const RunReport *list, size_t
     }
     if (fault->text[0])
         printf("\n%s\n", fault->text);
+    token_ages_print(config, age);
     printf("\nNext runs (of `purser schedule`):\n");
     for (size_t i = 0; i < config->n_retriever; i++) {
         char when[CLOCK_TEXT];
@@ -106,7 +109,9 @@ static int show(Session *session, const char *retriever, bool as_json)
         return EXIT_FAILED;
     }
     count_rows(session, &rows, &fault);
-    int status = (as_json ? print_status_json : print_status_text)(session->config, list, n, &rows, &fault);
+    CLEANUP_MEM TokenAge *age = token_ages(&session->state, session->config, list, n);
+    int status =
+        (as_json ? print_status_json : print_status_text)(session->config, list, n, &rows, age, &fault);
     for (size_t i = 0; i < n; i++)
         run_report_done(&list[i]);
     mem_free(list);
@@ -134,7 +139,7 @@ static int run(const Invocation *invocation)
 const Command command_status = {
     .name = "status",
     .arguments = "[RETRIEVER]",
-    .summary = "Show the last runs, their rows and errors, and when the next ones are",
+    .summary = "Show the last runs, their rows and errors, tokens' ages, and when the next runs are",
     .help = "Examples:\n"
             "  purser status             the last 20 runs\n"
             "  purser status github      of one retriever\n"

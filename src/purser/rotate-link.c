@@ -14,6 +14,21 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
+/* KV 2 has check-and-set, without which two writers could lose a token. */
+static int check_vault(const Source *source)
+{
+    const TokenRef *token = &source->token;
+    const char *what = !strstr(token->name, "/data/")
+                           ? "only KV 2 can be rotated (its path is MOUNT/data/NAME)"
+                       : !token->key[0] ? "say which `key:` of the secret the token is"
+                       : token->version ? "a pinned `version:` never changes"
+                                        : NULL;
+    if (!what)
+        return -1;
+    log_error("%s: its token is in Vault at %s; %s.", source->name, token->name, what);
+    return EXIT_USAGE;
+}
+
 /* What purser can rotate: where the token is kept as text that a person put there. */
 static int check_kept(const Source *source)
 {
@@ -23,11 +38,13 @@ static int check_kept(const Source *source)
     case STORE_FILE:
         return -1;
     case STORE_VAULT:
+        return check_vault(source);
     case STORE_KUBERNETES:
-        log_error("%s: purser rotates tokens of the keyring and of files. Put the new one of this source "
-                  "into %s by "
-                  "hand (%s), wait for `refresh`, and delete the old one at its provider.",
-                  source->name, token->kind == STORE_VAULT ? "Vault" : "its Secret", token->name);
+        log_error(
+            "%s: purser rotates tokens of the keyring, of files and of Vault's KV 2. Put the new one of this "
+            "source into its Secret by hand (%s), wait for `refresh`, and delete the old one at its "
+            "provider.",
+            source->name, token->name);
         return EXIT_USAGE;
     default:
         log_error("%s: its tokens are minted and live for an hour or less. What they are minted with is "
@@ -100,10 +117,28 @@ static void hand_over(const Session *session, int fd, Fault *fault)
                   strerror(errno));
 }
 
+/* Where `vault login` and `bao login` put it. */
+static int find_vault_token(const Source *source, RotateSetup *setup, char *path, size_t size, Fault *fault)
+{
+    const char *home = getenv("HOME");
+    if (source->token.kind != STORE_VAULT || setup->vault_token)
+        return 0;
+    if (!home || home[0] != '/')
+        return fault_set(fault, -ENOENT, "Say --vault-token FILE: a token that may write the secret.");
+    snprintf(path, size, "%s/.vault-token", home);
+    setup->vault_token = path;
+    return 0;
+}
+
 static void fill(const Session *session, const Source *source, char *roots, RotateSetup *setup)
 {
     const Config *config = session->config;
-    setup->interval = setup->wait_said ? setup->interval : PLAN_LOCAL_REFRESH;
+    bool vault = source->token.kind == STORE_VAULT;
+    uint64_t refresh = vault ? config->vault.life.refresh : PLAN_LOCAL_REFRESH;
+    setup->interval = setup->wait_said ? setup->interval : refresh;
+    setup->shared = vault;
+    setup->vault_token = vault ? setup->vault_token : (char *)"";
+    setup->vault = config->vault;
     setup->revealed = longest_revealed(config, source);
     setup->command = setup->command ? setup->command : (char *)"";
     setup->state = session->state.path;
@@ -123,7 +158,7 @@ static void fill(const Session *session, const Source *source, char *roots, Rota
 int rotate_hand_over(const char *file, const char *name, RotateSetup *setup)
 {
     Session session;
-    char roots[4096];
+    char roots[4096], vault_token[4096];
     Fault fault = {""};
     CLEANUP_FD int blob = -1;
     int status = session_open(file, &session);
@@ -138,6 +173,7 @@ int rotate_hand_over(const char *file, const char *name, RotateSetup *setup)
     status = status < 0 ? check_kept(source) : status;
     int r = status < 0 ? audit_files_make_key(&session.state, &fault) : -EINVAL;
     r = r ? r : find_roots(session.config, roots, sizeof(roots), &fault);
+    r = r ? r : find_vault_token(source, setup, vault_token, sizeof(vault_token), &fault);
     if (r == 0) {
         fill(&session, source, roots, setup);
         r = write_blob(setup, &blob, &fault);

@@ -17,8 +17,11 @@ int place_open(const RotateSetup *setup, Place **ret_place, Fault *fault)
         return place_keyring_open(setup, ret_place, fault);
     case STORE_FILE:
         return place_file_open(setup, ret_place, fault);
+    case STORE_VAULT:
+        return place_vault_open(setup, ret_place, fault);
     default:
-        return fault_set(fault, -ENOTSUP, "purser rotates tokens of the keyring and of files");
+        return fault_set(fault, -ENOTSUP,
+                         "purser rotates tokens of the keyring, of files and of Vault's KV 2");
     }
 }
 
@@ -38,7 +41,7 @@ static int busy(const Place *place, int fd, Fault *fault)
                      place->label, (unsigned long long)pid, age);
 }
 
-int place_lock(Place *place, Fault *fault)
+int place_flock(Place *place, Fault *fault)
 {
     CLEANUP_FD int fd = open(place->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)

@@ -19,6 +19,11 @@ typedef struct PlaceFound {
 } PlaceFound;
 
 typedef struct PlaceDriver {
+    /* One rotation at a time: -EBUSY, and who holds it for how long. Ends with the process, or with free().
+     */
+    int (*lock)(Place *place, Fault *fault);
+    void (*beat)(
+        Place *place); /* says that this one still lives, a few times a minute; NULL: the kernel knows */
     int (*look)(Place *place, PlaceFound *ret_found, Fault *fault);
     int (*stage)(Place *place, const Sealed *old, const Sealed *fresh, Fault *fault);
     /* -ESTALE with a sentence when the current one is neither of the two. */
@@ -34,15 +39,14 @@ typedef struct PlaceDriver {
 struct Place {
     const PlaceDriver *driver;
     char *label;     /* "the keyring's entry github" */
-    char *lock_path; /* beside the token: one rotation at a time */
+    char *lock_path; /* beside the token, for place_flock() */
     int lock_fd;
 };
 
 /* All borrowed. -errno or STORE_E_ with a sentence. */
 int place_open(const RotateSetup *setup, Place **ret_place, Fault *fault) MUST_USE;
-/* -EBUSY: another one rotates this token, named by its process and age. Ends with the process. */
-int place_lock(Place *place, Fault *fault) MUST_USE;
-Place *place_free(Place *place); /* takes NULL, returns NULL */
+int place_flock(Place *place, Fault *fault) MUST_USE; /* the lock of places on this machine */
+Place *place_free(Place *place);                      /* takes NULL, returns NULL */
 
 void place_found_done(PlaceFound *found);
 /* In constant time where the lengths are equal; NULL equals nothing. */
@@ -57,4 +61,5 @@ static inline bool place_is_staged(const PlaceFound *found)
 
 /* The drivers; setup->source.source.token is theirs. */
 int place_keyring_open(const RotateSetup *setup, Place **ret_place, Fault *fault) MUST_USE;
+int place_vault_open(const RotateSetup *setup, Place **ret_place, Fault *fault) MUST_USE;
 int place_file_open(const RotateSetup *setup, Place **ret_place, Fault *fault) MUST_USE;

@@ -2,43 +2,28 @@
 #include "rotate/provider.h"
 
 #include "base/mem.h"
+#include "rotate/link.h"
 #include "store/answer.h"
-#include "store/client.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
-#include <stdio.h>
 
 struct ProviderLink {
     const RotateSetup *setup;
     const char *probe;
-    struct event_base *base;
-    StoreFiles *files;
-    StoreClient *client;
     StoreServer server;
-    int roots_fd;
+    Link link;
     char *label, *credential; /* "Authorization: Bearer " */
 };
 
 /* One answer, taken out of the loop. */
 typedef struct Call {
     ProviderLink *link;
-    bool ended;
-    int result, status;
+    int status;
     char said[256];
     Account *account; /* NULL: not wanted */
     Fault *fault;
 } Call;
-
-/* This process may open what its person may. */
-static void open_file(void *context, uint32_t index)
-{
-    ProviderLink *link = context;
-    const char *path = link->server.ca_file;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    (void)!store_files_give(link->files, index, path, fd, fd < 0 ? errno : 0);
-}
 
 static char *make_credential(const Auth *auth)
 {
@@ -54,21 +39,6 @@ static char *make_credential(const Auth *auth)
     }
 }
 
-static int open_client(ProviderLink *link, Fault *fault)
-{
-    const RotateSetup *setup = link->setup;
-    link->roots_fd = open(setup->roots, O_RDONLY | O_CLOEXEC);
-    if (link->roots_fd < 0)
-        return fault_set(fault, -errno, "the public roots %s cannot be read: %s", setup->roots,
-                         strerror(errno));
-    StoreClientSetup client = {link->base,   link->files,     link->roots_fd,
-                               setup->proxy, setup->no_proxy, setup->n_no_proxy};
-    const char *ca = link->server.ca_file;
-    int fd = *ca ? open(ca, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK) : -1;
-    int r = *ca ? store_files_give(link->files, 0, ca, fd, fd < 0 ? errno : 0) : 0;
-    return r ? fault_set(fault, r, "%s cannot be used", ca) : store_client_new(&client, &link->client, fault);
-}
-
 int provider_open(const RotateSetup *setup, ProviderLink **ret_link, Fault *fault)
 {
     const Source *source = &setup->source.source;
@@ -82,13 +52,10 @@ int provider_open(const RotateSetup *setup, ProviderLink **ret_link, Fault *faul
     ProviderLink *link = MEM_NEW(ProviderLink);
     *link = (ProviderLink){.setup = setup,
                            .probe = probe,
-                           .base = event_base_new(),
                            .label = mem_printf("the API of %s", source->name),
-                           .credential = make_credential(&source->auth),
-                           .roots_fd = -1};
+                           .credential = make_credential(&source->auth)};
     link->server = (StoreServer){link->label, &source->api, "", source->ca_file, "", "", source};
-    link->files = store_files_new(link->base, open_file, link);
-    int r = open_client(link, fault);
+    int r = link_init(&link->link, setup, &link->server, fault);
     if (r) {
         provider_close(link);
         return r;
@@ -101,10 +68,7 @@ ProviderLink *provider_close(ProviderLink *link)
 {
     if (!link)
         return NULL;
-    store_client_free(link->client);
-    store_files_free(link->files);
-    event_base_free(link->base);
-    fd_close(&link->roots_fd);
+    link_done(&link->link);
     mem_free(link->label);
     mem_free(link->credential);
     mem_free(link);
@@ -129,15 +93,9 @@ static int make_basic(const char *user, const Sealed *token, Sealed **ret_basic)
     return r;
 }
 
-static void on_answer(void *context, int result, StoreAnswer *answer, const Fault *fault)
+static void on_answer(void *context, StoreAnswer *answer)
 {
     Call *call = context;
-    call->ended = true;
-    call->result = result;
-    if (result) {
-        *call->fault = *fault;
-        return;
-    }
     call->status = answer->status;
     if (answer->status >= 300)
         answer_error(answer->body, call->said);
@@ -153,8 +111,7 @@ static int ask(ProviderLink *link, const char *method, const char *path, const S
     Sealed *basic = NULL;
     if (auth->scheme == AUTH_BASIC && make_basic(auth->user, token, &basic))
         return fault_set(call->fault, -ENOMEM, "the locked memory is used up");
-    StoreCall request = {.server = &link->server,
-                         .method = method,
+    StoreCall request = {.method = method,
                          .path = path,
                          .header = {"User-Agent: purser", "Accept: application/json"},
                          .credential = link->credential,
@@ -162,13 +119,9 @@ static int ask(ProviderLink *link, const char *method, const char *path, const S
                          .hidden = token,
                          .wanted = *wanted ? wanted : NULL};
     call->link = link;
-    store_client_call(link->client, &request, on_answer, call);
-    while (!call->ended && event_base_loop(link->base, EVLOOP_ONCE) == 0)
-        ;
+    int r = link_call(&link->link, &request, on_answer, call, call->fault);
     secret_free(basic);
-    if (!call->ended)
-        return fault_set(call->fault, STORE_E_OUTAGE, "%s was not asked", link->label);
-    return call->result;
+    return r;
 }
 
 static int refusal(const ProviderLink *link, const Call *call, const char *what)

@@ -101,6 +101,12 @@ static int make_current(Rotating *self, Fault *fault)
     return r;
 }
 
+static void beat(void *context)
+{
+    Place *place = context;
+    place->driver->beat(place);
+}
+
 static int settle(Rotating *self, Fault *fault)
 {
     char most[24];
@@ -110,7 +116,8 @@ static int settle(Rotating *self, Fault *fault)
     r = needless ? STEP(self, "settle", fault, "no purser runs here, so none holds the other token")
                  : STEP(self, "settle", fault, "agents read the store again: %s at most", most);
     if (r == 0 && !needless)
-        settle_wait(self->setup, self->switched, &self->say);
+        settle_wait(self->setup, self->switched, &self->say, self->place->driver->beat ? beat : NULL,
+                    self->place);
     self->facts.settled = true;
     return r;
 }
@@ -318,7 +325,7 @@ int rotating_open(Rotating *self, const unsigned char *key, Fault *fault)
 {
     CLEANUP_MEM char *folder = mem_printf("%s/rotate", self->setup->state);
     int r = place_open(self->setup, &self->place, fault);
-    r = r ? r : place_lock(self->place, fault);
+    r = r ? r : self->place->driver->lock(self->place, fault);
     r = r ? r : journal_open(folder, self->source, key, &self->journal, fault);
     return r ? r : rotating_look(self, fault);
 }

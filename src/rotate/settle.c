@@ -11,9 +11,12 @@
 
 #define MAX_TOKENS (1u << 20)
 #define POLL_US    200000
+#define BEAT_US    (10L * CLOCK_SECOND)
 
 bool settle_somebody_runs(const RotateSetup *setup)
 {
+    if (setup->shared)
+        return true;
     CLEANUP_MEM char *path = mem_printf("%s/lock", setup->state);
     CLEANUP_FD int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0;
@@ -47,16 +50,22 @@ static bool has_said(const RotateSetup *setup, int64_t switched)
            settle_has_fetched(buf_slice(&text), setup->source.source.name, switched);
 }
 
-void settle_wait(const RotateSetup *setup, int64_t switched, const Say *say)
+void settle_wait(const RotateSetup *setup, int64_t switched, const Say *say, void (*beat)(void *context),
+                 void *context)
 {
-    int64_t until = clock_mono() + (int64_t)settle_most(setup), now;
-    bool told = setup->wait_said || setup->revealed; /* a run that has the token itself says nothing */
+    int64_t until = clock_mono() + (int64_t)settle_most(setup), now, beaten = clock_mono();
+    bool told = setup->wait_said || setup->revealed ||
+                setup->shared; /* a run that has the token itself says nothing */
     while ((now = clock_mono()) < until) {
         if (!setup->wait_said && !settle_somebody_runs(setup))
             break;
         if (!told && has_said(setup, switched)) {
             told = true;
             until = now + SETTLE_MARGIN < until ? now + SETTLE_MARGIN : until;
+        }
+        if (beat && now - beaten > BEAT_US) {
+            beaten = now;
+            beat(context);
         }
         say_left(say, (uint64_t)(until - now));
         usleep(POLL_US);

@@ -54,7 +54,7 @@ int vault_refusal(const char *what, const StoreAnswer *answer, Fault *fault)
 }
 
 /* The API's path: what has no place in one is escaped; dot segments were refused with the configuration. */
-static char *make_path(const char *path)
+char *vault_path(const char *path)
 {
     CLEANUP_BUF Buf out = BUF_INIT(8192);
     int r = buf_append_text(&out, "/v1/");
@@ -68,7 +68,7 @@ static char *make_path(const char *path)
 
 void vault_call(Vault *vault, VaultCall *from, StoreAnswered *done, void *context)
 {
-    CLEANUP_MEM char *path = make_path(from->path);
+    CLEANUP_MEM char *path = vault_path(from->path);
     CLEANUP_MEM char *space =
         from->space && *from->space ? mem_printf("X-Vault-Namespace: %s", from->space) : NULL;
     CLEANUP_MEM char *wrap = from->wrap ? mem_printf("X-Vault-Wrap-TTL: %us", from->wrap) : NULL;

@@ -7,6 +7,9 @@
 
 #include "store/client.h"
 
+/* "/v1/...", to be freed. */
+char *vault_path(const char *path);
+
 /* All borrowed; `stores` is where the login's own secret is fetched from. */
 Store *store_vault_new(const VaultConfig *config, StoreClient *client, const Stores *stores,
                        struct event_base *base, uint64_t seed);

@@ -47,3 +47,40 @@ class Buildkite:
             return Answer(204)
         del self.tokens[token]
         return Answer(raw=b"") if mishap == "lost" else Answer(204)
+
+
+class Gitlab(Buildkite):
+    """https://docs.gitlab.com/api/personal_access_tokens/: `self` tells of the token, and DELETE of it revokes it."""
+
+    host, provider = "gitlab.com", "gitlab"
+
+    def answer(self, request):
+        token = (request.header("Authorization") or "").removeprefix("Bearer ")
+        alive = token in self.tokens
+        if request.target != "/api/v4/personal_access_tokens/self":
+            self.used.append((token, 200 if alive else 401))
+            return Answer(200, b"[]") if alive else Answer(401, b'{"message": "401 Unauthorized"}')
+        if not alive:
+            return Answer(401, b'{"message": "401 Unauthorized"}')
+        if request.method == "DELETE":
+            return self.revoke(token)
+        of = self.tokens[token]
+        return Answer(200, json.dumps({"id": 4, "name": "ci", "revoked": False, "scopes": of["scopes"], "active": True,
+                                       "user_id": of["user"]["email"], "expires_at": "2027-10-28"}).encode())
+
+
+class Circleci(Buildkite):
+    """Tells whose the token is, and has no call that revokes one: that is done in the settings."""
+
+    host, provider = "circleci.com", "circleci"
+
+    def answer(self, request):
+        token = request.header("Circle-Token") or ""
+        alive = token in self.tokens
+        if request.target != "/api/v2/me":
+            self.used.append((token, 200 if alive else 401))
+        if request.method == "DELETE":
+            return Answer(404, b'{"message": "Not found"}')
+        if not alive:
+            return Answer(401, b'{"message": "Invalid token provided."}')
+        return Answer(200, json.dumps({"id": self.tokens[token]["user"]["email"], "login": "ci"}).encode())

@@ -270,6 +270,26 @@ def test_status_and_its_json(keyring):
     assert not keyring.rotate("--status", "--json").json["underWay"]
 
 
+def test_purser_status_tells_ages_and_what_was_left_half_way(keyring):
+    assert "no run with it has told its age" in keyring.lab.purser("status").out
+    assert keyring.current() == keyring.old
+    told = keyring.lab.purser("status", "--json").json["tokens"]
+    assert [entry["source"] for entry in told] == ["ci"] and told[0]["set"] and not told[0]["rotated"]
+    keyring.api.mishap = "500"
+    keyring.rotate()
+    assert "A rotation was left half way: `purser rotate ci --resume`" in keyring.lab.purser("status").out
+    keyring.rotate("--resume")
+    status = keyring.lab.purser("status")
+    assert "last rotation" in status.out and "half way" not in status.out
+    keyring.api.mishap = "500"
+    keyring.lab.purser("revoke", "ci")
+    assert "`purser revoke ci` goes on with it" in keyring.lab.purser("status").out
+    assert keyring.lab.purser("status", "--json").json["tokens"][0]["revoking"]
+    path = keyring.lab.state / "rotate/ci.journal"
+    path.write_text(path.read_text().replace("settle", "retire", 1))
+    assert "was altered" in keyring.lab.purser("status").out
+
+
 def test_json_is_an_object_a_line(keyring):
     done = keyring.rotate("--json")
     told = [json.loads(line) for line in done.out.splitlines()]
@@ -308,11 +328,13 @@ def test_what_cannot_be_rotated_is_told(lab, keyring):
     lab.source("plain", "plain.test", token="a-token-of-its-own")
     done = lab.purser("rotate", "plain", "--from-stdin", stdin="x")
     assert done.status == 1 and "no provider that purser knows" in done.err
-    lab.sources["ci"]["token"] = {"vault": {"path": "secret/data/ci", "key": "token"}}
-    lab.more = 'vault: {"address": "https://vault.test", "auth": {"token": {"keyring": "vault"}}}\n'
-    lab.write()
-    done = lab.purser("rotate", "ci", "--from-stdin", stdin="x")
-    assert done.status == 2 and "of the keyring and of files" in done.err, done.text
+    vault = 'vault: {"address": "https://vault.test", "auth": {"token": {"keyring": "vault"}}}\n'
+    for token, sentence in (({"path": "kv/ci", "key": "token"}, "only KV 2 can be rotated"),
+                            ({"path": "secret/data/ci", "key": "token", "version": 2}, "pinned")):
+        lab.sources["ci"]["token"], lab.more = {"vault": token}, vault
+        lab.write()
+        done = lab.purser("rotate", "ci", "--from-stdin", stdin="x")
+        assert done.status == 2 and sentence in done.err, done.text
     assert lab.purser("rotate", "none", "--status").status == 2
     assert lab.purser("rotate", "ci", "--resume", "--abort").status == 2
 

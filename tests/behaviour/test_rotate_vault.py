@@ -1,0 +1,239 @@
+"""Rotation of a token in KV 2 of a real OpenBao: check-and-set, the lock in the store, agents that can only read."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from bao import Bao, Refused
+from hunt import Memory, needles, search_files
+from promise import new_token, wait_until
+from providers import BUILDKITE, Buildkite
+from test_rotate_load import start_load
+
+MAIN, SIDE = "secret/data/ci/api", "secret/data/ci/api.purser-rotation"
+WRITER = {MAIN: ["read", "update"], SIDE: ["create", "read", "update"],
+          "secret/metadata/ci/api.purser-rotation": ["delete"]}
+
+
+@pytest.fixture(scope="module")
+def server():
+    made = Bao()
+    yield made
+    made.close()
+
+
+class VaultRotation:
+    def __init__(self, lab, bao, refresh="4s"):
+        self.lab, self.bao = lab, bao
+        self.old, self.new = new_token(), new_token()
+        self.api = Buildkite(lab, self.old, self.new)
+        bao.kv()
+        bao.put("ci/api", token=self.old, hosts=BUILDKITE, other="stays as it is")
+        bao.policy("agent", **{MAIN: ["read"]})
+        bao.policy("writer", **WRITER)
+        role, secret = bao.approle(policy="agent")
+        for name, text in (("secret-id", secret), ("writer", self.login("writer"))):
+            (lab.folder / name).write_text(text + "\n")
+            (lab.folder / name).chmod(0o600)
+        lab.source("ci", BUILDKITE, token=None, provider="buildkite")
+        lab.sources["ci"]["token"] = {"vault": {"path": MAIN, "key": "token"}}
+        settings = {"address": bao.address, "caFile": str(bao.ca), "refresh": refresh,
+                    "auth": {"approle": {"roleId": role, "secretId": {"file": str(lab.folder / "secret-id")}}}}
+        lab.more = f"vault: {json.dumps(settings)}\n"
+        lab.write()
+
+    def login(self, policy):
+        return self.bao.call("POST", "auth/token/create", {"policies": [policy], "ttl": "1h"})["auth"]["client_token"]
+
+    def words(self, *args, command="rotate"):
+        given = [] if command == "revoke" or set(args) & {"--resume", "--abort", "--dry-run"} else ["--from-stdin"]
+        return [str(word) for word in self.lab.words(command, "ci", "--vault-token", self.lab.folder / "writer", *given, *args)]
+
+    def rotate(self, *args, **more):
+        return subprocess.run(self.words(*args, **more), input=self.new, capture_output=True, text=True, timeout=100,
+                              cwd=self.lab.folder)
+
+    def start(self, *args):
+        process = subprocess.Popen(self.words(*args), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL, text=True, cwd=self.lab.folder)
+        self.lab.processes.append(process)
+        process.stdin.write(self.new)
+        process.stdin.close()
+        return process
+
+    def side(self):
+        try:
+            return self.bao.call("GET", SIDE)["data"]["data"]
+        except Refused as refused:
+            assert refused.status == 404
+            return None
+
+    def age(self):
+        """As if the holder had not been heard of for two minutes."""
+        data = self.side()
+        if data and data["holder"]:
+            data["beat"] = str(int(data["beat"]) - 120_000_000)
+            self.bao.call("POST", SIDE, {"data": data})
+
+    def current(self):
+        return self.bao.call("GET", MAIN)["data"]["data"].get("token")
+
+    def check_ended(self, kept):
+        data = self.bao.call("GET", MAIN)["data"]["data"]
+        assert data == {"token": kept, "hosts": BUILDKITE, "other": "stays as it is"}
+        assert list(self.api.tokens) == [kept]
+        assert self.side() is None
+        with pytest.raises(Refused):
+            self.bao.call("GET", "secret/metadata/ci/api.purser-rotation")
+        text = (self.lab.state / "rotate/ci.journal").read_text()
+        assert self.old[:8] not in text and self.new[:8] not in text
+
+
+@pytest.fixture
+def vault(lab, server):
+    yield VaultRotation(lab, server)
+    server.reset()
+
+
+def test_it_is_written_with_check_and_set_and_agents_see_it_without_a_failed_request(vault):
+    load = start_load(vault.lab, 20, n=2)
+    wait_until(lambda: len(vault.api.used) > 20)
+    done = vault.rotate()
+    assert done.returncode == 0, done.stderr
+    mark = len(vault.api.used)
+    assert load.wait(60) == 0, (vault.lab.folder / "load.log").read_text()
+    assert {status for _, status in vault.api.used} == {200}
+    assert vault.api.used[0][0] == vault.old and {token for token, _ in vault.api.used[mark:]} == {vault.new}
+    vault.check_ended(vault.new)
+    writes = [entry for entry in (json.loads(line) for line in vault.bao.audit_path.read_text().splitlines())
+              if entry["type"] == "request" and entry["request"]["operation"] in ("create", "update")
+              and entry["request"]["path"] == MAIN]
+    assert writes[-1]["request"]["data"].get("options"), "with a version to check against"
+
+
+def test_agents_can_only_read(vault):
+    (vault.lab.folder / "writer").write_text(vault.login("agent"))
+    done = vault.rotate()
+    assert done.returncode == 1 and "Vault answered 403" in done.stderr, done.stderr
+    assert vault.current() == vault.old and vault.api.revoked == []
+
+
+def test_dry_run_says_what_the_policy_lacks(vault):
+    assert vault.rotate("--dry-run").returncode == 0
+    vault.bao.policy("writer", **{**WRITER, MAIN: ["read"]})
+    done = vault.rotate("--dry-run")
+    assert done.returncode == 1 and f'allows no "update" on {MAIN}' in done.stderr, done.stderr
+    assert vault.side() is None
+
+
+def test_the_lock_lies_in_the_store_and_names_its_holder(vault):
+    first = vault.start("--wait", "60s")
+    wait_until(lambda: (vault.side() or {}).get("new") and vault.current() == vault.new)
+    for args in ((), ("--resume",), ("--abort",)):
+        done = vault.rotate(*args)
+        assert done.returncode == 1 and f"is being rotated by process {first.pid} on " in done.stderr, done.stderr
+    first.kill()
+    first.wait()
+    done = vault.rotate("--resume")
+    assert done.returncode == 1 and "wait for it to end" in done.stderr
+    vault.age()
+    done = vault.rotate()
+    assert done.returncode == 1 and "so --resume or --abort takes over" in done.stderr, done.stderr
+    done = vault.rotate("--resume", "--wait", "0")
+    assert done.returncode == 0, done.stderr
+    vault.check_ended(vault.new)
+
+
+def test_resume_from_another_machine(vault):
+    vault.api.mishap = "500"
+    assert vault.rotate("--wait", "0").returncode == 1
+    assert vault.side()["holder"] == "" and vault.side()["old"] == vault.old
+    (vault.lab.state / "rotate/ci.journal").rename(vault.lab.folder / "elsewhere")
+    done = vault.rotate("--resume", "--wait", "0")
+    assert done.returncode == 0, done.stderr
+    vault.check_ended(vault.new)
+
+
+def test_one_whose_lock_was_taken_over_does_nothing_more(vault):
+    first = vault.start("--wait", "5s")
+    wait_until(lambda: vault.current() == vault.new)
+    vault.age()
+    done = vault.rotate("--abort", "--wait", "0")
+    assert done.returncode == 0, done.stderr
+    assert first.wait(30) == 1
+    vault.check_ended(vault.old)
+
+
+def test_what_somebody_writes_meanwhile_is_not_overwritten(vault):
+    vault.api.mishap = "500"
+    assert vault.rotate("--wait", "0").returncode == 1
+    third = new_token()
+    vault.api.add(third)
+    vault.bao.put("ci/api", token=third)
+    done = vault.rotate("--resume")
+    assert done.returncode == 1 and "somebody has set it meanwhile" in done.stderr, done.stderr
+    assert vault.rotate("--abort").returncode == 0
+    assert vault.current() == third and vault.side() is None
+
+
+def test_a_long_token_and_abort(vault):
+    del vault.api.tokens[vault.new]
+    vault.new = new_token(4000)
+    vault.api.add(vault.new)
+    vault.api.mishap = "500"
+    assert vault.rotate("--wait", "0").returncode == 1
+    assert vault.current() == vault.new
+    done = vault.rotate("--abort", "--wait", "0")
+    assert done.returncode == 0, done.stderr
+    vault.check_ended(vault.old)
+
+
+def test_revoke_takes_the_key_out_and_leaves_the_rest(vault):
+    done = vault.rotate(command="revoke")
+    assert done.returncode == 0, done.stderr
+    assert vault.bao.call("GET", MAIN)["data"]["data"] == {"hosts": BUILDKITE, "other": "stays as it is"}
+    assert vault.old not in vault.api.tokens and vault.side() is None
+
+
+@pytest.mark.parametrize("way", ["--resume", "--abort"])
+def test_killed_before_each_send(vault, way):
+    """Each call to Vault, and to the provider, is a send."""
+    places = 0
+    for number in range(1, 60):
+        vault.old, vault.new = new_token(), new_token()
+        vault.api.tokens.clear()
+        vault.api.add(vault.old)
+        vault.api.add(vault.new)
+        vault.bao.put("ci/api", token=vault.old, hosts=BUILDKITE, other="stays as it is")
+        words = ["strace", "-f", "-qq", "-e", "trace=sendto", "-e", f"inject=sendto:signal=KILL:when={number}", "-o",
+                 "/dev/null", *vault.words("--wait", "0")]
+        if subprocess.run(words, input=vault.new, capture_output=True, text=True, cwd=vault.lab.folder).returncode != -9:
+            break
+        places += 1
+        vault.age()
+        done = vault.rotate(way, "--wait", "0")
+        kept = vault.current()
+        assert kept in vault.api.tokens and vault.side() is None, done.stderr
+        assert len(vault.api.tokens) == 1 or kept == vault.old, done.stderr
+    assert places > 15
+
+
+@pytest.mark.plain
+def test_in_the_middle_its_memory_holds_no_token_and_afterwards_no_file(vault):
+    process = vault.start("--wait", "40s")
+    wait_until(lambda: vault.current() == vault.new)
+    time.sleep(12)  # with a beat, which sends both
+    wanted = needles(vault.old) | needles(vault.new) | needles((vault.lab.folder / "writer").read_text().strip())
+    memory = Memory()
+    os.kill(process.pid, signal.SIGSTOP)
+    hits = memory.search(process.pid, wanted)
+    os.kill(process.pid, signal.SIGCONT)
+    assert memory.bytes > 1 << 20 and hits == [], hits
+    process.kill()
+    process.wait()
+    vault.age()
+    assert vault.rotate("--resume", "--wait", "0").returncode == 0
+    assert search_files(vault.lab.state, wanted)[0] == []
