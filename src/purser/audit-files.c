@@ -9,12 +9,16 @@
 #include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-#define MOST_AGE (INT64_C(30) * 86400 * CLOCK_SECOND)
-#define KEY      "audit.key"
-#define CURRENT  "audit.ndjson"
-#define FOLDER   "audit/"
+#define MOST_AGE        (INT64_C(30) * 86400 * CLOCK_SECOND)
+#define WRITER_PATIENCE (INT64_C(10) * CLOCK_SECOND) /* a keeper without its supervisor ends within two */
+#define WRITER_POLL     5000                         /* us */
+#define KEY             "audit.key"
+#define CURRENT         "audit.ndjson"
+#define FOLDER          "audit/"
 
 /* What a file's first record says of itself. */
 typedef struct First {
@@ -124,6 +128,7 @@ bool audit_files_turn(const State *state, uint64_t retain, AuditFiles *ret_files
     files.file = open_file(state, CURRENT, O_WRONLY | O_APPEND | O_CREAT | O_EXCL);
     if (files.file < 0)
         return false; /* the keeper goes on in the old one, and the next start finds it so */
+    flock(files.file, LOCK_EX | LOCK_NB); /* nobody else has it */
     *ret_files = files;
     return true;
 }
@@ -143,6 +148,26 @@ static bool any_file(const State *state)
     audit_files_list(state, &name, &n);
     mem_free_strings(name, n);
     return n > 0;
+}
+
+/* A keeper has its file locked: one whose supervisor was killed may write a last record after that, and two
+ * must not go on from the same one. */
+static int await_writer(const State *state, int fd, Fault *fault)
+{
+    int64_t until = clock_mono() + WRITER_PATIENCE;
+    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return fault_set(fault, -errno, "Cannot lock the audit in %s/" FOLDER ": %s.", state->path,
+                             strerror(errno));
+        if (clock_mono() >= until)
+            return fault_set(fault, -EBUSY,
+                             "The keeper of a purser that is gone still writes the audit in %s/" FOLDER
+                             ": end that process (purser-keeper), then try again.",
+                             state->path);
+        usleep(WRITER_POLL);
+    }
+    flock(fd, LOCK_UN);
+    return 0;
 }
 
 static int make_key(const State *state, Fault *fault)
@@ -225,8 +250,14 @@ int audit_files_open(const State *state, uint64_t retain, AuditFiles *ret_files,
     int r = open_key(state, &files.key, fault);
     if (r)
         return r;
-    if (current >= 0)
+    if (current >= 0) {
+        r = await_writer(state, current, fault);
+        if (r) {
+            audit_files_close(&files);
+            return r;
+        }
         drop_false_start(current);
+    }
     if (current >= 0 && is_due(current, retain))
         r = put_aside(state, current, files.before);
     files.before[0] = '\0';
@@ -238,8 +269,13 @@ int audit_files_open(const State *state, uint64_t retain, AuditFiles *ret_files,
                          strerror(-r));
     }
     find_tail(state, &files);
-    *ret_files = files;
-    return 0;
+    r = files.before[0] ? await_writer(state, files.tail, fault) : 0;
+    flock(files.file, LOCK_EX | LOCK_NB); /* nobody else has it: the state folder is ours */
+    if (r)
+        audit_files_close(&files);
+    else
+        *ret_files = files;
+    return r;
 }
 
 void audit_files_close(AuditFiles *files)

@@ -15,6 +15,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define DAY (INT64_C(86400) * CLOCK_SECOND)
 
@@ -196,6 +198,27 @@ static void what_is_no_audit_is_left_where_it_is(void **state)
     assert_int_equal(files(), 1);
 }
 
+/* One whose supervisor was killed may still write; what it writes is in the chain before the next begins. */
+static void the_keeper_before_has_ended_before_another_begins(void **state)
+{
+    (void)state;
+    AuditFiles before, after;
+    struct stat status;
+    clock_set_for_test(-1, -1);
+    assert_int_equal(audit_files_open(&state_folder, 0, &before, NULL), 0);
+    pid_t keeper = fork();
+    assert_true(keeper >= 0);
+    if (keeper == 0) {
+        usleep(300000);
+        _exit(mkdirat(state_folder.fd, "wrote-its-last", 0700) < 0);
+    }
+    audit_files_close(&before); /* as the supervisor does: the lock is the keeper's */
+    assert_int_equal(audit_files_open(&state_folder, 0, &after, NULL), 0);
+    assert_int_equal(fstatat(state_folder.fd, "wrote-its-last", &status, 0), 0);
+    audit_files_close(&after);
+    assert_int_equal(waitpid(keeper, NULL, 0), keeper);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +231,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(only_files_put_aside_whose_last_record_is_old_are_removed, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(what_is_no_audit_is_left_where_it_is, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_keeper_before_has_ended_before_another_begins, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
