@@ -24,10 +24,10 @@ def sink(server, cluster, lab):
     """A database whose only way in is by OpenBao."""
     database = Postgres(cluster)
     cluster.query("postgres", "ALTER ROLE postgres PASSWORD 'of the platform team'")
-    if not cluster.query("postgres", "SELECT 1 FROM pg_roles WHERE rolname = 'purser_owner'"):
-        cluster.query("postgres", "CREATE ROLE purser_owner")
-    cluster.query(database.name, f"GRANT CREATE, CONNECT ON DATABASE {database.name} TO purser_owner;"
-                                 "GRANT CREATE, USAGE ON SCHEMA public TO purser_owner")
+    if not cluster.query("postgres", "SELECT 1 FROM pg_roles WHERE rolname = 'vault_owner'"):
+        cluster.query("postgres", "CREATE ROLE vault_owner")
+    cluster.query(database.name, f"GRANT CREATE, CONNECT ON DATABASE {database.name} TO vault_owner;"
+                                 "GRANT CREATE, USAGE ON SCHEMA public TO vault_owner")
     server.reset()
     server.call("POST", "sys/mounts/database", {"type": "database"})
     server.call("POST", "database/config/ci", {
@@ -42,7 +42,7 @@ def sink(server, cluster, lab):
              "auth": {"approle": {"roleId": login, "secretId": {"file": str(lab.folder / "secret-id")}}}}
     dsn = f"host=db.example hostaddr=127.0.0.1 port={cluster.port} dbname={database.name} sslmode=verify-full " \
           f"sslrootcert={cluster.ca}"
-    postgres = {"dsn": dsn, "credentialFrom": {"vault": "database/creds/purser"}, "ownerRole": "purser_owner"}
+    postgres = {"dsn": dsn, "credentialFrom": {"vault": "database/creds/purser"}, "ownerRole": "vault_owner"}
     lab.more = f"vault: {json.dumps(vault)}\nsink: {json.dumps({'postgres': postgres})}\n"
     api(lab, lambda request: Answer(200, b"{}"))
     yield database
@@ -52,7 +52,7 @@ def role(server, ttl="1h", most="24h"):
     server.call("POST", "database/roles/purser", {
         "db_name": "ci", "default_ttl": ttl, "max_ttl": most,
         "creation_statements": ["CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}';"
-                                "GRANT purser_owner TO \"{{name}}\";"],
+                                "GRANT vault_owner TO \"{{name}}\";"],
         "revocation_statements": ["DROP OWNED BY \"{{name}}\"; DROP ROLE IF EXISTS \"{{name}}\";"]})
 
 
