@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 RESULT = re.compile(r"load (\w+:\d+:\d+) seconds=(\S+) p50=(\d+) p99=(\d+) failed=(\d+) first=(\d+)")
-PURSER = {"purser", "purser-gate", "purser-keeper", "purser-clerk", "purser-exec"}
+PURSER = {"purser", "purser-gate", "purser-keeper", "purser-clerk", "purser-clerk-pg", "purser-exec"}
 
 
 class BenchError(Exception):

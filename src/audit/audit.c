@@ -68,7 +68,7 @@ static void put_rule(JsonWriter *json, const char *policy, unsigned line)
 
 static void put_event(JsonWriter *json, const AuditEvent *event)
 {
-    static const char *const decisions[] = {NULL, "allowed", "refused", "failed"};
+    static const char *const decisions[] = {NULL, "allowed", "refused", "failed", "would-refuse"};
     json_text(json, "event", event->event);
     put_optional(json, "run", event->run);
     put_optional(json, "retriever", event->retriever);

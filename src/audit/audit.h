@@ -21,8 +21,9 @@ typedef struct Audit Audit;
 typedef enum AuditDecision {
     AUDIT_NO_DECISION, /* left out */
     AUDIT_ALLOWED,
-    AUDIT_REFUSED, /* by purser */
-    AUDIT_FAILED,  /* allowed, and then the upstream, or the way to it, failed */
+    AUDIT_REFUSED,      /* by purser */
+    AUDIT_FAILED,       /* allowed, and then the upstream, or the way to it, failed */
+    AUDIT_WOULD_REFUSE, /* let pass by `mode: audit`, though no rule allows it */
 } AuditDecision;
 
 typedef struct AuditEvent {

@@ -12,11 +12,11 @@
 static char *reserve(JsonWriter *json, size_t len)
 {
     Buf *out = json->out;
-    char *at = out->data + out->len;
+    char *at;
     if (json->error)
         return NULL;
     if (out->room - out->len > len)
-        return at;
+        return out->data + out->len;
     json->error = buf_reserve(out, len, &at);
     return json->error ? NULL : at;
 }

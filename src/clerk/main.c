@@ -1,5 +1,5 @@
-/* purser-clerk: reads what runs left behind and loads it into the database; also whatever else asks the
- * database.
+/* purser-clerk and purser-clerk-pg: reads what runs left behind and loads it into the database; also whatever
+ * else asks the database.
  *
  *   supervisor --commands--> clerk --rows--> SQLite file or PostgreSQL
  *   gate --descriptors of outputs--> clerk        keeper --database credential--> clerk
@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "clerk/command.h"
 #include "clerk/credential.h"
+#include "clerk/database.h"
 #include "clerk/ndjson.h"
 #include "clerk/walls.h"
 #include "sandbox/sandbox.h"
@@ -110,9 +111,7 @@ int main(void)
     if (walls_enter(&setup, &fault))
         return say_and_end(&supervisor, &fault);
     IpcPeer keeper = {.fd = keeper_fd, .self = IPC_CLERK, .other = IPC_KEEPER, .stage = IPC_OPEN};
-    RowSink *sink = setup.kind == SINK_SQLITE
-                        ? sink_sqlite_new(&setup)
-                        : sink_postgres_new(&setup, keeper_fd >= 0 ? fetch_credential : NULL, &keeper);
+    RowSink *sink = database_new(&setup, fetch_credential, &keeper);
     Commands commands = {.supervisor = &supervisor, .setup = &setup, .sink = sink};
     r = serve(&commands);
     sink->ops->close(sink);

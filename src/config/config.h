@@ -137,7 +137,8 @@ typedef struct Provider {
     char *policy;         /* name of its read-only metrics policy */
     char **artifact_host; /* where its API redirects to for files: hosts, or "*.suffix" */
     size_t n_artifact_host;
-    char *probe; /* path of a cheap read-only call that tells whether a token works; "" if none */
+    bool encoded_slash; /* `encodedSlash: segment`: %2F in a path of its API is part of a segment */
+    char *probe;        /* path of a cheap read-only call that tells whether a token works; "" if none */
     Rotation rotation;
 } Provider;
 
@@ -149,6 +150,7 @@ typedef struct Source {
     size_t n_other;
     char *graphql_path;    /* of the GraphQL endpoint, from the root of its host; "" for none */
     uint32_t graphql_host; /* on which host that is */
+    bool encoded_slash;    /* see Provider */
     Auth auth;
     TokenRef token;
     char **token_env;
@@ -185,6 +187,13 @@ static inline HostUse source_use(const Source *source, uint32_t host)
     return host == 0 ? HOST_API : source->other[host - 1].use;
 }
 
+/* Whether a path at this host may have an encoded slash: as one segment it is matched, and as it was matched
+ * it is sent. */
+static inline bool source_takes_slashes(const Source *source, uint32_t host)
+{
+    return source->encoded_slash && host < source_hosts(source) && source_use(source, host) == HOST_API;
+}
+
 /* Whether `name` is the host, or one that its pattern means. Both in lower case. */
 bool host_matches(const char *pattern, Slice name);
 
@@ -201,8 +210,9 @@ typedef struct HostPort {
 } HostPort;
 
 typedef struct GrantRef {
-    uint32_t source; /* index */
-    uint32_t policy; /* index */
+    uint32_t source;     /* index */
+    uint32_t policy;     /* index */
+    int64_t audit_until; /* `mode: audit`: wall us, until then what no rule allows passes if it is safe; 0 */
 } GrantRef;
 
 typedef struct Retriever {
@@ -319,7 +329,9 @@ typedef struct Config {
     size_t n_source;
     Retriever *retriever;
     size_t n_retriever;
-    Policy **policy; /* those that some grant uses; own files in DIRECTORY/policy before purser's */
+    Policy **form; /* policies as their files have them; own ones in DIRECTORY/policy before purser's */
+    size_t n_form;
+    Policy **policy; /* what they are with some grant's values (policy_bind): what is decided by */
     size_t n_policy;
     Sink sink;
     Site site;

@@ -107,10 +107,13 @@ Config *config_free(Config *config)
         retriever_free(&config->retriever[i]);
     for (size_t i = 0; i < config->n_policy; i++)
         policy_free(config->policy[i]);
+    for (size_t i = 0; i < config->n_form; i++)
+        policy_free(config->form[i]);
     settings_free(config);
     mem_free(config->source);
     mem_free(config->retriever);
     mem_free(config->policy);
+    mem_free(config->form);
     mem_free_strings(config->note, config->n_note);
     mem_free(config->path);
     mem_free(config->directory);

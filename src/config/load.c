@@ -61,6 +61,8 @@ static int read_parts(Loader *loader, Top *top)
     if (!r)
         r = parse_rule_hosts(loader);
     if (!r)
+        r = narrow_minted(loader);
+    if (!r)
         r = check_egress(loader, top->retrievers);
     if (!r)
         r = parse_sink(loader, top->sink);

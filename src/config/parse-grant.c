@@ -2,96 +2,16 @@
  * parse.h. */
 #include "config/parse.h"
 
-#include "base/io.h"
 #include "base/mem.h"
 #include "base/text.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-
-/* -ENOENT: there is no such file. */
-static int load_policy_file(Loader *loader, const char *file, const char *name, Policy **ret_policy)
-{
-    CLEANUP_BUF Buf bytes = BUF_INIT(POLICY_MAX_BYTES);
-    Policy *policy = NULL;
-    int r = io_read_file(AT_FDCWD, file, &bytes);
-    if (r == -ENOENT || r == -ENOTDIR)
-        return -ENOENT;
-    if (r == -EFBIG)
-        return fault_set(loader->fault, -EINVAL, "%s: a policy is at most %u KiB", file,
-                         POLICY_MAX_BYTES >> 10);
-    if (r)
-        return fault_set(loader->fault, -EINVAL, "%s cannot be read: %s", file, strerror(-r));
-    r = policy_parse(file, buf_slice(&bytes), &policy, loader->fault);
-    if (!r && strcmp(policy->name, name) != 0)
-        r = fault_set(loader->fault, -EINVAL, "%s:1:1: this file must say 'policy: %s', as its name does",
-                      file, name);
-    if (!r)
-        r = policy_run_tests(policy, loader->fault);
-    if (r) {
-        policy_free(policy);
-        return -EINVAL;
-    }
-    *ret_policy = policy;
-    return 0;
-}
-
-/* The index of a policy, loaded when it is named for the first time: own files before purser's. */
-static int want_policy(Loader *loader, const YamlNode *node, const char *name, uint32_t *ret_index)
-{
-    Config *config = loader->config;
-    for (size_t i = 0; i < config->n_policy; i++) {
-        if (strcmp(config->policy[i]->name, name) == 0) {
-            *ret_index = (uint32_t)i;
-            return 0;
-        }
-    }
-    Policy *policy = NULL;
-    CLEANUP_MEM char *own = mem_printf("%s/policy/%s.yaml", config->directory, name);
-    CLEANUP_MEM char *purser = mem_printf("%s/%s.yaml", loader->paths->policy_dir, name);
-    int r = load_policy_file(loader, own, name, &policy);
-    if (r == -ENOENT)
-        r = load_policy_file(loader, purser, name, &policy);
-    if (r == -ENOENT)
-        return yaml_fault(loader->doc, node, loader->fault, "there is no policy '%s'; looked for %s and %s",
-                          name, own, purser);
-    if (r)
-        return r;
-    *ret_index = (uint32_t)config->n_policy;
-    MEM_PUSH(config->policy, config->n_policy, policy);
-    return 0;
-}
-
-/* `policy: NAME`, or `policy: {SOURCE: NAME}` where the sources differ. */
-static int choose_policy(Loader *loader, const YamlNode *retriever_node, const YamlNode *policy,
-                         const Source *source, uint32_t *ret_index)
-{
-    const YamlNode *node = policy && policy->kind == YAML_MAP ? yaml_get(policy, source->name) : policy;
-    CLEANUP_MEM char *name = mem_strdup(source->policy);
-    if (node) {
-        int r = yaml_read_text(loader->doc, node, "policy", 63, &name, loader->fault);
-        if (r)
-            return r;
-        if (!text_is_name(slice_of(name)))
-            return yaml_fault(loader->doc, node, loader->fault, "'policy: %.80s' is not the name of a policy",
-                              name);
-    }
-    if (!*name)
-        return yaml_fault(
-            loader->doc, retriever_node, loader->fault,
-            "the source %s has no policy of its own (%s%s), so this retriever needs the key 'policy': the "
-            "name of a file policy/NAME.yaml beside purser.yaml",
-            source->name, source->provider[0] ? "purser has none yet for the provider " : "no provider",
-            source->provider);
-    return want_policy(loader, node ? node : retriever_node, name, ret_index);
-}
 
 static int add_grant(Loader *loader, const YamlNode *retriever_node, const YamlNode *policy, int32_t source,
                      Retriever *retriever)
 {
     GrantRef grant = {.source = (uint32_t)source};
-    int r = choose_policy(loader, retriever_node, policy, &loader->config->source[source], &grant.policy);
+    int r = parse_policy(loader, retriever_node, policy, &loader->config->source[source], &grant);
     if (!r)
         MEM_PUSH(retriever->grant, retriever->n_grant, grant);
     return r;
@@ -180,6 +100,7 @@ int parse_grants(Loader *loader, const YamlNode *retriever_node, const YamlNode 
                 "the retriever %s names no source; say 'sources: [%s]' ('sources: []' if it needs none)",
                 retriever->name, loader->config->n_source ? loader->config->source[0].name : "NAME");
     }
+    r = r ? r : check_apart(loader, retriever_node, policy, retriever);
     r = r ? r : check_revealed(loader, retriever_node, retriever);
     return r ? r : check_policy_keys(loader, policy, retriever);
 }

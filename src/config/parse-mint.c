@@ -2,7 +2,6 @@
  * where the long-lived part is kept. See parse.h. */
 #include "config/parse.h"
 
-#include "base/json.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -17,33 +16,14 @@ typedef struct MintForm {
     const YamlNode *secret, *key, *permissions;
 } MintForm;
 
-static bool is_word(const char *text)
-{
-    size_t len = strlen(text);
-    return len && len < 64 && strspn(text, "abcdefghijklmnopqrstuvwxyz_") == len;
-}
-
-/* {actions: read, ...} as the JSON that GitHub takes. */
 static int read_permissions(Loader *loader, const YamlNode *node, Mint *mint)
 {
-    CLEANUP_BUF Buf text = BUF_INIT(4000);
-    JsonWriter json = JSON_WRITER(&text);
-    int r = yaml_want_map(loader->doc, node, "permissions", loader->fault);
-    if (r)
-        return r;
-    json_object_begin(&json, NULL);
-    for (size_t i = 0; i + 1 < node->n_child; i += 2) {
-        const YamlNode *name = node->child[i], *level = node->child[i + 1];
-        if (!is_word(name->text) || (strcmp(level->text, "read") != 0 && strcmp(level->text, "write") != 0))
-            return yaml_fault(loader->doc, name, loader->fault,
-                              "'permissions' maps GitHub's names to read or write, as in {actions: read}");
-        json_text(&json, name->text, level->text);
-    }
-    json_object_end(&json);
-    if (json_finish(&json))
-        return yaml_fault(loader->doc, node, loader->fault, "'permissions' is too long");
-    put_text(&mint->scope, buf_text(&text));
-    return 0;
+    PolicyPermissions permissions = {0};
+    int r = policy_read_permissions(loader->doc, node, &permissions, loader->fault);
+    if (!r && put_permissions(mint, &permissions))
+        r = yaml_fault(loader->doc, node, loader->fault, "'permissions' is too long");
+    policy_permissions_done(&permissions);
+    return r;
 }
 
 /* Where the long-lived part is: any store, but not one that mints itself. */

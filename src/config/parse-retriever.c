@@ -19,7 +19,8 @@ typedef struct RetrieverForm {
     uint64_t jitter;
     char **command;
     size_t n_command;
-    const YamlNode *image, *resources, *script, *env, *sources, *policy, *egress, *limits, *window;
+    const YamlNode *image, *resources, *script, *env, *sources, *policy, *with, *mode, *until, *egress,
+        *limits, *window;
 } RetrieverForm;
 
 typedef struct ScriptForm {
@@ -243,6 +244,9 @@ static int parse_retriever(Loader *loader, const YamlNode *node)
                    .count = offsetof(RetrieverForm, n_command)),
         YAML_FIELD(RetrieverForm, "sources", YAML_AS_NODE, sources),
         YAML_FIELD(RetrieverForm, "policy", YAML_AS_NODE, policy),
+        YAML_FIELD(RetrieverForm, "with", YAML_AS_NODE, with),
+        YAML_FIELD(RetrieverForm, "mode", YAML_AS_NODE, mode),
+        YAML_FIELD(RetrieverForm, "until", YAML_AS_NODE, until),
         YAML_FIELD(RetrieverForm, "env", YAML_AS_NODE, env),
         YAML_FIELD(RetrieverForm, "egress", YAML_AS_NODE, egress),
         YAML_FIELD(RetrieverForm, "limits", YAML_AS_NODE, limits),

@@ -47,6 +47,7 @@ static void take_provider(Source *source, const Provider *provider)
     put_text(&source->auth.user, provider->auth.user);
     put_text(&source->auth.header, provider->auth.header);
     source->auth.scheme = provider->auth.scheme;
+    source->encoded_slash = provider->encoded_slash;
     source->token_env = copy_texts(provider->token_env, provider->n_token_env);
     source->n_token_env = provider->n_token_env;
     source->base_env = copy_texts(provider->base_env, provider->n_base_env);
@@ -186,7 +187,9 @@ static int load_provider(Loader *loader, const YamlNode *node, const SourceForm 
 {
     Provider *provider = NULL;
     Fault why = {""};
-    int r = provider_load(loader->paths->policy_dir, form->provider, &provider, &why);
+    CLEANUP_MEM char *own = mem_printf("%s/policy", loader->config->directory);
+    bool is_own = provider_is_in(own, form->provider);
+    int r = provider_load(is_own ? own : loader->paths->policy_dir, form->provider, &provider, &why);
     if (r == -ENOENT)
         return yaml_fault(loader->doc, yaml_get(node, "provider"), loader->fault, "%s", why.text);
     if (r)

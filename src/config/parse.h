@@ -32,6 +32,12 @@ bool is_artifact_host(const char *text); /* a host name, or "*.suffix" */
 int place_artifacts(Source *source, char *const *host, size_t n, Fault *fault) MUST_USE;
 int parse_rule_hosts(Loader *loader) MUST_USE; /* after the retrievers: their policies' rules name hosts */
 int check_egress(Loader *loader, const YamlNode *retrievers) MUST_USE; /* after all hosts are known */
+/* parse-policy.c: what a retriever says of its policy for this source, and that what stands beside `policy`
+ * is about one source */
+int parse_policy(Loader *loader, const YamlNode *retriever_node, const YamlNode *policy, const Source *source,
+                 GrantRef *grant) MUST_USE;
+int check_apart(Loader *loader, const YamlNode *retriever_node, const YamlNode *policy,
+                const Retriever *retriever) MUST_USE;
 /* parse-grant.c */
 int parse_egress(Loader *loader, const YamlNode *list, Retriever *retriever) MUST_USE;
 /* parse-token.c: `token:` of a source, `credentialFrom:` of the sink */
@@ -39,6 +45,9 @@ int parse_token(Loader *loader, const YamlNode *node, const char *key, const cha
                 TokenRef *token) MUST_USE;
 /* parse-mint.c: a token that is minted; `finish` once its source's API is known */
 int parse_mint(Loader *loader, const YamlNode *node, StoreKind kind, TokenRef *token) MUST_USE;
+/* Of a GitHub App: as the JSON that GitHub takes; -ENOBUFS. */
+int put_permissions(Mint *mint, const PolicyPermissions *permissions) MUST_USE;
+int narrow_minted(Loader *loader) MUST_USE; /* after the retrievers: by what their policies need */
 int finish_mint(Loader *loader, const YamlNode *node, Source *source) MUST_USE;
 /* parse-store.c: `vault:`, `kubernetes:`; NULL nodes leave the defaults */
 void stores_default(Config *config);

@@ -10,12 +10,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define MAX_PROVIDER_BYTES (16u << 10)
 
 typedef struct ProviderText {
     char *api_url;
     char *documentation;
+    char *encoded_slash;
     const YamlNode *auth, *rotation;
 } ProviderText;
 
@@ -87,6 +89,7 @@ static int read_form(const YamlDoc *doc, ProviderForm *form, Fault *fault)
                    .count = offsetof(ProviderForm, provider.n_base_env)),
         YAML_FIELD(ProviderForm, "artifactHosts", YAML_AS_TEXTS, provider.artifact_host,
                    .count = offsetof(ProviderForm, provider.n_artifact_host), .most = 16),
+        YAML_FIELD(ProviderForm, "encodedSlash", YAML_AS_TEXT, text.encoded_slash),
         YAML_FIELD(ProviderForm, "policy", YAML_AS_NAME, provider.policy),
         YAML_FIELD(ProviderForm, "probe", YAML_AS_TEXT, provider.probe),
         YAML_FIELD(ProviderForm, "rotation", YAML_AS_NODE, text.rotation),
@@ -107,6 +110,10 @@ static int read_form(const YamlDoc *doc, ProviderForm *form, Fault *fault)
         if (!is_artifact_host(form->provider.artifact_host[i]))
             r = yaml_fault(doc, yaml_get(doc->root, "artifactHosts"), fault,
                            "'artifactHosts' lists hosts, as in files.example or '*.files.example'");
+    form->provider.encoded_slash = form->text.encoded_slash != NULL;
+    if (!r && form->text.encoded_slash && strcmp(form->text.encoded_slash, "segment") != 0)
+        r = yaml_fault(doc, yaml_get(doc->root, "encodedSlash"), fault,
+                       "'encodedSlash' is segment, or is left out: then a path with %%2F is refused");
     if (!r && form->provider.probe[0] && form->provider.probe[0] != '/')
         r = yaml_fault(doc, yaml_get(doc->root, "probe"), fault, "'probe' is a path and begins with '/'");
     return r;
@@ -125,6 +132,7 @@ static int parse_provider(const char *file, const char *name, Slice text, Provid
     *provider = form.provider;
     mem_free(form.text.api_url);
     mem_free(form.text.documentation);
+    mem_free(form.text.encoded_slash);
     if (!r && strcmp(provider->name, name) != 0)
         r = yaml_fault(doc, doc->root, fault, "this file must say 'provider: %s', as its name does", name);
     if (r) {
@@ -158,6 +166,12 @@ static int fault_none(const char *folder, const char *name, Fault *fault)
     for (size_t i = 0; i < n_known; i++)
         mem_free(known[i]);
     return -ENOENT;
+}
+
+bool provider_is_in(const char *policy_dir, const char *name)
+{
+    CLEANUP_MEM char *file = mem_printf("%s/provider/%s.yaml", policy_dir, name);
+    return text_is_name(slice_of(name)) && access(file, F_OK) == 0;
 }
 
 int provider_load(const char *policy_dir, const char *name, Provider **ret_provider, Fault *fault)

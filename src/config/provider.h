@@ -6,6 +6,8 @@
 /* -EINVAL with a sentence; -ENOENT: there is no such provider, and the sentence lists those that there are.
  */
 int provider_load(const char *policy_dir, const char *name, Provider **ret_provider, Fault *fault) MUST_USE;
+/* Whether a folder has one of this name: own ones, in policy/provider/ beside purser.yaml, come first. */
+bool provider_is_in(const char *policy_dir, const char *name);
 /* The name of the provider whose own API this is, to be freed; NULL when there is none. */
 char *provider_of_api(const char *policy_dir, const Origin *api);
 

@@ -96,7 +96,8 @@ static int32_t host_of_source(const RunSourceInfo *source, Slice word)
     if (slice_is(word, "graphql"))
         return record->graphql_path[0] ? (int32_t)record->graphql_host : -1;
     for (uint32_t k = 0; k < source_hosts(record); k++)
-        if (may_reach(source, k) && slice_is(word, source_origin(record, k)->host))
+        if (may_reach(source, k) && source_use(record, k) != HOST_ARTIFACT &&
+            slice_is(word, source_origin(record, k)->host))
             return (int32_t)k;
     return -1;
 }

@@ -29,9 +29,10 @@ size_t links_own_url(const Client *client, Slice at)
     for (int with_port = has_usual_port(api) ? 0 : 1; with_port < 2; with_port++) {
         if (!write_own_url(api, with_port, url))
             return 0;
-        size_t len = strlen(url);
-        if (at.len >= len && slice_equal_nocase((Slice){at.ptr, len}, (Slice){url, len}) &&
-            (at.len == len || strchr("/?>#,; ", at.ptr[len])))
+        size_t len = strlen(url), origin = len - strlen(api->base); /* of which letter case says nothing */
+        if (at.len >= len && slice_equal_nocase((Slice){at.ptr, origin}, (Slice){url, origin}) &&
+            slice_starts((Slice){at.ptr + origin, at.len - origin}, api->base) &&
+            (at.len == len || (at.ptr[len] && strchr("/?#>", at.ptr[len]))))
             return len;
     }
     return 0;

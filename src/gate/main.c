@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "gate/client.h"
 #include "gate/keeper-link.h"
+#include "gate/run-ca.h"
 #include "sandbox/sandbox.h"
 
 #include <errno.h>
@@ -147,8 +148,11 @@ int main(void)
     gate.record = mem_new(1, IPC_MAX_RECORD);
     if (!r && (sodium_init() < 0 || !OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL)))
         r = fault_set(&fault, -EIO, "libsodium or OpenSSL does not start");
+    run_ca_keys_ahead(); /* whose gate it is may not be decided yet */
     if (!r)
         r = start(&gate, &fault);
+    if (r == -ECONNRESET && !gate.setup.run) /* no run came for it */
+        return EXIT_SUCCESS;
     if (r) {
         log_error("%s", fault.text);
         int ignored = ipc_send(&gate.supervisor, IPC_FAULT, slice_of(fault.text), NULL, 0);

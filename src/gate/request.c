@@ -92,11 +92,17 @@ static Place named_place(Client *client, Slice *raw)
     return place;
 }
 
-static bool normalise(Client *client, Slice raw)
+/* "/github", "/github?page=2": nothing of a path behind the source's name. */
+static bool is_bare(Slice raw)
+{
+    return raw.len == 0 || raw.ptr[0] == '?';
+}
+
+static bool normalise(Client *client, Place place, Slice raw)
 {
     static char rooted[HTTP_MAX_TARGET + 1];
     Fault fault;
-    if (raw.len == 0 || raw.ptr[0] == '?') { /* "/github?page=2" */
+    if (place.source && is_bare(raw)) {
         if (raw.len >= HTTP_MAX_TARGET) {
             refuse_head(client, 414, "target-too-long", "the request's target is too long");
             return false;
@@ -105,7 +111,19 @@ static bool normalise(Client *client, Slice raw)
         memcpy(rooted + 1, raw.ptr, raw.len);
         raw = (Slice){rooted, raw.len + 1};
     }
-    if (!target_normalise(raw, &target, &fault))
+    if (!target_normalise_slashes(raw, &target, &fault))
+        return true;
+    refuse_head(client, 400, "bad-target", fault.text);
+    return false;
+}
+
+/* An encoded slash is for sources that are known to take it as part of a segment. */
+static bool check_slashes(Client *client, Place place)
+{
+    Fault fault;
+    static Target again;
+    if (source_takes_slashes(&place.source->record.source, place.host) ||
+        !target_has_slashes(target_path(&target)) || !target_normalise(target_path(&target), &again, &fault))
         return true;
     refuse_head(client, 400, "bad-target", fault.text);
     return false;
@@ -168,14 +186,15 @@ static size_t send_request(Client *client, StreamRequest *request, Slice after)
     return after.len - input.len;
 }
 
-/* Base-URL mode: what stands before the rest of the target. Of a GraphQL endpoint that is all of it. */
-static bool put_base(Client *client, Place place, StreamRequest *request)
+/* Base-URL mode: what stands before the rest of the target. Of a GraphQL endpoint that is all of it; and the
+ * source's name alone (`bare`) is its base alone, without a slash. */
+static bool put_base(Client *client, Place place, bool bare, StreamRequest *request)
 {
     const Source *source = &place.source->record.source;
     Slice base = slice_of(place.graphql ? source->graphql_path : source_origin(source, place.host)->base);
     Slice rest = {target.text, target.len};
     size_t path = target.path_len;
-    if (place.graphql && path == 1)
+    if (path == 1 && base.len && (place.graphql || bare))
         rest = (Slice){rest.ptr + 1, rest.len - 1}, path = 0;
     if (base.len + rest.len >= sizeof(whole_target)) {
         refuse_head(client, 414, "target-too-long", "the request's target is too long");
@@ -197,7 +216,7 @@ static size_t forward(Client *client, Place place, Slice raw, Slice after)
 {
     static HttpHeader kept[HTTP_MAX_HEADERS];
     Slice lease = {"", 0};
-    if (!normalise(client, raw))
+    if (!normalise(client, place, raw))
         return 0;
     if (!place.source)
         place = host_list_place(&client->gate->hosts, client->host, target_path(&target), lease);
@@ -206,7 +225,9 @@ static size_t forward(Client *client, Place place, Slice raw, Slice after)
     StreamRequest request = {.path_len = (uint32_t)target.path_len, .target = {target.text, target.len}};
     if (client->host)
         place = host_list_place(&client->gate->hosts, client->host, target_path(&target), lease);
-    else if (!put_base(client, place, &request))
+    else if (!put_base(client, place, is_bare(raw), &request))
+        return 0;
+    if (!check_slashes(client, place))
         return 0;
     RunSourceInfo *source = place.source;
     client->source = source;

@@ -48,15 +48,20 @@ static bool is_ours(Slice name)
     return http_is_dropped_response_header(name);
 }
 
-/* Absolute links to the source become links to this gate, so that paging stays in base-URL mode. */
-static void put_links(HeadWriter *out, const Client *client, Slice value)
+/* Absolute links to the source become links to this gate, so that paging stays in base-URL mode: a Location,
+ * and of a Link what begins behind `<`. What looks like one within another link, or in quotes, is not
+ * touched. */
+static void put_links(HeadWriter *out, const Client *client, Slice value, bool location)
 {
+    bool quoted = false, begins = location;
     while (value.len) {
-        size_t own = value.ptr[0] == 'h' || value.ptr[0] == 'H' ? links_own_url(client, value) : 0;
+        size_t own = begins ? links_own_url(client, value) : 0;
         if (own)
             put_text(out, client->prefix);
         else
             put(out, (Slice){value.ptr, own = 1});
+        quoted ^= value.ptr[0] == '"';
+        begins = !location && !quoted && value.ptr[0] == '<';
         value.ptr += own;
         value.len -= own;
     }
@@ -66,9 +71,9 @@ static void put_header(HeadWriter *out, const Client *client, const HttpHeader *
 {
     put(out, header->name);
     put_text(out, ": ");
-    if (client->prefix[0] &&
-        (slice_is_nocase(header->name, "Link") || slice_is_nocase(header->name, "Location")))
-        put_links(out, client, header->value);
+    bool location = slice_is_nocase(header->name, "Location");
+    if (client->prefix[0] && (location || slice_is_nocase(header->name, "Link")))
+        put_links(out, client, header->value, location);
     else
         put(out, header->value);
     put_text(out, "\r\n");
@@ -216,6 +221,12 @@ static void take_response(Client *client, Slice payload)
     /* An answer before the request's end: the rest of the request is not waited for. */
     exchange->keep_alive = exchange->keep_alive && exchange->up_done;
     links_begin(client, &response);
+    if (client->rewriting && response.end &&
+        !response.no_body) { /* all of it is here, so its length is known */
+        response.body = rewrite(client, response.body, true);
+        response.content_length = response.body.len;
+        client->rewriting = false;
+    }
     if (!choose_framing(client, &response, &length)) {
         const Refusal refusal = {505, "http10-length",
                                  "the answer's length is not known beforehand, which HTTP/1.0 "

@@ -181,11 +181,20 @@ X509 *run_ca_leaf(X509 *ca, EVP_PKEY *ca_key, EVP_PKEY *leaf_key, const char *na
     return NULL;
 }
 
+static EVP_PKEY *ahead[2];
+
+void run_ca_keys_ahead(void)
+{
+    for (size_t i = 0; i < COUNT_OF(ahead); i++)
+        ahead[i] = ahead[i] ? ahead[i] : EVP_EC_gen("P-256");
+}
+
 int run_ca_make(const HostList *hosts, const char *run, int64_t lifetime_us, RunCa *ret_ca,
                 EVP_PKEY **ret_ca_key, Fault *fault)
 {
-    EVP_PKEY *key = EVP_EC_gen("P-256");
-    RunCa ca = {.leaf_key = EVP_EC_gen("P-256"), .leaf = MEM_NEW_ARRAY(X509 *, hosts->n), .n_leaf = hosts->n};
+    run_ca_keys_ahead();
+    EVP_PKEY *key = STEAL(ahead[0]);
+    RunCa ca = {.leaf_key = STEAL(ahead[1]), .leaf = MEM_NEW_ARRAY(X509 *, hosts->n), .n_leaf = hosts->n};
     bool ok = key && ca.leaf_key && (ca.certificate = make_ca(hosts, run, lifetime_us, key));
     for (size_t i = 0; ok && i < hosts->n; i++)
         if (hosts->host[i].tls)

@@ -22,6 +22,9 @@ typedef struct RunCa {
     EVP_PKEY *leaf_key;
 } RunCa;
 
+/* Makes the keys that run_ca_make() then takes, while the hosts are not known yet: most of its time. */
+void run_ca_keys_ahead(void);
+
 /* Makes CA and leaves, valid from five minutes ago until `lifetime_us` from now. `ret_ca_key`: the CA's key
  * for a test; NULL frees it here. */
 int run_ca_make(const HostList *hosts, const char *run, int64_t lifetime_us, RunCa *ret_ca,

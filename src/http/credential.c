@@ -52,19 +52,36 @@ static bool unescape(Slice text, char *out, size_t *ret_len)
     return true;
 }
 
+/* A parameter's name as the most forgiving framework has it: decoded, its dots and spaces underscores, those
+ * in front left out. Returns how many those were; -1: it is longer than any that is asked about, or not
+ * decodable. */
+static int fold_name(Slice raw, char room[MAX_PARAMETER], Slice *ret_name)
+{
+    size_t len;
+    int front = 0;
+    if (raw.len > MAX_PARAMETER || !unescape(raw, room, &len))
+        return -1;
+    for (size_t i = 0; i < len; i++)
+        if (strchr("-.+ ", room[i]))
+            room[i] = '_';
+    for (*ret_name = (Slice){room, len}; ret_name->len && ret_name->ptr[0] == '_'; front++)
+        ret_name->ptr++, ret_name->len--;
+    return front;
+}
+
 bool http_is_credential_parameter(Slice raw)
 {
-    char folded[MAX_PARAMETER];
-    size_t len;
-    if (raw.len > sizeof(folded) || !unescape(raw, folded, &len))
-        return false;
-    for (size_t i = 0; i < len; i++)
-        if (strchr("-.+ ", folded[i]))
-            folded[i] = '_';
-    Slice name = {folded, len};
-    while (name.len && name.ptr[0] == '_')
-        name.ptr++, name.len--;
-    return name_is_one_of(name, token_parameters, COUNT_OF(token_parameters));
+    char room[MAX_PARAMETER];
+    Slice name;
+    return fold_name(raw, room, &name) >= 0 &&
+           name_is_one_of(name, token_parameters, COUNT_OF(token_parameters));
+}
+
+bool http_is_method_parameter(Slice raw)
+{
+    char room[MAX_PARAMETER];
+    Slice name;
+    return fold_name(raw, room, &name) > 0 && slice_is_nocase(name, "method");
 }
 
 size_t http_base64(char *out, const void *bytes, size_t len)

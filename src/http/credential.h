@@ -18,6 +18,10 @@ bool http_is_credential(Slice header_name);
  */
 bool http_is_credential_parameter(Slice name);
 
+/* Whether a query parameter of this name is taken for the request's method: "_method", and what some
+ * frameworks make of it ("%5Fmethod", ".method", "+_METHOD"). */
+bool http_is_method_parameter(Slice name);
+
 enum {
     HTTP_CREDENTIAL_NONE = 1, /* the request has none */
     HTTP_CREDENTIAL_MANY,     /* two different ones */

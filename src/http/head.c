@@ -326,7 +326,8 @@ bool http_is_hop_by_hop(const HttpHead *head, Slice name)
                                   NAME("te"),
                                   NAME("trailer"),
                                   NAME("transfer-encoding"),
-                                  NAME("upgrade")};
+                                  NAME("upgrade"),
+                                  NAME("http2-settings")};
     static const Slice connection[] = {NAME("connection")};
     if (name_is_one_of(name, fixed, COUNT_OF(fixed)))
         return true;

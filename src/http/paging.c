@@ -34,6 +34,13 @@ static int take_url(const char *from, char to[PAGING_MAX_URL], size_t *ret_len)
     return 0;
 }
 
+static size_t origin_of(const char *url)
+{
+    const char *host = strstr(url, "://");
+    const char *path = host ? strchr(host + 3, '/') : NULL;
+    return path ? (size_t)(path - url) : strlen(url);
+}
+
 int paging_begin(Paging *paging, const char *own, const char *own_with_port, const char *client)
 {
     paging->state = BETWEEN;
@@ -44,6 +51,8 @@ int paging_begin(Paging *paging, const char *own, const char *own_with_port, con
     paging->links = paging->held_len = 0;
     int r = take_url(own, paging->own[0], &paging->own_len[0]);
     r = r ? r : take_url(own_with_port, paging->own[1], &paging->own_len[1]);
+    for (int i = 0; i < 2 && r == 0; i++)
+        paging->own_origin[i] = origin_of(paging->own[i]);
     return r ? r : take_url(client, paging->client, &paging->client_len);
 }
 
@@ -202,6 +211,13 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
 
+static bool is_next(const Paging *paging, unsigned i, char c)
+{
+    char wanted = paging->own[i][paging->matched];
+    return paging->matched < paging->own_len[i] &&
+           (paging->matched < paging->own_origin[i] ? lower(wanted) == lower(c) : wanted == c);
+}
+
 /* Whether the held bytes are one of the URLs, to its end. */
 static bool is_whole(const Paging *paging)
 {
@@ -235,7 +251,7 @@ static void match(Paging *paging, char c, Out *out)
         return;
     }
     for (unsigned i = 0; i < 2; i++)
-        if (paging->matched >= paging->own_len[i] || lower(paging->own[i][paging->matched]) != lower(c))
+        if (!is_next(paging, i, c))
             paging->alive &= ~(1u << i);
     paging->matched++;
     if (!paging->alive)

@@ -25,6 +25,7 @@ typedef struct Paging {
     char own[2][PAGING_MAX_URL],
         client[PAGING_MAX_URL]; /* what is looked for (own[1] may be ""), what stands for it */
     size_t own_len[2], client_len;
+    size_t own_origin[2]; /* of which letter case says nothing: up to where the path begins */
     uint8_t state;
     bool escaped; /* in a string: after a backslash */
     bool wants_key, broken;

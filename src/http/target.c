@@ -76,13 +76,13 @@ static int too_long(Fault *fault)
 }
 
 /* What a byte of a path may not be, plain or escaped. NULL: it may. */
-static const char *path_objection(int byte, bool escaped)
+static const char *path_objection(int byte, bool escaped, bool slashes)
 {
     if (byte < 0)
         return "has a '%' that is not followed by two hex digits";
     if (byte < 0x20 || byte == 0x7F)
         return "has a control character";
-    if (byte == '/' && escaped)
+    if (byte == '/' && escaped && !slashes)
         return "has an encoded slash (%2F)";
     if (byte == '\\')
         return "has a backslash";
@@ -113,27 +113,49 @@ static bool is_dots(const char *segment, size_t len)
     return len > 0;
 }
 
-static int put_path(Slice raw, Target *target, Fault *fault)
+/* What a segment's encoded slashes divide, as a server would see it that took them for slashes. */
+static bool has_bad_part(const char *segment, size_t len)
+{
+    size_t from = 0;
+    for (size_t i = 0; i <= len; i++) {
+        bool slash = i + 2 < len && memcmp(segment + i, "%2F", 3) == 0;
+        if (!slash && i < len)
+            continue;
+        if (from > 0 || slash) { /* there is a slash at all */
+            if (i == from || is_dots(segment + from, i - from))
+                return true;
+        }
+        from = i + 3;
+        i += 2;
+    }
+    return false;
+}
+
+static int put_path(Slice raw, bool slashes, Target *target, Fault *fault)
 {
     size_t segment = 0; /* where the segment that is being written begins */
     bool high = false;
     for (size_t at = 0; at < raw.len;) {
         bool escaped;
         int byte = take_unit(raw, &at, &escaped);
-        const char *objection = path_objection(byte, escaped);
+        const char *objection = path_objection(byte, escaped, slashes);
         if (objection)
             return fault_set(fault, -EINVAL, "The path %s, which different servers read differently.",
                              objection);
-        if (byte == '/' && target->len > 0 && target->len == segment)
+        if (byte == '/' && !escaped && target->len > 0 && target->len == segment)
             return fault_set(fault, -EINVAL, "The path has an empty segment (//).");
         high |= byte >= 0x80;
         if (put_unit(target, byte, escaped ? !is_plain_in_path(byte) : is_escaped_in_path(byte)))
             return too_long(fault);
-        if (byte == '/')
+        bool ends = at == raw.len || raw.ptr[at] == '/';
+        if (byte == '/' && !escaped)
             segment = target->len;
-        else if ((at == raw.len || raw.ptr[at] == '/') &&
-                 is_dots(target->text + segment, target->len - segment))
+        else if (ends && is_dots(target->text + segment, target->len - segment))
             return fault_set(fault, -EINVAL, "The path has a dot segment (. or ..).");
+        else if (ends && slashes && has_bad_part(target->text + segment, target->len - segment))
+            return fault_set(
+                fault, -EINVAL,
+                "The path has an encoded slash (%%2F) with nothing, or nothing but dots, beside it.");
     }
     if (high && !is_utf8_path(target))
         return fault_set(fault, -EINVAL,
@@ -167,7 +189,7 @@ static int put_parameter(Slice raw, Target *target, Fault *fault)
     return 0;
 }
 
-int target_normalise(Slice raw, Target *ret_target, Fault *fault)
+static int normalise(Slice raw, bool slashes, Target *ret_target, Fault *fault)
 {
     Slice path, query;
     ret_target->len = ret_target->path_len = 0;
@@ -177,7 +199,7 @@ int target_normalise(Slice raw, Target *ret_target, Fault *fault)
     if (raw.len > HTTP_MAX_TARGET)
         return too_long(fault);
     bool has_query = slice_cut(raw, '?', &path, &query);
-    int r = put_path(path, ret_target, fault);
+    int r = put_path(path, slashes, ret_target, fault);
     while (!r && has_query && query.len) {
         Slice parameter;
         slice_cut(query, '&', &parameter, &query);
@@ -186,6 +208,21 @@ int target_normalise(Slice raw, Target *ret_target, Fault *fault)
     }
     ret_target->text[ret_target->len] = '\0';
     return r;
+}
+
+int target_normalise(Slice raw, Target *ret_target, Fault *fault)
+{
+    return normalise(raw, false, ret_target, fault);
+}
+
+int target_normalise_slashes(Slice raw, Target *ret_target, Fault *fault)
+{
+    return normalise(raw, true, ret_target, fault);
+}
+
+bool target_has_slashes(Slice path)
+{
+    return memmem(path.ptr, path.len, "%2F", 3) != NULL;
 }
 
 static int bad_authority(Slice raw, Fault *fault)

@@ -37,6 +37,12 @@ static inline Slice target_query(const Target *target)
 /* 0 or -EINVAL with a sentence. */
 int target_normalise(Slice raw, Target *ret_target, Fault *fault) MUST_USE;
 
+/* The same for a server that is known to take an encoded slash as part of one segment (a provider's
+ * `encodedSlash: segment`): it stays, as %2F, and what it divides must be as segments are: not empty, not
+ * dots. */
+int target_normalise_slashes(Slice raw, Target *ret_target, Fault *fault) MUST_USE;
+bool target_has_slashes(Slice path); /* of a path in its one form: whether it has any */
+
 /* CONNECT's authority form, or a Host value: "host:port", "[::1]:443", "host" (when default_port is not 0).
  * ret_host (254 bytes) is lower case, without brackets and a trailing dot. -EINVAL with a sentence. */
 int target_parse_authority(Slice raw, uint16_t default_port, char ret_host[static 254], uint16_t *ret_port,

@@ -78,19 +78,32 @@ int http_error_status(int error)
     }
 }
 
+/* What names another place, path or client than the request itself: servers behind a proxy believe it, and it
+ * was not what the rules were asked about. */
+static bool names_another_place(Slice name)
+{
+    static const char *const prefix[] = {"x-forwarded-", "x-original-", "x-rewrite-", "x-envoy-"};
+    static const Slice whole[] = {NAME("forwarded"),     NAME("x-host"),    NAME("x-http-host-override"),
+                                  NAME("x-http-path"),   NAME("x-real-ip"), NAME("x-http-destinationurl"),
+                                  NAME("true-client-ip")};
+    for (size_t i = 0; i < COUNT_OF(prefix); i++)
+        if (slice_starts_nocase(name, prefix[i]))
+            return true;
+    return name_is_one_of(name, whole, COUNT_OF(whole));
+}
+
 bool http_is_dropped_request_header(Slice name)
 {
-    static const Slice dropped[] = {NAME("cookie"),       NAME("cookie2"),  NAME("alt-svc"),
-                                    NAME("range"),        NAME("if-range"), NAME("accept-encoding"),
-                                    NAME("expect"),       NAME("host"),     NAME("x-original-url"),
-                                    NAME("x-rewrite-url")};
+    static const Slice dropped[] = {NAME("cookie"),   NAME("cookie2"),         NAME("alt-svc"), NAME("range"),
+                                    NAME("if-range"), NAME("accept-encoding"), NAME("expect"),  NAME("host")};
     return name_is_one_of(name, dropped, COUNT_OF(dropped)) || http_is_credential(name) ||
-           (name.len && memchr(name.ptr, '_', name.len));
+           names_another_place(name) || (name.len && memchr(name.ptr, '_', name.len));
 }
 
 bool http_is_dropped_response_header(Slice name)
 {
-    static const Slice dropped[] = {NAME("set-cookie"), NAME("set-cookie2"), NAME("cookie"), NAME("alt-svc")};
+    static const Slice dropped[] = {NAME("set-cookie"), NAME("set-cookie2"), NAME("cookie"), NAME("alt-svc"),
+                                    NAME("x-purser-error")}; /* purser's own word for a refusal */
     return name_is_one_of(name, dropped, COUNT_OF(dropped));
 }
 

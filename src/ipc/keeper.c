@@ -37,6 +37,7 @@ void keeper_run_put(const KeeperRun *run, WireWriter *wire)
     for (size_t i = 0; i < run->n_grant; i++) {
         wire_put_u32(wire, run->grant[i].source);
         wire_put_u32(wire, run->grant[i].policy);
+        wire_put_i64(wire, run->grant[i].audit_until);
     }
     wire_put_u32(wire, (uint32_t)run->n_egress);
     for (size_t i = 0; i < run->n_egress; i++)
@@ -44,6 +45,7 @@ void keeper_run_put(const KeeperRun *run, WireWriter *wire)
     wire_put_u32(wire, (uint32_t)run->n_reveal);
     for (size_t i = 0; i < run->n_reveal; i++)
         wire_put_u32(wire, run->reveal[i]);
+    wire_put_u8(wire, run->record);
 }
 
 int keeper_run_get(WireReader *wire, KeeperRun *ret_run)
@@ -56,6 +58,7 @@ int keeper_run_get(WireReader *wire, KeeperRun *ret_run)
     for (size_t i = 0; i < run.n_grant; i++) {
         run.grant[i].source = wire_get_u32(wire);
         run.grant[i].policy = wire_get_u32(wire);
+        run.grant[i].audit_until = wire_get_i64(wire);
     }
     run.n_egress = wire_get_count(wire, CONFIG_MAX_LIST);
     run.egress = MEM_NEW_ARRAY(HostPort, run.n_egress);
@@ -64,6 +67,7 @@ int keeper_run_get(WireReader *wire, KeeperRun *ret_run)
     run.n_reveal = wire_get_count(wire, CONFIG_MAX_REVEALED);
     for (size_t i = 0; i < run.n_reveal; i++)
         run.reveal[i] = wire_get_u32(wire);
+    run.record = wire_get_bool(wire);
     if (wire_finish(wire)) {
         keeper_run_done(&run);
         return -EBADMSG;
@@ -186,6 +190,37 @@ int run_closed_get(WireReader *wire, RunClosed *ret_closed)
     int r = wire_finish(wire);
     if (!r)
         *ret_closed = closed;
+    return r;
+}
+
+void run_seen_put(const RunSeen *seen, WireWriter *wire)
+{
+    wire_put_text(wire, seen->run);
+    wire_put_u32(wire, seen->source);
+    wire_put_text(wire, seen->method);
+    wire_put_text(wire, seen->host);
+    wire_put_slice(wire, seen->path);
+    wire_put_slice(wire, seen->query);
+    wire_put_slice(wire, seen->document);
+    wire_put_slice(wire, seen->variables);
+    wire_put_u64(wire, seen->count);
+}
+
+int run_seen_get(WireReader *wire, RunSeen *ret_seen)
+{
+    RunSeen seen = {0};
+    WIRE_GET_ARRAY(wire, seen.run);
+    seen.source = wire_get_u32(wire);
+    WIRE_GET_ARRAY(wire, seen.method);
+    WIRE_GET_ARRAY(wire, seen.host);
+    seen.path = wire_get_slice(wire, RUN_SEEN_MAX_TEXT);
+    seen.query = wire_get_slice(wire, RUN_SEEN_MAX_TEXT);
+    seen.document = wire_get_slice(wire, IPC_MAX_PAYLOAD);
+    seen.variables = wire_get_slice(wire, IPC_MAX_PAYLOAD);
+    seen.count = wire_get_u64(wire);
+    int r = wire_finish(wire);
+    if (!r)
+        *ret_seen = seen;
     return r;
 }
 

@@ -96,6 +96,7 @@ typedef struct KeeperRun {
     size_t n_egress;
     uint32_t reveal[CONFIG_MAX_REVEALED]; /* sources */
     size_t n_reveal;
+    bool record; /* what it asks for is told on close (RunSeen) */
 } KeeperRun;
 
 void keeper_run_put(const KeeperRun *run, WireWriter *wire);
@@ -151,6 +152,8 @@ void run_closed_put(const RunClosed *closed, WireWriter *wire);
 int run_closed_get(WireReader *wire, RunClosed *ret_closed) MUST_USE;
 
 /* One kind of refusal, counted: same code, method, host and path. Kept in the run's summary. */
+#define RUN_WOULD_REFUSE "would-refuse" /* the code of what passed all the same: `mode: audit` */
+
 typedef struct RunRefusal {
     char run[64];
     char code[32]; /* "path-denied", ...: refusal codes are in docs/refusals.md */
@@ -160,6 +163,25 @@ typedef struct RunRefusal {
     char sentence[768];
     uint64_t count;
 } RunRefusal;
+
+#define RUN_SEEN_MAX_TEXT 2048 /* of a path, of the names in a query */
+
+/* One kind of request that a recorded run was answered; texts point into the record. A REST request has a
+ * path and the names of its query's parameters ("page&per_page"), a GraphQL request the document as it was
+ * sent and its variables as an object of GraphQL. Neither path nor document: `count` requests were not kept.
+ */
+typedef struct RunSeen {
+    char run[64];
+    uint32_t source;
+    char method[8];
+    char host[254];
+    Slice path, query;
+    Slice document, variables;
+    uint64_t count;
+} RunSeen;
+
+void run_seen_put(const RunSeen *seen, WireWriter *wire);
+int run_seen_get(WireReader *wire, RunSeen *ret_seen) MUST_USE;
 
 void run_refusal_put(const RunRefusal *refusal, WireWriter *wire);
 int run_refusal_get(WireReader *wire, RunRefusal *ret_refusal) MUST_USE;

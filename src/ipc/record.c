@@ -34,6 +34,9 @@ static const IpcRule rules[] = {
     [IPC_KEEPER_RUN_REFUSAL] = {IPC_KEEPER_RUN_REFUSAL, "keeper-run-refusal", K, S, LIVE, 16384, 0, 0},
     [IPC_KEEPER_RUN_LIMIT] = {IPC_KEEPER_RUN_LIMIT, "keeper-run-limit", K, S, LIVE, TEXT, 0, 0},
     [IPC_KEEPER_RUN_CLOSED] = {IPC_KEEPER_RUN_CLOSED, "keeper-run-closed", K, S, LIVE, TEXT, 0, 0},
+    [IPC_KEEPER_PING] = {IPC_KEEPER_PING, "keeper-ping", S, K, LIVE, 0, 0, 0},
+    [IPC_KEEPER_PONG] = {IPC_KEEPER_PONG, "keeper-pong", K, S, LIVE, 0, 0, 0},
+    [IPC_KEEPER_RUN_SEEN] = {IPC_KEEPER_RUN_SEEN, "keeper-run-seen", K, S, LIVE, FULL, 0, 0},
     [IPC_FAULT] = {IPC_FAULT, "fault", K | G | C, S, ANY, TEXT, 0, 0},
 
     [IPC_GATE_SETUP] = {IPC_GATE_SETUP, "gate-setup", S, G, IPC_SETUP, FULL, 6, 6},

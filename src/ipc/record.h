@@ -56,6 +56,9 @@ typedef enum IpcType {
     IPC_KEEPER_RUN_LIMIT,   /* RunLimit: what a provider has left of one of its limits, on close */
     IPC_KEEPER_RUN_CLOSED,  /* RunClosed */
     IPC_FAULT,              /* any role -> supervisor: a sentence; it cannot go on and ends */
+    IPC_KEEPER_PING,        /* supervisor -> keeper: are you there? */
+    IPC_KEEPER_PONG,        /* keeper -> supervisor, at once */
+    IPC_KEEPER_RUN_SEEN,    /* RunSeen: of a recorded run one kind of request, on close */
     /* supervisor -> gate */
     IPC_GATE_SETUP = 32, /* GateSetup + descriptors */
     IPC_GATE_SOURCE,     /* GateSource */

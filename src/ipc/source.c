@@ -88,6 +88,7 @@ static void put_source_common(const Source *source, WireWriter *wire)
     }
     wire_put_text(wire, source->graphql_path);
     wire_put_u32(wire, source->graphql_host);
+    wire_put_u8(wire, source->encoded_slash);
     wire_put_u8(wire, source->auth.scheme);
     wire_put_text(wire, source->auth.user);
     wire_put_text(wire, source->auth.header);
@@ -115,6 +116,7 @@ static void get_source_common(WireReader *wire, Source *source)
     source->name = wire_dup_text(wire, 63);
     origin_get(wire, &source->api);
     get_hosts(wire, source);
+    source->encoded_slash = wire_get_bool(wire);
     uint8_t scheme = wire_get_u8(wire);
     if (scheme > AUTH_HEADER)
         wire->failed = true;

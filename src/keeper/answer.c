@@ -80,7 +80,8 @@ static int clean(Stream *stream, const Slice *head, Slice body, bool last, Slice
     Narrowed *narrowed = &stream->run->narrowed;
     stream->grant->count.received += body.len;
     stream->received += body.len;
-    if (!decide_budget(budget_spend_received(&stream->grant->budget, body.len), 0, refused) ||
+    if (!decide_answer(&stream->decided, stream->received, refused) ||
+        !decide_budget(budget_spend_received(&stream->grant->budget, body.len), 0, refused) ||
         !decide_narrowed(narrowed_spend_received(narrowed, &stream->decided.narrowing, body.len), refused))
         return -EDQUOT;
     stream->keeper->opened = true;
@@ -163,7 +164,8 @@ static bool acceptable(const Stream *stream, const HttpHead *head, Refused *refu
     Budget left = stream->grant->budget;
     const Narrowing *narrowing = &stream->decided.narrowing;
     return head->framing != HTTP_LENGTH ||
-           (decide_budget(budget_spend_received(&left, head->content_length), 0, refused) &&
+           (decide_answer(&stream->decided, head->content_length, refused) &&
+            decide_budget(budget_spend_received(&left, head->content_length), 0, refused) &&
             decide_narrowed(narrowed_ask_received(&stream->run->narrowed, narrowing, head->content_length),
                             refused));
 }

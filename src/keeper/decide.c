@@ -1,6 +1,8 @@
 /* The decision on one request. See decide.h. */
 #include "keeper/decide.h"
 
+#include "base/text.h"
+#include "http/credential.h"
 #include "http/target.h"
 #include "policy/graphql-rule.h"
 
@@ -37,7 +39,7 @@ static bool gather_methods(const DecideRequest *decide, Slice query, uint32_t me
         Slice pair, name, value;
         slice_cut(rest, '&', &pair, &rest);
         slice_cut(pair, '=', &name, &value);
-        if (slice_is_nocase(name, "_method") && n < MAX_METHODS)
+        if (http_is_method_parameter(name) && n < MAX_METHODS)
             method[n++] = http_method(value);
     }
     for (size_t i = 0; i < n; i++)
@@ -58,11 +60,13 @@ static Slice without_slash(Slice path)
 }
 
 /* What was matched is what is sent: the gate's target is in the one form, or refused. */
-static bool check_form(const StreamRequest *request, Refused *refused)
+static bool check_form(const StreamRequest *request, bool slashes, Refused *refused)
 {
     static Target again; /* 8 kB: off the stack; the keeper has one thread of its own code */
     Fault fault;
-    if (target_normalise(request->target, &again, &fault) != 0)
+    int r = slashes ? target_normalise_slashes(request->target, &again, &fault)
+                    : target_normalise(request->target, &again, &fault);
+    if (r != 0)
         return refused_set(refused, REFUSAL_BAD_REQUEST, "%s", fault.text);
     if (!slice_equal((Slice){again.text, again.len}, request->target) || again.path_len != request->path_len)
         return refused_set(refused, REFUSAL_BAD_REQUEST, "the request's target was not in its normal form");
@@ -143,10 +147,10 @@ static unsigned rule_line(const Grant *grant, int32_t rule)
 
 /* What a provider counts alike, as far as can be told beforehand: by the rule that allows it, its host, and
  * the first two parts of the path ("/search/code", "/repos/acme"). FNV-1a. */
-static uint32_t kind_of(const PolicyRule *rule, uint32_t host, Slice path)
+static uint32_t kind_of(const char *rule_path, uint32_t host, Slice path)
 {
     uint32_t hash = (2166136261u ^ host) * 16777619u;
-    for (const char *at = rule->path; *at; at++)
+    for (const char *at = rule_path; *at; at++)
         hash = (hash ^ (unsigned char)*at) * 16777619u;
     for (size_t i = 0, parts = 0; i < path.len; i++) {
         parts += path.ptr[i] == '/';
@@ -155,6 +159,32 @@ static uint32_t kind_of(const PolicyRule *rule, uint32_t host, Slice path)
         hash = (hash ^ (unsigned char)path.ptr[i]) * 16777619u;
     }
     return hash;
+}
+
+/* What the rules of all its methods bound of the answer, and how the first one's is counted. */
+static void take_rule(const PolicyRule *rule, bool first, uint32_t host, Slice path, Decided *decided)
+{
+    if (first)
+        decided->kind = kind_of(rule->path, host, path);
+    if (rule->shape.response_bytes &&
+        (!decided->response_bytes || rule->shape.response_bytes < decided->response_bytes)) {
+        decided->response_bytes = rule->shape.response_bytes;
+        decided->bounded_by = rule->line;
+    }
+}
+
+static bool is_watched(const DecideRequest *decide, const Grant *grant)
+{
+    return decide->wall < grant->audit_until;
+}
+
+/* What `mode: audit` lets pass: by every method that it may be taken for it changes nothing. */
+static bool is_safe(const uint32_t *method, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(method[i] & (HTTP_GET | HTTP_HEAD)))
+            return false;
+    return true;
 }
 
 /* Fills in what the caveats will ask about. */
@@ -173,20 +203,29 @@ static bool check_rules(const DecideRequest *decide, const Grant *grant, CaveatU
     if (!find_path(request, grant->origin, &use->path, refused) ||
         !gather_methods(decide, query_of(request), method, &n, refused))
         return false;
-    Slice host = host_of_rules(request, grant->origin);
+    PolicyRequest asked = {.host = host_of_rules(request, grant->origin),
+                           .path = use->path,
+                           .query = query_of(request),
+                           .header = decide->head->header,
+                           .n_header = decide->head->n_header,
+                           .has_body = request->has_body};
     for (size_t i = 0; i < n; i++) {
-        PolicyVerdict verdict = policy_decide(grant->policy, method[i], host, use->path);
+        asked.method = method[i];
+        PolicyVerdict verdict = policy_decide(grant->policy, &asked);
         decided->rule = rule_line(grant, verdict.rule);
         use->methods |= method[i];
         if (verdict.answer == POLICY_ALLOW) {
-            if (i == 0)
-                decided->kind = kind_of(&grant->policy->rule[verdict.rule], request->host, use->path);
+            take_rule(&grant->policy->rule[verdict.rule], i == 0, request->host, use->path, decided);
             continue;
         }
-        refused->refusal = verdict.answer == POLICY_DENY ? REFUSAL_PATH_DENIED : REFUSAL_PATH_NOT_ALLOWED;
-        refused->retry_after = 0;
-        policy_explain(grant->policy, verdict, http_method_text(method[i]), host, use->path, &refused->fault);
-        return false;
+        bool passes = verdict.answer == POLICY_NOT_NAMED && is_watched(decide, grant) && is_safe(method, n);
+        Refused *said = passes ? &decided->would : refused;
+        said->refusal = verdict.answer == POLICY_DENY ? REFUSAL_PATH_DENIED : REFUSAL_PATH_NOT_ALLOWED;
+        said->retry_after = 0;
+        policy_explain(grant->policy, &verdict, http_method_text(method[i]), &asked, &said->fault);
+        if (!passes)
+            return false;
+        decided->kind = kind_of("", request->host, use->path);
     }
     return true;
 }
@@ -204,7 +243,8 @@ static bool check_policy(const DecideRequest *decide, const Grant *grant, Caveat
 {
     const StreamRequest *request = decide->request;
     return check_method(request->method, request->method_text, refused) &&
-           check_host(request, grant->origin, refused) && check_form(request, refused) &&
+           check_host(request, grant->origin, refused) &&
+           check_form(request, source_takes_slashes(grant->origin, request->host), refused) &&
            check_rules(decide, grant, use, decided, refused);
 }
 
@@ -237,8 +277,12 @@ static bool check_artifact(const DecideRequest *decide, Decided *decided, Refuse
     const StreamRequest *request = decide->request;
     char name[254];
     snprintf(name, sizeof(name), "%.*s", (int)request->host_name.len, request->host_name.ptr);
-    if (!check_form(request, refused))
+    uint32_t overridden;
+    if (!check_form(request, false, refused))
         return false;
+    if (http_has_method_override(decide->head, &overridden))
+        return refused_set(refused, REFUSAL_METHOD,
+                           "files at %s are fetched by GET alone: no header overrides it", name);
     const Redirect *redirect = redirect_find(decide->redirects, name, request->target, decide->now);
     Grant *grant = redirect && redirect->grant < decide->n_grant ? &decide->grant[redirect->grant] : NULL;
     decided->grant = grant;
@@ -267,8 +311,21 @@ bool decide_request(const DecideRequest *decide, Decided *ret_decided, Refused *
     ret_decided->ticket = (LimitsTicket){0};
     ret_decided->graphql = false;
     ret_decided->rule = 0;
+    ret_decided->response_bytes = 0;
+    ret_decided->would.refusal = REFUSAL_NONE;
     return (decide->artifact ? check_artifact : check_leased)(decide, ret_decided, ret_refused) &&
            decide_spend(decide, ret_decided, ret_refused);
+}
+
+bool decide_answer(const Decided *decided, uint64_t received, Refused *ret_refused)
+{
+    char most[24];
+    return !decided->response_bytes || received <= decided->response_bytes ||
+           refused_set(ret_refused, REFUSAL_ANSWER_TOO_LARGE,
+                       "the answer is longer than the %s that policy %s, line %u, has as responseBytes: ask "
+                       "for less at a time (fewer items a page), or raise it there",
+                       text_human_size(most, decided->response_bytes), decided->grant->policy->name,
+                       decided->bounded_by);
 }
 
 bool decide_graphql(const DecideRequest *decide, Decided *decided, const GraphqlChosen *chosen,
@@ -279,9 +336,16 @@ bool decide_graphql(const DecideRequest *decide, Decided *decided, const Graphql
         return false;
     PolicyGraphqlVerdict verdict = policy_decide_graphql(grant->policy, chosen);
     uint32_t type = chosen->operation->type;
+    bool allowed = verdict.answer == POLICY_ALLOW;
     if (verdict.answer != POLICY_NOT_NAMED) /* the rule that came nearest has decided nothing */
         decided->rule = rule_line(grant, verdict.rule);
-    if (verdict.answer == POLICY_ALLOW)
+    if (!allowed && type == GRAPHQL_QUERY && verdict.why != POLICY_GRAPHQL_DENIED &&
+        is_watched(decide, grant)) {
+        allowed = true;
+        decided->would.refusal = REFUSAL_GRAPHQL_DENIED;
+        policy_explain_graphql(grant->policy, &verdict, chosen, &decided->would.fault);
+    }
+    if (allowed)
         return (type & decided->operations) ||
                refused_set(ret_refused, REFUSAL_NARROWED,
                            "the lease was narrowed to other GraphQL operations than a %s",

@@ -23,6 +23,7 @@ typedef struct Grant {
     uint32_t source;
     const Source *origin;
     const Policy *policy;
+    int64_t audit_until; /* wall us: until then a safe request passes that no rule allows, and is recorded */
     unsigned char id[LEASE_ID];
     Budget budget;
     RunSource count; /* its report; .run is filled in when it is sent */
@@ -67,7 +68,10 @@ typedef struct Decided {
     uint32_t kind;       /* limits.h */
     LimitsTicket ticket; /* to be given back, once, with limits_end() */
     bool graphql;
-    uint32_t operations; /* of GraphQL: the types that the lease was narrowed to */
+    Refused would;           /* what the rules say of it, where it passes all the same (`mode: audit`) */
+    uint64_t response_bytes; /* that a rule lets this one answer have, and */
+    unsigned bounded_by;     /* its line; 0: no bound but the lease's */
+    uint32_t operations;     /* of GraphQL: the types that the lease was narrowed to */
 } Decided;
 
 /* True: allowed, and one request is spent. False: nothing is, and *ret_refused says why. Of a request for
@@ -82,6 +86,9 @@ bool decide_is_graphql(const StreamRequest *request, const Source *source);
  * to. Of `decide` only the clocks and what was narrowed are asked. */
 bool decide_graphql(const DecideRequest *decide, Decided *decided, const GraphqlChosen *chosen,
                     Refused *ret_refused);
+
+/* Whether an answer may be of so many bytes, by what its rule says. */
+bool decide_answer(const Decided *decided, uint64_t received, Refused *ret_refused);
 
 /* presented.c: whether a lease of before still lives. */
 bool decide_alive(const DecideRequest *decide, const Grant *grant, const Narrowing *narrowing,

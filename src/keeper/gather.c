@@ -1,6 +1,7 @@
 /* GraphQL requests: the body is put together, read, decided, and written anew. See stream.h and
  * graphql-request.h. */
 #include "keeper/head.h"
+#include "keeper/record.h"
 #include "keeper/run.h"
 #include "keeper/stream.h"
 
@@ -56,6 +57,10 @@ static bool decide(Stream *stream, Slice bytes, Buf *out, Refused *refused)
         const DecideRequest question = run_question(stream->run, NULL, NULL);
         yes = decide_graphql(&question, &stream->decided, &chosen, refused);
         stream->rule = stream->decided.rule;
+        if (yes) {
+            record_would(stream);
+            seen_graphql(stream->run, stream->grant->source, stream->host, &chosen);
+        }
     }
     yes = yes && graphql_send(stream->way, &chosen, out, refused);
     graphql_forget();

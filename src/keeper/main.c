@@ -84,6 +84,8 @@ static int take_command(Keeper *keeper, IpcRecord *record)
         return setup_take_file(keeper, record);
     case IPC_KEEPER_CREDENTIAL:
         return token_send_credential(keeper, record->payload, ipc_record_take(record, 0));
+    case IPC_KEEPER_PING:
+        return setup_tell(keeper, IPC_KEEPER_PONG, (Slice){"", 0});
     case IPC_STOP:
         stop(keeper);
         return 0;

@@ -1,6 +1,6 @@
 /* Finds a method override in a form's body while it streams by (promise 9): a parameter `_method`, plain or
- * percent-encoded, urlencoded or multipart, also across pieces. The piece that completes it is not sent on,
- * so the upstream never gets the whole request. Pure.
+ * percent-encoded, in any letter case, urlencoded or multipart, also across pieces. The piece that completes
+ * it is not sent on, so the upstream never gets the whole request. Pure.
  */
 #pragma once
 

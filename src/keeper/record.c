@@ -27,17 +27,40 @@ static void measure(const Stream *stream, AuditEvent *event)
     event->us = (uint64_t)(clock_mono() - stream->began);
 }
 
+static void say_would(const Stream *stream, AuditEvent *event)
+{
+    const Refused *would = &stream->decided.would;
+    if (would->refusal == REFUSAL_NONE)
+        return;
+    event->decision = AUDIT_WOULD_REFUSE;
+    event->code = refusal_kind(would->refusal)->code;
+    event->sentence = would->fault.text;
+}
+
 void record_sent(Stream *stream)
 {
     AuditEvent event = event_of(stream, "request.sent");
     event.decision = AUDIT_ALLOWED;
+    say_would(stream, &event);
     stream->record = audit_add(stream->keeper->audit, &event);
+}
+
+void record_would(Stream *stream)
+{
+    const Refused *would = &stream->decided.would;
+    if (would->refusal == REFUSAL_NONE)
+        return;
+    RunRefusal report = {.count = 1};
+    report_fill(&report, RUN_WOULD_REFUSE, http_method_text(stream->method), stream->host,
+                slice_of(stream->path), would->fault.text);
+    report_refusal(stream->run, &report);
 }
 
 void record_answer(Stream *stream, unsigned status, bool whole)
 {
     AuditEvent event = event_of(stream, "request");
     event.decision = AUDIT_ALLOWED;
+    say_would(stream, &event);
     event.status = (int)status;
     event.whole = whole;
     event.of = stream->record;

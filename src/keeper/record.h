@@ -7,6 +7,8 @@
 #include "keeper/stream.h"
 
 /* "request.sent": the request may change something, so that it was sent is on record before it is. */
+/* What passes though no rule allows it (`mode: audit`): for the run's report, as `would-refuse`. */
+void record_would(Stream *stream);
 void record_sent(Stream *stream);
 
 /* "request": the head has come, with `received` bytes of the body; `whole`: that was all of it. */

@@ -22,6 +22,7 @@ static const RefusalKind kinds[REFUSAL_COUNT] = {
     [REFUSAL_EXPIRED] = {"lease-expired", 401},
     [REFUSAL_REVOKED] = {"lease-revoked", 401},
     [REFUSAL_PATH_DENIED] = {"path-denied", 403},
+    [REFUSAL_ANSWER_TOO_LARGE] = {"answer-too-large", 403},
     [REFUSAL_HOST_CLOSED] = {"host-closed", 403},
     [REFUSAL_NOT_REDIRECTED] = {"not-redirected", 403},
     [REFUSAL_PATH_NOT_ALLOWED] = {"path-not-allowed", 403},

@@ -271,11 +271,17 @@ static void note_request(Stream *stream, const StreamRequest *request)
     buf_reset(&stream->out);
 }
 
-/* What the body's announcement and first piece are. */
-static bool begin_body(Stream *stream, StreamRequest *request, Refused *refused)
+/* A body that came in chunks and is all there has a length: said before the head is built, which announces
+ * it. */
+static void settle_length(StreamRequest *request)
 {
     if (request->has_body && request->end && request->content_length == STREAM_UNKNOWN_LENGTH)
         request->content_length = request->body.len;
+}
+
+/* What the body's announcement and first piece are. */
+static bool begin_body(Stream *stream, const StreamRequest *request, Refused *refused)
+{
     stream->chunked = request->has_body && request->content_length == STREAM_UNKNOWN_LENGTH;
     stream->body_left = request->has_body ? request->content_length : 0;
     if (request->body.len > STREAM_PIECE ||
@@ -333,10 +339,14 @@ static bool decide(Stream *stream, StreamRequest *request, HttpHead *head, Refus
     if (!yes)
         return false;
     stream->grant->count.requests++;
+    record_would(stream);
+    if (!stream->graphql && stream->endpoint->use != HOST_ARTIFACT)
+        seen_rest(stream->run, stream->grant->source, request, stream->host);
     if (!check_audit(stream, refused))
         return false;
     if (stream->graphql)
         return check_token(stream, refused) && gather_begin(stream, request, head, refused);
+    settle_length(request);
     if (!check_token(stream, refused) ||
         !head_build(stream->endpoint, stream->host, request, head, &stream->head, refused))
         return false;

@@ -11,6 +11,7 @@
 #include "keeper/reveal.h"
 #include "keeper/setup.h"
 #include "keeper/stream.h"
+#include "keeper/tls.h"
 #include "keeper/tunnel.h"
 
 #include <errno.h>
@@ -124,6 +125,7 @@ static void run_free(Run *run)
     narrowed_done(&run->narrowed);
     redirects_done(&run->redirects);
     mem_free(run->refusal);
+    seen_done(&run->seen);
     mem_free(run->id);
     mem_free(run->retriever);
     mem_free(run);
@@ -274,6 +276,7 @@ static int make_grants(Run *run, const KeeperRun *record)
         grant->source = ref->source;
         grant->origin = &keeper->upstream[ref->source].source;
         grant->policy = keeper->policy[ref->policy];
+        grant->audit_until = ref->audit_until;
         grant->limits = &keeper->upstream[ref->source].limits;
         grant->share = &keeper->upstream[ref->source].share;
         share_join(grant->share, &grant->member);
@@ -292,6 +295,7 @@ static int set_up(Run *run, KeeperRun *record)
     run->egress = STEAL(record->egress);
     run->n_egress = record->n_egress;
     record->n_egress = 0;
+    run->record = record->record;
     run->key = secret_alloc(LEASE_KEY);
     if (!run->key)
         return -ENOMEM;
@@ -309,6 +313,27 @@ static int reveal_all(Run *run, const KeeperRun *message, IpcRecord *record, Fau
         return 0;
     run_lose_gate(run);
     return RUN_E_REFUSED;
+}
+
+/* While the run's gate and script start: reading the public roots takes 30 ms. What fails is said by the
+ * first dial. */
+static void prepare_tls(evutil_socket_t fd, short what, void *context)
+{
+    Upstream *upstream = context;
+    Refused later;
+    (void)fd, (void)what;
+    if (upstream->source.api.tls)
+        (void)!tls_prepare(upstream->keeper, upstream, &later);
+}
+
+static void prepare_upstreams(const Run *run)
+{
+    const struct timeval now = {0};
+    for (size_t i = 0; i < run->n_grant; i++) {
+        Upstream *upstream = &run->keeper->upstream[run->grant[i].source];
+        if (!upstream->tls)
+            event_base_once(run->keeper->base, -1, EV_TIMEOUT, prepare_tls, upstream, &now);
+    }
 }
 
 int run_open(Keeper *keeper, IpcRecord *record, Fault *fault)
@@ -338,6 +363,7 @@ int run_open(Keeper *keeper, IpcRecord *record, Fault *fault)
     audit_run(run, "run.open", NULL, 0);
     r = reveal_all(run, &message, record, fault);
     keeper_run_done(&message);
+    prepare_upstreams(run);
     return r;
 }
 
@@ -388,6 +414,7 @@ int run_close(Keeper *keeper, const char *id)
         end_streams(run);
         seal(run, &closed);
         r = report_send(run);
+        r = r ? r : seen_send(run);
         forget(run);
     }
     run_closed_put(&closed, &wire);

@@ -5,6 +5,7 @@
 #include "ipc/keeper.h"
 #include "keeper/decide.h"
 #include "keeper/keeper.h"
+#include "keeper/seen.h"
 
 /* A file that holds a token of the run's for real. */
 typedef struct Revealed {
@@ -29,6 +30,8 @@ struct Run {
     size_t gathered; /* bytes of bodies that its streams put together */
     struct TunnelList tunnels;
     size_t n_tunnel;
+    bool record; /* what it asks for is kept in `seen`, and told on close */
+    Seen seen;
     bool wants_leases; /* the gate waits for them: a token of its sources is still being fetched */
     RunRefusal *refusal;
     size_t n_refusal;

@@ -54,8 +54,9 @@ static void install(Upstream *upstream, const Held *held)
 {
     Fault fault = held->fault;
     Live *live = NULL;
-    if (held->token.token && close_hosts(upstream, &held->token, &fault) &&
-        live_new(secret_dup(held->token.token), &live) != 0)
+    if (held->token.token &&
+        store_check_searchable(held->ref.name, secret_len(held->token.token), &fault) == 0 &&
+        close_hosts(upstream, &held->token, &fault) && live_new(secret_dup(held->token.token), &live) != 0)
         fault_set(&fault, 0, "there is no locked memory left for the token");
     live_drop(upstream->live);
     upstream->live = live;

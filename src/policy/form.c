@@ -51,7 +51,7 @@ static const char *bytes_problem(Slice path)
 static const char *form_problem(Slice path)
 {
     Target target;
-    if (target_normalise(path, &target, NULL))
+    if (target_normalise_slashes(path, &target, NULL))
         return "is one that purser refuses in every request";
     if (!slice_equal(target_path(&target), path))
         return "is not in the form that requests have after purser normalised them (what need not be "
@@ -85,32 +85,70 @@ const char *policy_rule_problem(const PolicyRule *rule)
         return "names a method that no policy can name";
     if (rule->host[0] && !text_is_host(slice_of(rule->host)))
         return "names a host that is none";
+    if (rule->deny && !policy_shape_is_empty(&rule->shape))
+        return "denies by more than method, host and path";
     if (rule->graphql)
-        return rule->path[0] || rule->host[0] || rule->methods
-                   ? "is a GraphQL rule with a path, a host or a method"
+        return !policy_shape_is_empty(&rule->shape) || rule->path[0] || rule->host[0] || rule->methods
+                   ? "is a GraphQL rule with something of a REST rule's"
                    : policy_graphql_problem(rule->graphql, rule->deny);
     if (!rule->deny && rule->methods == 0)
         return "allows without naming a method";
-    return policy_path_problem(slice_of(rule->path));
+    const char *problem = policy_path_problem(slice_of(rule->path));
+    return problem ? problem : policy_shape_problem(&rule->shape);
+}
+
+void policy_rule_done(PolicyRule *rule)
+{
+    mem_free(rule->host);
+    mem_free(rule->path);
+    policy_graphql_free(rule->graphql);
+    policy_shape_done(&rule->shape);
+    mem_free_strings(rule->unless, rule->n_unless);
+}
+
+void policy_with_done(PolicyWith *with)
+{
+    mem_free_strings(with->name, with->n);
+    mem_free_strings(with->value, with->n);
+    *with = (PolicyWith){0};
+}
+
+static void parameter_done(PolicyParameter *parameter)
+{
+    mem_free(parameter->name);
+    mem_free(parameter->fallback);
+    mem_free(parameter->value);
+    mem_free_strings(parameter->unless, parameter->n_unless);
+}
+
+static void test_done(PolicyTest *test)
+{
+    mem_free(test->method);
+    mem_free(test->path);
+    mem_free(test->query);
+    mem_free(test->accept);
+    mem_free(test->content_type);
+    mem_free(test->graphql);
+    mem_free(test->variables);
+    mem_free(test->operation_name);
+    policy_with_done(&test->with);
 }
 
 Policy *policy_free(Policy *policy)
 {
     if (!policy)
         return NULL;
-    for (size_t i = 0; i < policy->n_rule; i++) {
-        mem_free(policy->rule[i].host);
-        mem_free(policy->rule[i].path);
-        policy_graphql_free(policy->rule[i].graphql);
-    }
-    for (size_t i = 0; i < policy->n_test; i++) {
-        mem_free(policy->test[i].method);
-        mem_free(policy->test[i].path);
-        mem_free(policy->test[i].graphql);
-        mem_free(policy->test[i].variables);
-        mem_free(policy->test[i].operation_name);
-    }
+    for (size_t i = 0; i < policy->n_rule; i++)
+        policy_rule_done(&policy->rule[i]);
+    for (size_t i = 0; i < policy->n_test; i++)
+        test_done(&policy->test[i]);
+    for (size_t i = 0; i < policy->n_parameter; i++)
+        parameter_done(&policy->parameter[i]);
+    policy_permissions_done(&policy->permissions);
+    mem_free(policy->parameter);
+    policy_with_done(&policy->with);
     mem_free(policy->rule);
+    mem_free(policy->order);
     mem_free(policy->test);
     mem_free(policy->name);
     mem_free(policy->file);

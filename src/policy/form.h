@@ -11,6 +11,11 @@
 /* The bit of one of the six methods that a policy can name; 0 for any other. */
 uint32_t policy_method(Slice text);
 
+void policy_rule_done(PolicyRule *rule);
+
+/* A parameter's value as one segment of a path in its one form (bind.c). */
+char *policy_value_segment(const char *value);
+
 /* NULL, or what is wrong with a rule's path: a sentence without its beginning ("must begin with '/'"). */
 const char *policy_path_problem(Slice path);
 

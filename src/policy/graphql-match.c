@@ -2,29 +2,11 @@
  * rule is byte for byte; a deny rule errs on the side of denying and overlooks letter case. */
 #include "policy/graphql-rule.h"
 
-static int compare(Slice name, const char *text, bool nocase)
-{
-    size_t len = strlen(text);
-    int r = nocase ? strncasecmp(name.ptr, text, name.len < len ? name.len : len)
-                   : strncmp(name.ptr, text, name.len < len ? name.len : len);
-    return r ? r : (name.len > len) - (name.len < len);
-}
+#include "policy/list.h"
 
-/* Finds `name` in a sorted list. nocase: the list is in lower case. */
 static bool lists(char *const *list, size_t n, Slice name, bool nocase)
 {
-    size_t low = 0, high = n;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int r = compare(name, list[middle], nocase);
-        if (r == 0)
-            return true;
-        if (r < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return false;
+    return policy_list_find(list, n, name, nocase) >= 0;
 }
 
 static bool is_typename(Slice name)

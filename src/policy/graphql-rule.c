@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "policy/list.h"
 
 #define OPERATIONS (GRAPHQL_QUERY | GRAPHQL_MUTATION)
 
@@ -99,18 +100,11 @@ PolicyGraphql *policy_graphql_free(PolicyGraphql *rule)
     return NULL;
 }
 
-static void put_list(WireWriter *wire, char *const *list, size_t n)
-{
-    wire_put_u32(wire, (uint32_t)n);
-    for (size_t i = 0; i < n; i++)
-        wire_put_text(wire, list[i]);
-}
-
 void policy_graphql_put(const PolicyGraphql *rule, WireWriter *wire)
 {
     wire_put_u32(wire, rule->operations);
-    put_list(wire, rule->field, rule->n_field);
-    put_list(wire, rule->subfield, rule->n_subfield);
+    policy_list_put(wire, rule->field, rule->n_field);
+    policy_list_put(wire, rule->subfield, rule->n_subfield);
     wire_put_u8(wire, rule->any_subfield);
     wire_put_u32(wire, rule->max_depth);
     wire_put_u32(wire, rule->max_aliases);
@@ -118,7 +112,7 @@ void policy_graphql_put(const PolicyGraphql *rule, WireWriter *wire)
     for (size_t i = 0; i < rule->n_argument; i++) {
         wire_put_text(wire, rule->argument[i].field);
         wire_put_text(wire, rule->argument[i].name);
-        put_list(wire, rule->argument[i].value, rule->argument[i].n_value);
+        policy_list_put(wire, rule->argument[i].value, rule->argument[i].n_value);
     }
 }
 
@@ -130,28 +124,19 @@ static uint32_t get_count(WireReader *wire, uint32_t most)
     return wire->failed ? 0 : n;
 }
 
-static void get_list(WireReader *wire, size_t max_text, uint32_t most, char ***ret_list, size_t *ret_n)
-{
-    uint32_t n = get_count(wire, most);
-    *ret_list = n ? MEM_NEW_ARRAY(char *, n) : NULL;
-    for (uint32_t i = 0; i < n; i++)
-        (*ret_list)[i] = wire_dup_text(wire, max_text);
-    *ret_n = n;
-}
-
 static void get_argument(WireReader *wire, PolicyArgument *argument)
 {
     argument->field = wire_dup_text(wire, GRAPHQL_MAX_NAME);
     argument->name = wire_dup_text(wire, GRAPHQL_MAX_NAME);
-    get_list(wire, POLICY_MAX_VALUE, POLICY_MAX_VALUES, &argument->value, &argument->n_value);
+    policy_list_get(wire, POLICY_MAX_VALUE, POLICY_MAX_VALUES, &argument->value, &argument->n_value);
 }
 
 PolicyGraphql *policy_graphql_get(WireReader *wire)
 {
     PolicyGraphql *rule = MEM_NEW(PolicyGraphql);
     rule->operations = wire_get_u32(wire);
-    get_list(wire, GRAPHQL_MAX_NAME, POLICY_MAX_FIELDS, &rule->field, &rule->n_field);
-    get_list(wire, GRAPHQL_MAX_NAME, POLICY_MAX_FIELDS, &rule->subfield, &rule->n_subfield);
+    policy_list_get(wire, GRAPHQL_MAX_NAME, POLICY_MAX_FIELDS, &rule->field, &rule->n_field);
+    policy_list_get(wire, GRAPHQL_MAX_NAME, POLICY_MAX_FIELDS, &rule->subfield, &rule->n_subfield);
     rule->any_subfield = wire_get_bool(wire);
     rule->max_depth = wire_get_u32(wire);
     rule->max_aliases = wire_get_u32(wire);

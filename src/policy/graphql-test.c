@@ -2,6 +2,9 @@
  * at all is no test of a rule, whatever is expected of it. */
 #include "policy/graphql-rule.h"
 
+#include "base/mem.h"
+#include "policy/parameter.h"
+
 #include <errno.h>
 
 #define DOCUMENT_SHOWN 100
@@ -16,12 +19,14 @@ static int fault_test(const Policy *policy, const PolicyTest *test, const char *
 
 int policy_run_graphql_test(const Policy *policy, const PolicyTest *test, GraphqlArena *arena, Fault *fault)
 {
-    GraphqlRequest request = {slice_of(test->graphql), slice_of(test->operation_name), NULL};
+    CLEANUP_MEM char *document = policy_fill_strings(policy, test->graphql);
+    CLEANUP_MEM char *given = test->variables ? policy_fill_strings(policy, test->variables) : NULL;
+    GraphqlRequest request = {slice_of(document), slice_of(test->operation_name), NULL};
     GraphqlValue variables = {0};
     GraphqlChosen chosen;
     Fault why = {""};
     graphql_arena_reset(arena);
-    int r = test->variables ? graphql_parse_value(arena, slice_of(test->variables), &variables, &why) : 0;
+    int r = test->variables ? graphql_parse_value(arena, slice_of(given), &variables, &why) : 0;
     request.variable = variables.entry;
     if (r || graphql_read(arena, &request, &chosen, &why))
         return fault_test(policy, test, why.text, fault);

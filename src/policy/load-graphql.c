@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "graphql/print.h"
+#include "policy/list.h"
 
 #include <errno.h>
 
@@ -13,17 +14,6 @@ typedef struct RuleText {
     uint32_t max_depth, max_aliases;
     const YamlNode *arguments;
 } RuleText;
-
-static int compare(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static void sort(char **list, size_t n)
-{
-    if (n)
-        qsort(list, n, sizeof(*list), compare);
-}
 
 static int read_operations(const YamlDoc *doc, const YamlNode *node, const RuleText *text,
                            PolicyGraphql *rule, Fault *fault)
@@ -59,7 +49,7 @@ static int read_values(const YamlDoc *doc, const YamlNode *node, const char *nam
         if (r == 0)
             MEM_PUSH(argument->value, argument->n_value, value);
     }
-    sort(argument->value, argument->n_value);
+    policy_list_sort(argument->value, argument->n_value);
     return r;
 }
 
@@ -94,11 +84,10 @@ static void take_lists(RuleText *text, bool deny, PolicyGraphql *rule)
     rule->subfield = STEAL(text->subfield);
     rule->n_subfield = text->n_subfield;
     text->n_field = text->n_subfield = 0;
-    for (size_t i = 0; deny && i < rule->n_field; i++)
-        for (char *c = rule->field[i]; *c; c++)
-            *c = *c >= 'A' && *c <= 'Z' ? (char)(*c | 0x20) : *c;
-    sort(rule->field, rule->n_field);
-    sort(rule->subfield, rule->n_subfield);
+    if (deny)
+        policy_list_lower(rule->field, rule->n_field);
+    policy_list_sort(rule->field, rule->n_field);
+    policy_list_sort(rule->subfield, rule->n_subfield);
 }
 
 static int fill_allow(const YamlDoc *doc, const YamlNode *node, const RuleText *text, PolicyGraphql *rule,

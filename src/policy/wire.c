@@ -8,6 +8,8 @@
 
 #include <errno.h>
 
+enum { RULE_DENY = 1, RULE_GRAPHQL = 2, RULE_HOST = 4, RULE_SHAPE = 8, RULE_FLAGS = 15 };
+
 static void put_budget(const PolicyBudget *budget, WireWriter *wire)
 {
     wire_put_u64(wire, budget->requests);
@@ -30,34 +32,47 @@ static PolicyBudget get_budget(WireReader *wire)
     return budget;
 }
 
+static void put_rule(const PolicyRule *rule, WireWriter *wire)
+{
+    bool shape = !policy_shape_is_empty(&rule->shape);
+    wire_put_u8(wire, (uint8_t)((rule->deny ? RULE_DENY : 0) | (rule->graphql ? RULE_GRAPHQL : 0) |
+                                (rule->host[0] ? RULE_HOST : 0) | (shape ? RULE_SHAPE : 0)));
+    wire_put_u32(wire, rule->line);
+    wire_put_u16(wire, (uint16_t)rule->methods);
+    if (rule->graphql)
+        policy_graphql_put(rule->graphql, wire);
+    else
+        wire_put_text(wire, rule->path);
+    if (rule->host[0])
+        wire_put_text(wire, rule->host);
+    if (shape)
+        policy_shape_put(&rule->shape, wire);
+}
+
 void policy_put(const Policy *policy, WireWriter *wire)
 {
     wire_put_text(wire, policy->name);
     wire_put_u8(wire, policy->reveal);
     put_budget(&policy->budget, wire);
     wire_put_u32(wire, (uint32_t)policy->n_rule);
-    for (size_t i = 0; i < policy->n_rule; i++) {
-        const PolicyRule *rule = &policy->rule[i];
-        wire_put_u8(wire, rule->deny);
-        wire_put_u8(wire, rule->graphql != NULL);
-        if (rule->graphql)
-            policy_graphql_put(rule->graphql, wire);
-        wire_put_u32(wire, rule->methods);
-        wire_put_text(wire, rule->host);
-        wire_put_text(wire, rule->path);
-        wire_put_u32(wire, rule->line);
-    }
+    for (size_t i = 0; i < policy->n_rule; i++)
+        put_rule(&policy->rule[i], wire);
 }
 
 static void get_rule(WireReader *wire, PolicyRule *rule)
 {
-    rule->deny = wire_get_bool(wire);
-    rule->graphql = wire_get_bool(wire) ? policy_graphql_get(wire) : NULL;
-    rule->methods = wire_get_u32(wire);
-    rule->host = wire_dup_text(wire, 253);
-    rule->path = wire_dup_text(wire, POLICY_MAX_PATH);
+    uint8_t flags = wire_get_u8(wire);
+    rule->deny = flags & RULE_DENY;
     rule->line = wire_get_u32(wire);
-    if (!wire->failed && policy_rule_problem(rule))
+    rule->methods = wire_get_u16(wire);
+    rule->graphql = flags & RULE_GRAPHQL ? policy_graphql_get(wire) : NULL;
+    rule->path = rule->graphql ? mem_strdup("") : wire_dup_text(wire, POLICY_MAX_PATH);
+    rule->host = flags & RULE_HOST ? wire_dup_text(wire, 253) : mem_strdup("");
+    if (flags & RULE_SHAPE)
+        policy_shape_get(wire, &rule->shape);
+    bool said = !rule->host[0] == !(flags & RULE_HOST) &&
+                policy_shape_is_empty(&rule->shape) == !(flags & RULE_SHAPE);
+    if (!wire->failed && (flags & ~RULE_FLAGS || !said || policy_rule_problem(rule)))
         wire->failed = true;
 }
 
@@ -78,10 +93,21 @@ int policy_get(WireReader *wire, Policy **ret_policy)
         policy->n_rule = i + 1;
         get_rule(wire, &policy->rule[i]);
     }
+    if (!wire->failed)
+        policy_index(policy);
     if (wire->failed) {
         policy_free(policy);
         return -EBADMSG;
     }
     *ret_policy = policy;
     return 0;
+}
+
+bool policy_fits(const Policy *policy)
+{
+    unsigned char *room = mem_new(POLICY_MAX_PACKED, 1);
+    WireWriter wire = {.data = room, .room = POLICY_MAX_PACKED};
+    policy_put(policy, &wire);
+    mem_free(room);
+    return !wire.failed;
 }

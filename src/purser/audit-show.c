@@ -29,7 +29,8 @@ static bool is(Slice value, const char *wanted)
 static bool is_wanted(const AuditShow *show, const AuditLine *line)
 {
     int64_t time = 0;
-    bool refused = slice_is(line->decision, "refused") || slice_is(line->decision, "failed");
+    bool refused = slice_is(line->decision, "refused") || slice_is(line->decision, "failed") ||
+                   slice_is(line->decision, "would-refuse");
     bool ended = slice_is(line->event, "answer.end"), begun = slice_is(line->event, "request.sent");
     if (!is(line->run, show->run) || !is(line->retriever, show->retriever) || !is(line->source, show->source))
         return false;

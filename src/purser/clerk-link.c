@@ -22,7 +22,8 @@ UserId clerk_user(const Config *config)
 
 int clerk_fork(const Config *config, const Paths *paths, Role *ret_clerk, Fault *fault)
 {
-    return role_start(paths->libexec, IPC_CLERK, clerk_user(config), ret_clerk, fault);
+    const char *program = config->sink.kind == SINK_SQLITE ? "purser-clerk" : "purser-clerk-pg";
+    return role_start_program(paths->libexec, IPC_CLERK, program, clerk_user(config), ret_clerk, fault);
 }
 
 int clerk_tell(const Config *config, KeeperLink *keeper, Role *clerk, Fault *fault)
@@ -67,12 +68,17 @@ int clerk_start(const Config *config, const Paths *paths, KeeperLink *keeper, Ro
     return r;
 }
 
-int clerk_command(Role *clerk, uint16_t type, const WireWriter *payload, const int *fd, size_t n_fd,
-                  int timeout_ms, ClerkRecord *on_record, void *context, Fault *fault)
+int clerk_begin(Role *clerk, uint16_t type, const WireWriter *payload, const int *fd, size_t n_fd,
+                Fault *fault)
+{
+    WireWriter nothing = {0};
+    return role_send_wire(clerk, type, payload ? payload : &nothing, fd, n_fd, fault);
+}
+
+int clerk_await(Role *clerk, int timeout_ms, ClerkRecord *on_record, void *context, Fault *fault)
 {
     static unsigned char room[IPC_MAX_RECORD];
-    WireWriter nothing = {0};
-    int r = role_send_wire(clerk, type, payload ? payload : &nothing, fd, n_fd, fault);
+    int r = 0;
     while (!r) {
         IpcRecord record;
         if ((r = role_receive(clerk, timeout_ms, room, &record, fault)))
@@ -89,6 +95,13 @@ int clerk_command(Role *clerk, uint16_t type, const WireWriter *payload, const i
         ipc_record_close(&record);
     }
     return r;
+}
+
+int clerk_command(Role *clerk, uint16_t type, const WireWriter *payload, const int *fd, size_t n_fd,
+                  int timeout_ms, ClerkRecord *on_record, void *context, Fault *fault)
+{
+    int r = clerk_begin(clerk, type, payload, fd, n_fd, fault);
+    return r ? r : clerk_await(clerk, timeout_ms, on_record, context, fault);
 }
 
 int clerk_exit_status(int result)

@@ -20,6 +20,10 @@ typedef void ClerkRecord(const IpcRecord *record, void *context);
  * value or -errno with a sentence otherwise. */
 int clerk_command(Role *clerk, uint16_t type, const WireWriter *payload, const int *fd, size_t n_fd,
                   int timeout_ms, ClerkRecord *on_record, void *context, Fault *fault) MUST_USE;
+/* The same in two: meanwhile something else can be done. */
+int clerk_begin(Role *clerk, uint16_t type, const WireWriter *payload, const int *fd, size_t n_fd,
+                Fault *fault) MUST_USE;
+int clerk_await(Role *clerk, int timeout_ms, ClerkRecord *on_record, void *context, Fault *fault) MUST_USE;
 
 /* Whose clerk: purser's own user, or the owner of the folder that an SQLite file of the user's own choice
  * lies in. */

@@ -305,7 +305,7 @@ const Command command_audit = {
                {"retriever", 'r', "NAME", "show: of this retriever"},
                {"source", 's', "NAME", "show: of this source"},
                {"since", 0, "TIME", "show: from then on: 2h, 3d, 2026-11-24"},
-               {"refused", 0, NULL, "show: only what was refused or failed"},
+               {"refused", 0, NULL, "show: only what was refused, would be, or failed"},
                {"all", 'a', NULL, "show: also when answers ended"},
                {"json", 0, NULL, "verify: the result; show: the lines as they are"}},
     .min_arguments = 1,

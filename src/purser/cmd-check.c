@@ -42,12 +42,12 @@ static void check_configuration(Check *check)
     found(check, "configuration", config->path, EXIT_OK, sentence);
     for (size_t i = 0; i < config->n_note; i++)
         found(check, "note", "", EXIT_OK, config->note[i]);
-    for (size_t i = 0; i < config->n_policy; i++) {
+    for (size_t i = 0; i < config->n_form; i++) {
         Fault fault = {0};
-        snprintf(sentence, sizeof(sentence), "%zu rules, %zu tests pass", config->policy[i]->n_rule,
-                 config->policy[i]->n_test);
-        int r = policy_run_tests(config->policy[i], &fault);
-        found(check, "policy", config->policy[i]->name, r ? EXIT_CONFIG : EXIT_OK, r ? fault.text : sentence);
+        snprintf(sentence, sizeof(sentence), "%zu rules, %zu tests pass", config->form[i]->n_rule,
+                 config->form[i]->n_test);
+        int r = policy_run_tests(config->form[i], &fault);
+        found(check, "policy", config->form[i]->name, r ? EXIT_CONFIG : EXIT_OK, r ? fault.text : sentence);
     }
 }
 
@@ -113,6 +113,24 @@ static void check_stores(Check *check)
         found(check, "store", "kubernetes", EXIT_OK, config->kubernetes.origin.host);
 }
 
+/* What a GitHub App's tokens are asked to be allowed. */
+static void check_minted(Check *check)
+{
+    const Config *config = check->session->config;
+    for (size_t i = 0; i < config->n_source; i++) {
+        const Mint *mint =
+            config->source[i].token.kind == STORE_GITHUB_APP ? config->source[i].token.mint : NULL;
+        if (!mint || !check->selection->source[i])
+            continue;
+        char count[24];
+        snprintf(count, sizeof(count), "%zu", mint->n_list);
+        CLEANUP_MEM char *sentence =
+            mem_printf("its tokens are for %s repositories, with %s", mint->n_list ? count : "all",
+                       mint->scope[0] ? mint->scope : "every permission that the App has");
+        found(check, "minted", config->source[i].name, EXIT_OK, sentence);
+    }
+}
+
 /* Where a token would lie while its run lasts. */
 static const char *where_revealed(void)
 {
@@ -138,6 +156,29 @@ static void check_revealed(Check *check)
                 "limits",
                 policy->name, config->source[grant->source].name, where_revealed());
             found(check, "reveal", config->retriever[i].name, EXIT_OK, sentence);
+            check->finding[check->n - 1].warning = true;
+        }
+}
+
+/* As long as it lasts, and once it is over: both are to be known. */
+static void check_modes(Check *check)
+{
+    const Config *config = check->session->config;
+    for (size_t i = 0; i < config->n_retriever; i++)
+        for (size_t k = 0; check->selection->retriever[i] && k < config->retriever[i].n_grant; k++) {
+            const GrantRef *grant = &config->retriever[i].grant[k];
+            char day[CLOCK_TEXT];
+            if (grant->audit_until == 0)
+                continue;
+            bool over = clock_wall() >= grant->audit_until;
+            clock_format(day, grant->audit_until - CLOCK_SECOND);
+            CLEANUP_MEM char *sentence = mem_printf(
+                over ? "mode: audit for source %s ended with %.10s: what policy %s does not allow is "
+                       "refused; take 'mode' and 'until' out"
+                     : "mode: audit for source %s: until %.10s safe requests pass that policy %s does "
+                       "not allow, and are recorded (would-refuse)",
+                config->source[grant->source].name, day, config->policy[grant->policy]->name);
+            found(check, "mode", config->retriever[i].name, EXIT_OK, sentence);
             check->finding[check->n - 1].warning = true;
         }
 }
@@ -220,6 +261,8 @@ static int run(const Invocation *invocation)
     check_configuration(&check);
     check_ways_out(&check);
     check_stores(&check);
+    check_minted(&check);
+    check_modes(&check);
     check_revealed(&check);
     int r = state_lock(&session.state, &fault);
     if (!r)

@@ -63,7 +63,7 @@ static int run_selected(Session *session, const Selection *selection, bool json)
     Fault fault = {0};
     CLEANUP_MEM int64_t *window = MEM_NEW_ARRAY(int64_t, config->n_retriever);
     Ended ended = {.window = window};
-    Supervisor supervisor = {.on_run_ended = on_run_ended, .context = &ended};
+    Supervisor supervisor = {.on_run_ended = on_run_ended, .context = &ended, .starts_now = true};
     bool refused = false;
     int status = supervisor_open(&supervisor, config, &session->paths, &session->state, selection->source);
     if (status >= 0)

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "purser/netns.h"
 #include "purser/reveal.h"
 
@@ -53,6 +54,17 @@ static int open_sockets(Run *run, unsigned number, Sockets *sockets, Fault *faul
     return r;
 }
 
+/* For this one run what is safe passes, whatever the rules say. */
+static GrantRef *watched(const Retriever *retriever)
+{
+    GrantRef *grant = MEM_NEW_ARRAY(GrantRef, retriever->n_grant ? retriever->n_grant : 1);
+    for (size_t i = 0; i < retriever->n_grant; i++) {
+        grant[i] = retriever->grant[i];
+        grant[i].audit_until = INT64_MAX;
+    }
+    return grant;
+}
+
 static int open_at_keeper(Run *run, unsigned number, int keeper_end, Fault *fault)
 {
     const Retriever *retriever = run->retriever;
@@ -61,6 +73,10 @@ static int open_at_keeper(Run *run, unsigned number, int keeper_end, Fault *faul
         message.grant = retriever->grant, message.n_grant = retriever->n_grant;
         message.egress = retriever->egress, message.n_egress = retriever->n_egress;
     }
+    message.record = run->supervisor->recorded && !run->collect;
+    CLEANUP_MEM GrantRef *grant = message.record ? watched(retriever) : NULL;
+    if (grant)
+        message.grant = grant;
     int fd[1 + CONFIG_MAX_REVEALED] = {keeper_end};
     int r = reveal_files(run, number, &message, fd + 1, fault);
     r = r ? r : keeper_run_open(&run->supervisor->keeper, &message, fd, 1 + message.n_reveal, fault);
@@ -141,24 +157,37 @@ static int send_rules(Run *run, Fault *fault)
     return r ? r : role_send(&run->gate, IPC_GATE_START, SLICE_LITERAL(""), NULL, 0, fault);
 }
 
-int gate_start(Run *run, Fault *fault)
+/* One that came up before its run was known, or a new one. */
+static int take_gate(Run *run, Fault *fault)
 {
-    static unsigned char room[IPC_MAX_RECORD];
+    Supervisor *supervisor = run->supervisor;
+    run->gate = supervisor->first_gate;
+    supervisor->first_gate = ROLE_NONE;
+    return run->gate.pid > 0
+               ? 0
+               : role_start(supervisor->paths->libexec, IPC_GATE, user_of_role(USER_GATE), &run->gate, fault);
+}
+
+int gate_begin(Run *run, Fault *fault)
+{
     Sockets sockets = {-1, -1, -1, -1, -1, -1, -1, 0};
-    IpcRecord record;
     unsigned number = run->supervisor->next_socket++;
     int r = open_sockets(run, number, &sockets, fault);
     if (!r)
         r = open_at_keeper(run, number, sockets.keeper_end, fault);
     if (!r)
-        r = role_start(run->supervisor->paths->libexec, IPC_GATE, user_of_role(USER_GATE), &run->gate, fault);
+        r = take_gate(run, fault);
     if (!r)
         r = send_setup(run, &sockets, fault);
     sockets_close(&sockets);
-    if (!r)
-        r = send_rules(run, fault);
-    if (!r)
-        r = role_receive(&run->gate, SETUP_TIMEOUT_MS, room, &record, fault);
+    return r ? r : send_rules(run, fault);
+}
+
+int gate_await(Run *run, Fault *fault)
+{
+    static unsigned char room[IPC_MAX_RECORD];
+    IpcRecord record;
+    int r = role_receive(&run->gate, SETUP_TIMEOUT_MS, room, &record, fault);
     if (!r && record.type != IPC_GATE_READY)
         r = fault_set(fault, -EPROTO, "The gate said something unexpected (record %u).", record.type);
     if (!r)

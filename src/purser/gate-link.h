@@ -4,6 +4,8 @@
 #include "ipc/gate.h"
 #include "purser/run.h"
 
-/* Makes sockets and channels, opens the run at the keeper, starts the gate and waits until it is locked in.
+/* Makes sockets and channels, opens the run at the keeper, starts the gate and tells it what its run is.
  * Fills in run->gate, ->ns_fd, ->results_fd, ->keeper_open. */
-int gate_start(Run *run, Fault *fault) MUST_USE;
+int gate_begin(Run *run, Fault *fault) MUST_USE;
+/* Waits until it is locked in; clients that come before wait in its sockets. */
+int gate_await(Run *run, Fault *fault) MUST_USE;

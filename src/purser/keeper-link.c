@@ -240,13 +240,6 @@ int keeper_await_tokens(KeeperLink *keeper, Fault *fault)
     return knows_all(keeper, NULL) ? 0 : await(keeper, knows_all, fault);
 }
 
-static int await_ready(KeeperLink *keeper, Fault *fault)
-{
-    int r = await(keeper, is_ready, fault);
-    keeper->role.peer.stage = IPC_OPEN;
-    return r;
-}
-
 /* Where the tokens are: files first, since the others may name them. */
 static int send_stores(const Config *config, const bool *used, KeeperLink *keeper, Fault *fault)
 {
@@ -270,7 +263,7 @@ static int send_stores(const Config *config, const bool *used, KeeperLink *keepe
     return r;
 }
 
-int keeper_start(const Config *config, const Paths *paths, State *state, const bool *used,
+int keeper_begin(const Config *config, const Paths *paths, State *state, const bool *used,
                  KeeperLink *ret_keeper, Fault *fault)
 {
     static unsigned char bytes[IPC_MAX_PAYLOAD];
@@ -293,14 +286,27 @@ int keeper_start(const Config *config, const Paths *paths, State *state, const b
     }
     if (!r)
         r = role_send(&keeper.role, IPC_KEEPER_START, SLICE_LITERAL(""), NULL, 0, fault);
-    if (!r)
-        r = await_ready(&keeper, fault);
-    if (r) {
+    if (r)
         keeper_stop(&keeper);
-        return r;
-    }
-    *ret_keeper = keeper;
-    return 0;
+    else
+        *ret_keeper = keeper;
+    return r;
+}
+
+int keeper_await(KeeperLink *keeper, Fault *fault)
+{
+    int r = await(keeper, is_ready, fault);
+    keeper->role.peer.stage = IPC_OPEN;
+    if (r)
+        keeper_stop(keeper);
+    return r;
+}
+
+int keeper_start(const Config *config, const Paths *paths, State *state, const bool *used,
+                 KeeperLink *ret_keeper, Fault *fault)
+{
+    int r = keeper_begin(config, paths, state, used, ret_keeper, fault);
+    return r ? r : keeper_await(ret_keeper, fault);
 }
 
 void keeper_stop(KeeperLink *keeper)

@@ -29,6 +29,10 @@ typedef struct KeeperLink {
  * over the network may not be known yet. */
 int keeper_start(const Config *config, const Paths *paths, State *state, const bool *used,
                  KeeperLink *ret_keeper, Fault *fault) MUST_USE;
+/* The same in two: meanwhile something else can be done. */
+int keeper_begin(const Config *config, const Paths *paths, State *state, const bool *used,
+                 KeeperLink *ret_keeper, Fault *fault) MUST_USE;
+int keeper_await(KeeperLink *keeper, Fault *fault) MUST_USE;
 void keeper_stop(KeeperLink *keeper);
 
 /* Waits until how each token stands is known. */

@@ -57,23 +57,29 @@ void run_report_print_table(const RunReport *list, size_t n)
     }
 }
 
-void run_report_print_refusals(const RunReport *list, size_t n)
+/* What was let pass all the same, or what was not. */
+static void print_refusals(const RunReport *list, size_t n, bool passed, const char *title)
 {
-    bool any = false;
     for (size_t i = 0; i < n; i++) {
         for (size_t k = 0; k < list[i].n_refusal; k++) {
             const RunRefusal *refusal = &list[i].refusal[k];
-            char line[2048];
-            if (!any)
-                printf("\nRefused calls:\n");
-            any = true;
+            char line[2048], safe[2100];
+            if ((strcmp(refusal->code, RUN_WOULD_REFUSE) == 0) != passed)
+                continue;
+            printf("%s", title);
+            title = "";
             snprintf(line, sizeof(line), "%s %s%s", refusal->method, refusal->host, refusal->path);
-            char safe[2100];
             text_escape(safe, sizeof(safe), line, strlen(line));
             printf("  %s: %s  (%s, %llu times)\n    %s\n", list[i].retriever, safe, refusal->code,
                    (unsigned long long)refusal->count, refusal->sentence);
         }
     }
+}
+
+void run_report_print_refusals(const RunReport *list, size_t n)
+{
+    print_refusals(list, n, false, "\nRefused calls:\n");
+    print_refusals(list, n, true, "\nCalls that no rule allows, and that passed because of 'mode: audit':\n");
 }
 
 static const char *source_of(const RunReport *report, const RunLimit *limit)

@@ -15,8 +15,9 @@
 
 #define MAX_REPORT (1u << 20)
 
-static const char *const status_text[] = {"running",      "ok",          "failed",   "timed-out",
-                                          "not-prepared", "not-started", "no-token", "not-loaded"};
+static const char *const status_text[] = {"running",   "ok",           "failed",
+                                          "timed-out", "not-prepared", "not-started",
+                                          "no-token",  "not-loaded",   "recorded"};
 
 const char *run_status_text(RunStatus status)
 {
@@ -103,8 +104,8 @@ void run_report_refusal_counts(const RunReport *report, JsonWriter *json)
     json_object_begin(json, NULL);
     for (size_t i = 0; i < report->n_refusal; i++) {
         uint64_t count = 0;
-        if (!is_first_of_code(report, i))
-            continue;
+        if (!is_first_of_code(report, i) || strcmp(report->refusal[i].code, RUN_WOULD_REFUSE) == 0)
+            continue; /* what passed was not refused */
         for (size_t k = i; k < report->n_refusal; k++)
             if (strcmp(report->refusal[k].code, report->refusal[i].code) == 0)
                 count += report->refusal[k].count;

@@ -15,6 +15,7 @@ typedef enum RunStatus {
     RUN_NOT_STARTED,  /* a fault of purser's, or of the machine: before the script */
     RUN_NO_TOKEN,     /* a token that it needs is not there: nothing was started, no folder made */
     RUN_NOT_LOADED,   /* the script is done, its outputs are kept and will be loaded later */
+    RUN_RECORDED,     /* of `purser policy record`: what it had called was wanted, nothing was loaded */
 } RunStatus;
 
 typedef struct RunReport {

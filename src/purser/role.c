@@ -50,8 +50,13 @@ static NORETURN void become_role(int exe, const char *name, int control, const U
 
 int role_start(const char *libexec, IpcRole which, UserId user, Role *ret_role, Fault *fault)
 {
+    return role_start_program(libexec, which, role_name(which), user, ret_role, fault);
+}
+
+int role_start_program(const char *libexec, IpcRole which, const char *name, UserId user, Role *ret_role,
+                       Fault *fault)
+{
     char path[1200];
-    const char *name = role_name(which);
     snprintf(path, sizeof(path), "%s/%s", libexec, name);
     CLEANUP_FD int exe = open(path, O_PATH | O_CLOEXEC);
     if (exe < 0)

@@ -20,6 +20,9 @@ typedef struct Role {
 
 /* The control socket is non-blocking. -errno with a sentence. */
 int role_start(const char *libexec, IpcRole which, UserId user, Role *ret_role, Fault *fault) MUST_USE;
+/* The same of a role that has several programs. `name` lives on. */
+int role_start_program(const char *libexec, IpcRole which, const char *name, UserId user, Role *ret_role,
+                       Fault *fault) MUST_USE;
 
 /* Sends, waiting up to 10 s for room. */
 int role_send(Role *role, uint16_t type, Slice payload, const int *fd, size_t n_fd, Fault *fault) MUST_USE;

@@ -7,7 +7,7 @@
  * beginning says nothing about the collection. */
 static bool is_for_sink(const Run *run)
 {
-    return !run->sink_told && !run->keeper_open && !run->report.output_kept &&
+    return !run->sink_told && !run->supervisor->recorded && !run->keeper_open && !run->report.output_kept &&
            (run->have_loaded || !run->told_to_end);
 }
 

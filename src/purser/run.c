@@ -98,6 +98,20 @@ static void stop_gate(Run *run)
     role_stop(&run->gate, 1000);
 }
 
+/* Nothing is loaded; its runner, which waits for that, is told so. */
+static void end_recorded(Run *run)
+{
+    unsigned char room[256];
+    WireWriter wire = WIRE_WRITER(room);
+    const IpcPeer gate = {.fd = run->results_fd, .self = IPC_CLERK, .other = IPC_GATE, .stage = IPC_OPEN};
+    const RunLoaded loaded = {.result = RUN_LOAD_OK, .sentence = {"", 0}};
+    run_loaded_put(&loaded, &wire);
+    if (ipc_send_wire(&gate, IPC_LOADED, &wire, NULL, 0))
+        fd_close(&run->results_fd);
+    run_close_at_keeper(run);
+    run_enter_ending(run);
+}
+
 static void script_ended(Run *run, const RunEnd *end)
 {
     char sentence[160] = "";
@@ -120,7 +134,11 @@ static void script_ended(Run *run, const RunEnd *end)
             status = RUN_FAILED;
             snprintf(sentence, sizeof(sentence), "The script ended with status %d.", end->exit_status);
         }
-        run_set_status(run, status, sentence);
+        run_set_status(run, run->supervisor->recorded && status == RUN_OK ? RUN_RECORDED : status, sentence);
+    }
+    if (run->supervisor->recorded) {
+        end_recorded(run);
+        return;
     }
     run->report.output_kept = true; /* until the clerk says otherwise */
     write_report(run);
@@ -177,9 +195,12 @@ static void on_gate(evutil_socket_t fd, short what, void *context)
 static void start_script(Run *run)
 {
     Fault fault = {0};
-    int r = run->told_to_end ? fault_set(&fault, -ECANCELED, "%s", TOLD_TO_END) : gate_start(run, &fault);
+    int r = run->told_to_end ? fault_set(&fault, -ECANCELED, "%s", TOLD_TO_END) : gate_begin(run, &fault);
+    user_kill_wait(&run->killer);
     if (!r)
         r = runner_start(run, &run->runner, &fault);
+    if (!r && (r = gate_await(run, &fault)))
+        kill_runner(run);
     if (r) {
         run_set_status(run, RUN_NOT_STARTED, fault.text);
         run->report.output_kept = run->collect;
@@ -342,12 +363,13 @@ static void open_folder(Run *run)
         return;
     }
     /* What a purser that was killed has left of this retriever's processes must write no more. */
-    user_kill_all(&run->user);
+    run->killer = user_kill_begin(&run->user);
     write_report(run);
     if (run->collect)
         start_script(run);
     else
         prepare(run);
+    user_kill_wait(&run->killer);
 }
 
 /* A run that is over before it began still ends on the loop, after its caller has returned. */
@@ -472,6 +494,10 @@ void run_keeper_record(Run *run, const IpcRecord *record)
         RunLimit limit;
         if (!run_limit_get(&wire, &limit) && report->n_limit < RUN_MAX_LIMITS)
             MEM_PUSH(report->limit, report->n_limit, limit);
+    } else if (record->type == IPC_KEEPER_RUN_SEEN) {
+        RunSeen seen;
+        if (run->supervisor->recorded && !run_seen_get(&wire, &seen))
+            recorded_take(run->supervisor->recorded, &seen);
     } else if (record->type == IPC_KEEPER_RUN_CLOSED) {
         RunClosed closed;
         if (!run_closed_get(&wire, &closed) && closed.number)
@@ -482,11 +508,13 @@ void run_keeper_record(Run *run, const IpcRecord *record)
     }
 }
 
-void run_keeper_gone(Run *run)
+void run_keeper_gone(Run *run, const char *why)
 {
     run->keeper_open = false;
     if (run->phase == RUN_RUNNING) {
-        run_set_status(run, RUN_FAILED, "The keeper is gone, so no call could be made any more.");
+        char sentence[160];
+        snprintf(sentence, sizeof(sentence), "%s, so no call could be made any more.", why);
+        run_set_status(run, RUN_FAILED, sentence);
         if (run->runner > 0)
             kill(run->runner, SIGTERM);
     }

@@ -30,6 +30,7 @@ typedef struct Run {
     RunFolder folder;
     Environment environment;
     pid_t prepare, runner;
+    pid_t killer; /* ends what an earlier run has left; waited for before anything of this one starts */
     int ns_fd, results_fd; /* network namespace; the clerk's end of the results channel */
     Role gate, clerk;
     struct event *gate_event, *clerk_event, *timer;
@@ -54,7 +55,7 @@ bool run_owns_pid(Run *run, pid_t pid);
 void run_child_ended(Run *run, pid_t pid, int wait_status); /* the pid was reaped */
 void run_keeper_record(
     Run *run, const IpcRecord *record); /* RUN_SOURCE, RUN_REFUSAL, RUN_LIMIT, RUN_CLOSED of this run */
-void run_keeper_gone(Run *run);
+void run_keeper_gone(Run *run, const char *why);
 void run_stop_loading(Run *run); /* its outputs are kept for a later run */
 void run_terminate(Run *run);    /* SIGTERM to its runner: the script gets its grace. One that waits ends */
 

@@ -19,16 +19,20 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-static void tell_keeper_gone(Supervisor *supervisor)
+#define KEEPER_PATIENCE_MS 20000 /* so long without an answer, and it is ended */
+#define KEEPER_PINGS       4     /* in that time: counted, so that a machine that was asleep accuses nobody */
+
+static void tell_keeper_gone(Supervisor *supervisor, const char *why)
 {
     event_del(supervisor->keeper_event);
+    event_del(supervisor->ping_event);
     char text[96];
     int status = role_stop(&supervisor->keeper.role, 1000);
     log_error("The keeper %s; what is running ends now.",
               status < 0 ? "is gone" : role_end_text(status, text));
     supervisor->draining = supervisor->keeper_gone = true;
     for (size_t i = supervisor->n_run; i-- > 0;)
-        run_keeper_gone(supervisor->run[i]);
+        run_keeper_gone(supervisor->run[i], why);
 }
 
 /* Which run a keeper's record is about: each such record begins with its id. */
@@ -86,8 +90,12 @@ void supervisor_hear_keeper(Supervisor *supervisor)
         if (r || record.type == IPC_FAULT) {
             if (!r)
                 log_error("%.*s", (int)record.payload.len, record.payload.ptr);
-            tell_keeper_gone(supervisor);
+            tell_keeper_gone(supervisor, "The keeper is gone");
             return;
+        }
+        if (record.type == IPC_KEEPER_PONG) {
+            supervisor->pings = 0;
+            continue;
         }
         if (record.type == IPC_KEEPER_TOKEN || record.type == IPC_KEEPER_FILE_WANTED) {
             Fault fault;
@@ -110,6 +118,34 @@ static void on_keeper(evutil_socket_t fd, short what, void *context)
     supervisor_hear_keeper(context);
 }
 
+/* For tests a shorter time, never a longer one. */
+static unsigned keeper_patience_ms(void)
+{
+    const char *said = getenv("PURSER_TEST_KEEPER_PATIENCE_MS");
+    uint64_t ms;
+    return said && text_parse_u64(slice_of(said), KEEPER_PATIENCE_MS, &ms) == 0 && ms >= KEEPER_PINGS
+               ? (unsigned)ms
+               : KEEPER_PATIENCE_MS;
+}
+
+/* A keeper that hangs would hang its runs: it is ended, and they end with it and say why. */
+static void on_ping(evutil_socket_t fd, short what, void *context)
+{
+    Supervisor *supervisor = context;
+    (void)fd, (void)what;
+    supervisor_hear_keeper(supervisor); /* what it has said already counts */
+    if (supervisor->keeper_gone)
+        return;
+    if (supervisor->pings++ == 0) {
+        int r = ipc_send(&supervisor->keeper.role.peer, IPC_KEEPER_PING, (Slice){"", 0}, NULL, 0);
+        (void)r; /* full: it does not read, and is not going to answer; gone: its end is read soon */
+    } else if (supervisor->pings > KEEPER_PINGS) {
+        log_error("The keeper has not answered for %u s: it is ended.", keeper_patience_ms() / 1000);
+        kill(supervisor->keeper.role.pid, SIGKILL);
+        tell_keeper_gone(supervisor, "The keeper did not answer any more and was ended");
+    }
+}
+
 /* Reaps one ended child of a run and tells it; false when it has none (any more). */
 static bool reap_one(Run *run)
 {
@@ -130,7 +166,7 @@ static bool is_known(pid_t pid, void *context)
     for (size_t i = 0; i < supervisor->n_run; i++)
         if (run_owns_pid(supervisor->run[i], pid))
             return true;
-    return pid == supervisor->keeper.role.pid;
+    return pid == supervisor->keeper.role.pid || pid == supervisor->first_gate.pid;
 }
 
 void supervisor_end_orphans(Supervisor *supervisor)
@@ -184,6 +220,30 @@ static void watch_signal(Supervisor *supervisor, int number, event_callback_fn c
     event_add(*ret_event, NULL);
 }
 
+static int ask_sink_first(const Supervisor *supervisor, Role *clerk, Fault *fault)
+{
+    uint16_t type = supervisor->config->sink.migrate ? IPC_CLERK_MIGRATE : IPC_CLERK_CHECK;
+    return clerk_begin(clerk, type, NULL, NULL, 0, fault);
+}
+
+/* While the keeper starts: the sink is asked, if that needs no credential of the keeper's, and a gate comes
+ * up that does not know its run yet. What fails here is tried again where it is needed, and said there. */
+static void go_ahead(Supervisor *supervisor)
+{
+    const Config *config = supervisor->config;
+    Role *clerk = &supervisor->first_clerk;
+    Fault later;
+    if (supervisor->starts_now && role_start(supervisor->paths->libexec, IPC_GATE, user_of_role(USER_GATE),
+                                             &supervisor->first_gate, &later))
+        supervisor->first_gate = ROLE_NONE;
+    if (clerk->pid <= 0 || config->sink.credential.kind != STORE_NONE ||
+        clerk_tell(config, &supervisor->keeper, clerk, &later))
+        return;
+    supervisor->sink_asked = ask_sink_first(supervisor, clerk, &later) == 0;
+    if (!supervisor->sink_asked)
+        role_stop(clerk, 0);
+}
+
 int supervisor_open(Supervisor *supervisor, const Config *config, const Paths *paths, State *state,
                     const bool *used)
 {
@@ -191,22 +251,31 @@ int supervisor_open(Supervisor *supervisor, const Config *config, const Paths *p
     supervisor->config = config;
     supervisor->paths = paths;
     supervisor->state = state;
-    supervisor->first_clerk = ROLE_NONE;
+    supervisor->first_clerk = supervisor->first_gate = ROLE_NONE;
+    supervisor->keeper = KEEPER_NONE;
     supervisor->isolated = geteuid() == 0;
     /* What a script leaves behind becomes our child, so that its end can be seen and made. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     signal(SIGPIPE, SIG_IGN);
-    if (state_lock(state, &fault) || state_runtime(state, &fault)) {
+    if (state_lock(state, &fault)) {
         log_error("%s", fault.text);
         return EXIT_FAILED;
     }
     Fault later; /* said by supervisor_windows(), which then tries again */
-    if (clerk_fork(config, paths, &supervisor->first_clerk, &later))
+    if (supervisor->recorded || clerk_fork(config, paths, &supervisor->first_clerk, &later))
         supervisor->first_clerk = ROLE_NONE;
-    if (keeper_start(config, paths, state, used, &supervisor->keeper, &fault)) {
+    int status = EXIT_TOKEN, r = keeper_begin(config, paths, state, used, &supervisor->keeper, &fault);
+    if (!r) {
+        go_ahead(supervisor);
+        status = state_runtime(state, &fault) ? EXIT_FAILED : EXIT_TOKEN;
+        r = status == EXIT_FAILED || keeper_await(&supervisor->keeper, &fault);
+    }
+    if (r) {
         role_stop(&supervisor->first_clerk, 0);
+        role_stop(&supervisor->first_gate, 0);
+        keeper_stop(&supervisor->keeper);
         log_error("%s", fault.text);
-        return EXIT_TOKEN;
+        return status;
     }
     if (token_list_wanted(config))
         token_state_write(state, config, &supervisor->keeper);
@@ -214,6 +283,9 @@ int supervisor_open(Supervisor *supervisor, const Config *config, const Paths *p
     supervisor->keeper_event = event_new(supervisor->base, supervisor->keeper.role.peer.fd,
                                          EV_READ | EV_PERSIST, on_keeper, supervisor);
     event_add(supervisor->keeper_event, NULL);
+    supervisor->ping_event = event_new(supervisor->base, -1, EV_PERSIST, on_ping, supervisor);
+    unsigned ms = keeper_patience_ms() / KEEPER_PINGS;
+    event_add(supervisor->ping_event, &(struct timeval){ms / 1000, (suseconds_t)(ms % 1000) * 1000});
     watch_signal(supervisor, SIGCHLD, on_child, &supervisor->child_event);
     watch_signal(supervisor, SIGTERM, on_end, &supervisor->term_event);
     watch_signal(supervisor, SIGINT, on_end, &supervisor->int_event);
@@ -262,12 +334,13 @@ void supervisor_close(Supervisor *supervisor)
         run_free(supervisor->run[i]);
     free_ended(supervisor);
     put_last_seals(supervisor);
-    struct event *const event[] = {supervisor->keeper_event, supervisor->child_event, supervisor->term_event,
-                                   supervisor->int_event};
+    struct event *const event[] = {supervisor->keeper_event, supervisor->ping_event, supervisor->child_event,
+                                   supervisor->term_event, supervisor->int_event};
     for (size_t i = 0; i < COUNT_OF(event); i++)
         if (event[i])
             event_free(event[i]);
     role_stop(&supervisor->first_clerk, 1000);
+    role_stop(&supervisor->first_gate, 1000);
     keeper_stop(&supervisor->keeper);
     seals_done(&supervisor->seals);
     if (supervisor->base)
@@ -307,12 +380,14 @@ int supervisor_windows(Supervisor *supervisor, int64_t *ret_window_since, Fault 
     const Config *config = supervisor->config;
     Role clerk = supervisor->first_clerk;
     supervisor->first_clerk = ROLE_NONE;
-    int r = clerk.pid > 0 ? clerk_tell(config, &supervisor->keeper, &clerk, fault)
+    int r = 0;
+    if (!supervisor->sink_asked) {
+        r = clerk.pid > 0 ? clerk_tell(config, &supervisor->keeper, &clerk, fault)
                           : clerk_start(config, supervisor->paths, &supervisor->keeper, &clerk, fault);
-    if (!r && config->sink.migrate)
-        r = clerk_command(&clerk, IPC_CLERK_MIGRATE, NULL, NULL, 0, 60000, NULL, NULL, fault);
-    else if (!r)
-        r = clerk_command(&clerk, IPC_CLERK_CHECK, NULL, NULL, 0, 60000, NULL, NULL, fault);
+        r = r ? r : ask_sink_first(supervisor, &clerk, fault);
+    }
+    supervisor->sink_asked = false;
+    r = r ? r : clerk_await(&clerk, 60000, NULL, NULL, fault);
     for (size_t i = 0; !r && i < config->n_retriever; i++) {
         unsigned char bytes[256];
         WireWriter wire = WIRE_WRITER(bytes);

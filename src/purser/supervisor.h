@@ -4,6 +4,7 @@
 
 #include "purser/clerk-link.h"
 #include "purser/environment.h"
+#include "purser/recorded.h"
 #include "purser/report.h"
 #include "purser/seals.h"
 
@@ -22,7 +23,10 @@ struct Supervisor {
     struct event_base *base;
     KeeperLink keeper;
     Role first_clerk; /* started beside the keeper, for supervisor_windows() */
-    struct event *keeper_event, *child_event, *term_event, *int_event;
+    Role first_gate;  /* and this one for the first run, where one starts_now */
+    bool starts_now;  /* set by the caller: runs follow at once */
+    bool sink_asked;  /* first_clerk has its first command */
+    struct event *keeper_event, *ping_event, *child_event, *term_event, *int_event;
     Run **run;
     size_t n_run;
     Run **ended; /* freed once nothing of theirs is on the stack */
@@ -32,8 +36,10 @@ struct Supervisor {
     bool draining;        /* SIGTERM: no new runs, those that run get their time */
     unsigned told_to_end; /* 1: drain, 2: scripts get SIGTERM, 3: loading ends too */
     bool keeper_gone;
-    Seals seals;      /* of the audit, not in the sink yet */
-    bool sink_failed; /* a load or a seal: it is not tried once more only for seals */
+    unsigned pings;     /* asked of the keeper since it last answered */
+    Seals seals;        /* of the audit, not in the sink yet */
+    bool sink_failed;   /* a load or a seal: it is not tried once more only for seals */
+    Recorded *recorded; /* `purser policy record`; NULL otherwise */
     RunEnded *on_run_ended;
     void *context;
 };

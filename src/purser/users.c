@@ -119,14 +119,24 @@ static NORETURN void kill_all_as(const UserId *user)
     _exit(0);
 }
 
+pid_t user_kill_begin(const UserId *user)
+{
+    pid_t pid = user->own ? process_fork() : 0;
+    if (user->own && pid == 0)
+        kill_all_as(user);
+    return pid;
+}
+
+void user_kill_wait(pid_t *child)
+{
+    int status;
+    while (*child > 0 && waitpid(*child, &status, 0) < 0 && errno == EINTR)
+        ;
+    *child = 0;
+}
+
 void user_kill_all(const UserId *user)
 {
-    if (!user->own)
-        return;
-    pid_t pid = process_fork();
-    if (pid == 0)
-        kill_all_as(user);
-    int status;
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    pid_t child = user_kill_begin(user);
+    user_kill_wait(&child);
 }

@@ -31,3 +31,6 @@ int user_become(const UserId *user) MUST_USE;
 
 /* Kills every process of that user (only of an `own` one), repeatedly, until none is left. */
 void user_kill_all(const UserId *user);
+/* The same in two: by a child, which is waited for (0: nothing to wait for). */
+pid_t user_kill_begin(const UserId *user);
+void user_kill_wait(pid_t *child);

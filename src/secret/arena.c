@@ -65,7 +65,10 @@ static int map_locked(size_t len, void **ret_data)
     return 0;
 }
 
-/* What the kernel says of the mapping: its VmFlags ("lo": locked, "dd": not dumped) and its locked size. */
+/* What the kernel says of the mapping: its VmFlags ("lo": locked, "dd": not dumped) and its locked size. The
+ * file is read no further: what stands behind, of all libraries, takes the kernel a millisecond. Pages of
+ * memfd_secret are never swapped once they are there, and come when they are first touched.
+ */
 static void verify(const Arena *arena, bool *ret_locked, bool *ret_not_dumped)
 {
     char line[512];
@@ -81,8 +84,10 @@ static void verify(const Arena *arena, bool *ret_locked, bool *ret_not_dumped)
         else if (here && sscanf(line, "Locked: %lu kB", &locked_kb) == 1)
             continue;
         else if (here && strncmp(line, "VmFlags:", 8) == 0) {
-            *ret_locked = strstr(line, " lo") && locked_kb * 1024 >= arena->len;
+            *ret_locked =
+                strstr(line, " lo") && (arena->protection.memfd_secret || locked_kb * 1024 >= arena->len);
             *ret_not_dumped = strstr(line, " dd");
+            break;
         }
     }
     fclose(maps);
@@ -131,7 +136,8 @@ int arena_map(size_t len, bool anonymous, Arena *ret_arena, Fault *fault)
         return fault_set(fault, r, "memory for secrets cannot be kept from child processes: %s",
                          strerror(-r));
     }
-    memset(arena.data, 0, arena.len); /* present from now on */
+    if (!arena.protection.memfd_secret)
+        memset(arena.data, 0, arena.len); /* present from now on */
     verify(&arena, &arena.protection.locked, &arena.protection.not_dumped);
     arena.protection.locked &= locked_total() >= before + arena.len;
     arena.protection.not_dumped |= arena.protection.memfd_secret;
@@ -143,7 +149,9 @@ void arena_unmap(Arena *arena)
 {
     if (!arena->data)
         return;
-    explicit_bzero(arena->data, arena->len);
+    if (!arena->protection
+             .memfd_secret) /* whose pages the kernel wipes; here it would make those that were not used */
+        explicit_bzero(arena->data, arena->len);
     unmap_guarded(arena->data, arena->len);
     *arena = (Arena){0};
 }

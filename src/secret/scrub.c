@@ -4,7 +4,7 @@
 #include "secret/scrub.h"
 
 #include "base/mem.h"
-#include "secret/form.h"
+#include "secret/find.h"
 
 #include <errno.h>
 
@@ -16,7 +16,7 @@ struct Scrub {
     const ScrubForms *forms;
     char *room;           /* where held bytes and the next piece come together */
     size_t size;          /* of room */
-    size_t held_at, held; /* in room: may be the beginning of a form */
+    size_t held_at, held; /* in room */
     size_t cover;         /* so many of the held bytes belong to a hit already */
 };
 
@@ -36,69 +36,43 @@ static int scan_open(const ScrubForms *forms, Scan **ret_scan)
         secret_release(scan, scan_size(forms));
         return r;
     }
-    form_prepare(scan);
+    find_prepare(scan);
     *ret_scan = scan;
     return 0;
 }
 
-/* The forms that can begin at `text`, as far as its first three bytes tell. */
-static unsigned forms_at(const Scan *scan, const unsigned char *text, size_t len)
+/* What a stream holds back: a form that begins before that is there whole. Whatever the bytes are. */
+static size_t hold_of(const ScrubForms *forms)
 {
-    unsigned forms = scan->begin[text[0]];
-    if (len > 1)
-        forms &= scan->begin[text[1]] >> SECOND;
-    if (len > 2)
-        forms &= scan->begin[text[2]] >> THIRD;
-    return forms & 0xFF;
+    return scrub_longest(forms) - 1;
 }
 
-/* The next position where a form can begin, or one near the end. Four positions a turn, each table entry read
- * once. */
-static size_t skip(const Scan *scan, const unsigned char *text, size_t at, size_t len)
+/* Overwrites what lies in `end` bytes of each form that begins there, and tells how much of the last one lies
+ * behind. Those bytes are overwritten once they are searched: a form may begin among them. *cover: of one
+ * that began before.
+ */
+static void scan_text(const Scan *scan, FindIn in, Slice whole, size_t end, size_t *cover, unsigned *hits)
 {
-    const uint32_t *begin = scan->begin;
-    for (; at + 6 <= len; at += 4) {
-        uint32_t a = begin[text[at]], b = begin[text[at + 1]], c = begin[text[at + 2]],
-                 d = begin[text[at + 3]];
-        uint32_t e = begin[text[at + 4]], f = begin[text[at + 5]];
-        uint32_t any = (a & b >> SECOND & c >> THIRD) | (b & c >> SECOND & d >> THIRD) |
-                       (c & d >> SECOND & e >> THIRD) | (d & e >> SECOND & f >> THIRD);
-        if (any & 0xFF)
-            break;
+    Hits found = {0};
+    char *text = (char *)whole.ptr;
+    size_t covered = *cover;
+    find_forms(scan, in, whole, end, &found);
+    memset(text, '*', covered < end ? covered : end);
+    for (size_t i = 0; i < found.n; i++) {
+        size_t from = found.hit[i].at, to = from + found.hit[i].len;
+        if (to <= covered) /* the end of one that was counted */
+            continue;
+        memset(text + from, '*', (to < end ? to : end) - from);
+        covered = to;
+        ++*hits;
     }
-    return at;
-}
-
-/* Overwrites the hits in text and returns from where on it has to be held back (`len`: nothing). A byte is
- * overwritten once the search is past it, so that hits may overlap. *cover: so many bytes at the front belong
- * to a hit. */
-static size_t scan_text(const Scan *scan, unsigned char *text, size_t len, bool last, size_t *cover,
-                        unsigned *hits)
-{
-    size_t at = 0;
-    for (; at < len; at++) {
-        if (at >= *cover)
-            at = skip(scan, text, at, len);
-        unsigned forms = at < len ? forms_at(scan, text + at, len - at) : 0;
-        if (forms) {
-            ssize_t n = form_match(scan, forms, text + at, len - at, last);
-            if (n == FORM_PARTIAL)
-                break;
-            if (n > 0 && at + (size_t)n > *cover) { /* else the end of one that was counted */
-                *cover = at + (size_t)n;
-                ++*hits;
-            }
-        }
-        if (at < *cover)
-            text[at] = '*';
-    }
-    *cover = *cover > at ? *cover - at : 0;
-    return at;
+    hits_done(&found);
+    *cover = covered > end ? covered - end : 0;
 }
 
 int scrub_forms_new(Slice token, ScrubForms **ret_forms)
 {
-    if (token.len == 0)
+    if (token.len < SECRET_MIN_TOKEN)
         return -EINVAL;
     Sealed *sealed;
     int r = secret_seal(token, &sealed);
@@ -168,31 +142,21 @@ static void settle(Scrub *scrub, size_t need)
 
 static Slice search_piece(Scrub *scrub, const Scan *scan, Slice piece, bool last, unsigned *ret_hits)
 {
-    char *bytes = (char *)piece.ptr;
-    size_t len = piece.len;
-    bool in_place = scrub->held == 0;
-    char *data = bytes;
-    size_t total = scrub->held + len;
-    if (!in_place) {
+    char *data = (char *)piece.ptr;
+    size_t total = scrub->held + piece.len, hold = last ? 0 : hold_of(scrub->forms);
+    if (scrub->held || hold) {
         settle(scrub, total);
-        if (len) {
-            memcpy(scrub->room + scrub->held, bytes, len);
-            explicit_bzero(bytes, len); /* it may hold the rest of what is held */
+        if (piece.len) {
+            memcpy(scrub->room + scrub->held, data, piece.len);
+            explicit_bzero(data, piece.len);
         }
         data = scrub->room;
     }
-    size_t at = scan_text(scan, (unsigned char *)data, total, last, &scrub->cover, ret_hits);
-    scrub->held = total - at;
-    scrub->held_at = in_place ? 0 : at;
-    if (in_place && scrub->held) {
-        size_t held = scrub->held;
-        scrub->held = 0; /* nothing in the room to be kept yet */
-        settle(scrub, held);
-        scrub->held = held;
-        memcpy(scrub->room, data + at, held);
-        explicit_bzero(data + at, held);
-    }
-    return (Slice){data, at};
+    size_t end = total > hold ? total - hold : 0;
+    scan_text(scan, FIND_IN_BODY, (Slice){data, total}, end, &scrub->cover, ret_hits);
+    scrub->held = total - end;
+    scrub->held_at = end;
+    return (Slice){data, end};
 }
 
 int scrub_piece(Scrub *scrub, char *bytes, size_t len, bool last, Slice *ret_out, unsigned *ret_hits)
@@ -221,7 +185,7 @@ int scrub_first(Scrub *scrub, const ScrubForms *forms, Slice head, Slice piece, 
     int r = scan_open(forms, &scan);
     if (r)
         return r;
-    scan_text(scan, (unsigned char *)head.ptr, head.len, true, &cover, ret_hits);
+    scan_text(scan, FIND_IN_HEAD, head, head.len, &cover, ret_hits);
     *ret_out = piece.len ? search_piece(scrub, scan, piece, last, ret_hits) : (Slice){"", 0};
     secret_release(scan, scan_size(forms));
     return 0;
@@ -236,7 +200,7 @@ unsigned scrub_whole(const ScrubForms *forms, char *bytes, size_t len)
         memset(bytes, '*', len); /* what cannot be searched does not go on */
         return 1;
     }
-    scan_text(scan, (unsigned char *)bytes, len, true, &cover, &hits);
+    scan_text(scan, FIND_IN_BODY, (Slice){bytes, len}, len, &cover, &hits);
     secret_release(scan, scan_size(forms));
     return hits;
 }

@@ -4,12 +4,13 @@
  * user:token), also with line ends, \/ or %2F in them; percent-encoded, any of the bytes, both letter cases;
  * JSON-escaped, any of the characters, also with \u00XX and \/; hex, both cases. A hit is overwritten with
  * '*'. Of base64, the characters that hold bits of the token alone: at most four bits at each end stay. A
- * token shorter than 4 bytes is searched raw only: its other forms are part of any text. (A raw one of 1 byte
- * blanks that byte everywhere: such a token protects nothing, but it does not come through either.) The token
- * is kept sealed and opened into the arena for each piece that is searched.
+ * token shorter than SECRET_MIN_TOKEN is refused: its forms are part of any text. The token is kept sealed
+ * and opened into the arena for each piece that is searched.
  *
- * Streaming: the longest tail that could be the beginning of a form is held back in the Scrub until the next
- * piece or the last one. Bounded by the longest form.
+ * Streaming: the last bytes of what came are held back in the Scrub until more comes or the answer ends,
+ * always as many as the longest form has, less one. Their number depends on the token's length alone and not
+ * on what the bytes are, so that nobody can see from it how much of a guess is right; nor can it be seen from
+ * the time (form.h).
  */
 #pragma once
 
@@ -20,7 +21,7 @@ typedef struct Scrub Scrub;           /* one stream */
 
 int scrub_forms_new(Slice token, ScrubForms **ret_forms) MUST_USE;
 ScrubForms *scrub_forms_free(ScrubForms *forms);
-size_t scrub_longest(const ScrubForms *forms); /* most bytes that a stream holds back */
+size_t scrub_longest(const ScrubForms *forms); /* no form has more bytes; a stream holds back one less */
 
 Scrub *scrub_new(void);          /* kept with a connection and used again: no allocation per request */
 Scrub *scrub_free(Scrub *scrub); /* wipes */

@@ -14,6 +14,9 @@
  * KiB. */
 #define SECRET_MAX_TOKEN (16u << 10)
 
+/* A shorter one cannot be searched for in answers: it could be guessed, or is part of any text. */
+#define SECRET_MIN_TOKEN 8u
+
 typedef struct SecretProtection {
     bool memfd_secret; /* else mmap + mlock */
     bool locked;       /* verified: not swappable */

@@ -91,6 +91,17 @@ int store_check_token(const char *name, Slice token, size_t *ret_len, Fault *fau
     return r;
 }
 
+int store_check_searchable(const char *name, size_t len, Fault *fault)
+{
+    if (len >= SECRET_MIN_TOKEN)
+        return 0;
+    return fault_set(
+        fault, STORE_E_BAD_TOKEN,
+        "the token \"%s\" has %zu bytes: one of fewer than %u could be guessed, and cannot be searched "
+        "for in answers; have its provider make a longer one",
+        name, len, SECRET_MIN_TOKEN);
+}
+
 int store_seal(const char *name, Slice token, bool lines, Sealed **ret_token, Fault *fault)
 {
     Slice whole = {token.ptr, without_newline(token)};

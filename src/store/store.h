@@ -80,5 +80,8 @@ void stored_token_done(StoredToken *token);
  * trailing newline (LF or CR LF) is taken off (*ret_len). STORE_E_BAD_TOKEN with a sentence that names
  * `name`. */
 int store_check_token(const char *name, Slice token, size_t *ret_len, Fault *fault) MUST_USE;
+/* Whether a token that goes to an API is long enough to be searched for in its answers (SECRET_MIN_TOKEN):
+ * STORE_E_BAD_TOKEN with a sentence if not. */
+int store_check_searchable(const char *name, size_t len, Fault *fault) MUST_USE;
 /* Checks and seals. A private key, in PEM, has line ends: `lines` lets them pass. */
 int store_seal(const char *name, Slice token, bool lines, Sealed **ret_token, Fault *fault) MUST_USE;

@@ -44,13 +44,13 @@ static void print_help(void)
         "  --passphrase      ask for a passphrase instead of using a key file\n"
         "\nThe token is asked for on the terminal, without showing it, or taken from standard input; one "
         "newline\n"
-        "at its end is taken off, and it is %u bytes at most. Never give it on the command line.\n"
+        "at its end is taken off, and it has %u to %u bytes. Never give it on the command line.\n"
         "\nExamples:\n"
         "  purser token set github --host api.github.com\n"
         "  pass show ci/buildkite | purser token set buildkite\n"
         "  purser token list --json\n"
         "  purser token remove github\n",
-        SECRET_MAX_TOKEN);
+        SECRET_MIN_TOKEN, SECRET_MAX_TOKEN);
 }
 
 /* No core dump, no debugger of the same user, before the first byte of a secret is here. */

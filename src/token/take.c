@@ -23,6 +23,8 @@ static int take(const char *name, const char *question, int fd, bool terminal, S
     if (r == 0)
         r = store_check_token(name, (Slice){room, len}, &len, fault);
     if (r == 0)
+        r = store_check_searchable(name, len, fault);
+    if (r == 0)
         r = secret_seal((Slice){room, len}, ret_token);
     secret_release(room, ROOM);
     return r;

@@ -17,10 +17,10 @@ ENVIRONMENT = {"PGPASSWORD": "from-the-environment", "PGHOST": "203.0.113.1", "A
                "UBSAN_OPTIONS": "print_stacktrace=1"}
 
 
-def program():
+def program(postgres=False):
     prefix = os.environ.get("PURSER_PREFIX")
     assert prefix, "PURSER_PREFIX must name the installed tree"
-    return Path(prefix) / "libexec/purser/purser-clerk"
+    return Path(prefix) / ("libexec/purser/purser-clerk-pg" if postgres else "libexec/purser/purser-clerk")
 
 
 class Done:
@@ -48,7 +48,7 @@ class Clerk:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
         assert child.fileno() != CONTROL_FD
-        self.process = subprocess.Popen([program()], preexec_fn=prepare, pass_fds=[CONTROL_FD], stderr=subprocess.PIPE,
+        self.process = subprocess.Popen([program(bool(dsn))], preexec_fn=prepare, pass_fds=[CONTROL_FD], stderr=subprocess.PIPE,
                                         env=ENVIRONMENT)
         child.close()
         send(self.control, Type.CLERK_SETUP,

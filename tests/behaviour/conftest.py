@@ -36,11 +36,24 @@ def pytest_configure(config):
         os.environ["PURSER_PREFIX"] = str(shutil.copytree(named, Path(copy.name) / "local"))
 
 
-@pytest.fixture(autouse=True)
-def nothing_of_this_machine(monkeypatch):
-    for name in os.environ:
+def forget_this_machine(monkeypatch):
+    for name in list(os.environ):
         if name.lower().endswith("_proxy") or name in OF_THIS_MACHINE:
             monkeypatch.delenv(name)
+
+
+# What takes minutes is begun first, so that at the end no worker waits for another.
+LONG = ("test_outages", "test_runner", "test_vault", "test_stores_hunt", "test_clerk_once", "test_metrics_plans", "test_promise_01",
+        "test_leases", "test_sink_outage", "test_schedule")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: not item.path.name.startswith(LONG))
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_this_machine(monkeypatch):
+    forget_this_machine(monkeypatch)
 
 
 @pytest.fixture(scope="session")

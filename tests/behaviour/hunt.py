@@ -78,7 +78,10 @@ def search_files(folder, wanted):
             if path.is_symlink():
                 text += os.fsencode(os.readlink(path))
             elif path.is_file():
-                text += path.read_bytes()
+                try:
+                    text += path.read_bytes()
+                except FileNotFoundError:  # it went meanwhile
+                    continue
                 read += 1
             hits += [(str(path), form, needle) for needle, form in wanted.items() if needle in text]
     return hits, read

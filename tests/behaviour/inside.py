@@ -1,6 +1,7 @@
 """What a script of these tests uses inside its run: raw requests by every way in. Copied beside the script."""
 
 import base64
+import functools
 import json
 import os
 import socket
@@ -35,10 +36,10 @@ class Reply:
         if method == "HEAD" or self.status in (204, 304):
             return
         if self.get("transfer-encoding") == "chunked":
-            while (size := int(stream.readline().split(b";")[0] or b"0", 16)):
+            while (size := int((line := stream.readline()).split(b";")[0] or b"0", 16)):
                 self.body += stream.read(size)
                 stream.readline()
-            stream.readline()
+            self.whole = line != b"" and stream.readline() == b"\r\n"
         elif self.get("content-length"):
             self.body = stream.read(int(self.get("content-length")))
             self.whole = len(self.body) == int(self.get("content-length"))
@@ -66,6 +67,14 @@ def connect(authority=HOST + ":443", key=KEY):
     return sock, Reply(stream, "CONNECT")
 
 
+@functools.cache
+def trust(check_hostname=True):
+    """Reading the bundle takes longer than a request: once."""
+    context = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
+    context.check_hostname = check_hostname
+    return context
+
+
 class Client:
     """One connection to a host: through CONNECT and TLS, or, as `plain`, to the gate's port, or its unix socket."""
 
@@ -73,9 +82,7 @@ class Client:
         if way == "proxy":
             sock, reply = connect(host + ":443")
             assert reply.status == 200, reply.short
-            context = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
-            context.check_hostname = sni is None
-            self.sock = context.wrap_socket(sock, server_hostname=sni or host)
+            self.sock = trust(sni is None).wrap_socket(sock, server_hostname=sni or host)
         elif way == "base":
             self.sock = socket.create_connection((PROXY.hostname, PROXY.port), 30)
         else:

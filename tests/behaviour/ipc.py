@@ -64,7 +64,7 @@ def hosts(source):
     return [("u32", len(source.others)),
             *[part for use, host, port in source.others
               for part in (("u8", use), ("u8", 1), ("text", host), ("u16", port), ("text", ""))],
-            ("text", source.graphql), ("u32", source.graphql_host)]
+            ("text", source.graphql), ("u32", source.graphql_host), ("u8", 0)]
 
 
 def pair():

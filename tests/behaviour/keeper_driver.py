@@ -94,7 +94,7 @@ class Stream:
                     payload, "u16", "text", "text", "u32", "u8", "u8")
                 return answer
             elif kind == Type.RESPONSE:
-                if _take_head(answer, payload):
+                if take_head(answer, payload):
                     return answer
             elif kind == Type.ABORT:
                 answer.aborted = True
@@ -112,7 +112,7 @@ class Stream:
         self.sock.close()
 
 
-def _take_head(answer, payload):
+def take_head(answer, payload):
     reader = ipc.Reader(payload)
     answer.status = reader.number(2)
     answer.sentence = reader.text().decode("latin-1")
@@ -179,10 +179,10 @@ def _rule(rule, line):
     """A rule's record: (deny, methods, path), or ("graphql", root fields) of queries."""
     if rule[0] != "graphql":
         deny, methods, path = rule
-        return [("u8", deny), ("u8", 0), ("u32", methods), ("text", ""), ("text", path), ("u32", line)]
+        return [("u8", deny), ("u32", line), ("u16", methods), ("text", path)]
     fields = sorted(rule[1])
-    return [("u8", 0), ("u8", 1), ("u32", 1), ("u32", len(fields)), *[("text", name) for name in fields], ("u32", 0), ("u8", 1),
-            ("u32", 20), ("u32", 50), ("u32", 0), ("u32", 0), ("text", ""), ("text", ""), ("u32", line)]
+    return [("u8", 2), ("u32", line), ("u16", 0), ("u32", 1), ("u32", len(fields)), *[("text", name) for name in fields],
+            ("u32", 0), ("u8", 1), ("u32", 20), ("u32", 50), ("u32", 0)]
 
 
 class Keeper:
@@ -272,9 +272,9 @@ class Keeper:
         gate.settimeout(30)
         ipc.send(self.control, Type.KEEPER_RUN_OPEN, pack(
             ("text", name), ("text", "retriever"), ("u64", time_limit), ("u32", len(grants)),
-            *[part for source, policy in grants for part in (("u32", source), ("u32", policy))],
+            *[part for source, policy in grants for part in (("u32", source), ("u32", policy), ("u64", 0))],
             ("u32", len(egress)), *[part for host, port in egress for part in (("text", host), ("u16", port))],
-            ("u32", len(reveal)), *[("u32", source) for source in reveal]), [theirs.fileno(), *files])
+            ("u32", len(reveal)), *[("u32", source) for source in reveal], ("u8", 0)), [theirs.fileno(), *files])
         theirs.close()
         got = ipc.receive(self.control)
         if got and got[0] == Type.KEEPER_RUN_REFUSED:

@@ -30,6 +30,7 @@ class Answer:
     status: int = 200
     body: bytes = b""
     headers: dict = field(default_factory=dict)
+    until: threading.Event = None  # the last four bytes of the body wait for it
     raw: bytes = None  # sent as it is, instead of all of the above, and the connection closed
 
 
@@ -101,7 +102,11 @@ class Upstream:
         head = {"Content-Type": "application/json", "Content-Length": str(len(reply.body)), **reply.headers}
         lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
         body = b"" if method == "HEAD" or reply.status in (204, 304) else reply.body
-        connection.sendall(f"HTTP/1.1 {reply.status} Status\r\n{lines}\r\n".encode("latin-1") + body)
+        late = body[-4:] if reply.until else b""
+        connection.sendall(f"HTTP/1.1 {reply.status} Status\r\n{lines}\r\n".encode("latin-1") + body[:len(body) - len(late)])
+        if reply.until:
+            reply.until.wait(PATIENCE)
+            connection.sendall(late)
         return True
 
     def close(self):

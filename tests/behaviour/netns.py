@@ -18,14 +18,19 @@ def setns(fd):
 
 
 class Network:
-    def __init__(self, hosts, folder):
-        """hosts: {name: address}; every address is made to be this machine."""
+    def __init__(self, hosts, folder, more=(), resolver=None):
+        """hosts: {name: address}; every address is made to be this machine, and so is each of `more`. `resolver`: the address
+        of a name server, which is asked for every name that `hosts` does not have."""
         table = folder / "hosts"
         table.write_text("127.0.0.1 localhost\n" + "".join(f"{address} {name}\n" for name, address in hosts.items()))
         table.chmod(0o644)
         lines = ["set -e", "ip link set lo up", f"mount --bind {table} /etc/hosts",
-                 *[f"ip address add {address}/32 dev lo" for address in set(hosts.values()) if address != "127.0.0.1"],
-                 "echo ready", "exec cat"]
+                 *[f"ip address add {address}/{128 if ':' in address else 32} dev lo"
+                   for address in {*hosts.values(), *more} - {"127.0.0.1", "::1"}]]
+        if resolver:
+            (folder / "resolv.conf").write_text(f"nameserver {resolver}\noptions timeout:2 attempts:1\n")
+            lines.append(f"mount --bind {folder / 'resolv.conf'} /etc/resolv.conf")
+        lines += ["echo ready", "exec cat"]
         self.process = subprocess.Popen(["unshare", "--net", "--mount", "--propagation", "private", "sh", "-c", "\n".join(lines)],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self.process.stdout.readline() == b"ready\n"

@@ -164,6 +164,29 @@ print(json.dumps(said))
     assert all(request.header("PRIVATE-TOKEN") is None for request in upstream.requests)
 
 
+def test_python_gitlab_names_a_project_by_its_path(lab, api, clients):
+    """The encoded slash that it sends is one segment, matched and sent on as it is; of another project nothing is got."""
+    upstream = api("gitlab")
+    done = run(lab, [clients], """
+import json, os
+import gitlab
+api = gitlab.Gitlab(private_token=os.environ["GITLAB_TOKEN"])
+project = api.projects.get("group/sub/tool", lazy=True)
+said = {"got": [pipeline.id for pipeline in project.pipelines.list(iterator=True)]}
+said["jobs"] = [job.id for job in project.pipelines.get(5, lazy=True).jobs.list(iterator=True)]
+try:
+    api.projects.get("group/other", lazy=True).pipelines.list(get_all=True)
+except gitlab.GitlabError as refused:
+    said.update(status=refused.response_code, message=refused.error_message)
+print(json.dumps(said))
+""", **{"with": {"project": "group/sub/tool"}})
+    assert_served(done, upstream, lab.token)
+    assert done.said["jobs"] == [1, 2, 3]
+    assert_refused(done, "path-not-allowed", "/projects/group%2Fother/pipelines is not named by policy gitlab-read")
+    assert {request.target.split("?")[0] for request in upstream.requests} == {
+        "/api/v4/projects/group%2Fsub%2Ftool/pipelines", "/api/v4/projects/group%2Fsub%2Ftool/pipelines/5/jobs"}
+
+
 # Clients that know no provider: two calls each, one allowed, one denied; what differs is the client.
 
 PYTHON = {

@@ -45,6 +45,7 @@ def doctor(lab):
     return done
 
 
+@pytest.mark.plain
 def test_what_holds_on_this_machine_and_that_a_run_is_made_so(lab):
     api(lab)
     said = doctor(lab)
@@ -64,6 +65,7 @@ def test_a_configuration_at_fault_is_its_own_status_and_none_is_none(lab, tmp_pa
 
 
 @as_root
+@pytest.mark.plain
 def test_for_a_person_it_says_that_scripts_share_their_user(prefix):
     with PersonLab(prefix) as lab:
         api(lab)

@@ -15,6 +15,16 @@ from upstream import Upstream, serve
 # Bodies, back-pressure, order
 
 
+def test_chunks_that_are_all_there_are_announced_by_their_length(world):
+    """One framing: what is announced is what is written, whatever the body looks like."""
+    w = world(serve(lambda connection: connection.answer()))
+    body = b"0\r\n\r\nGET /secret HTTP/1.1\r\n\r\n"
+    w.stream.request("POST", "/x", w.lease, body=body, length=2**64 - 1)
+    assert w.stream.answer().status == 200
+    assert w.upstream.bodies == [body] and len(w.upstream.heads) == 1
+    assert f"Content-Length: {len(body)}" in w.upstream.heads[0] and "Transfer-Encoding" not in w.upstream.heads[0]
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_request_body_of_1_mib_arrives_whole(world, chunked):
     w = world(serve(lambda c: c.answer(b"thanks")))

@@ -163,10 +163,10 @@ def test_revoking_the_runs_own_lease_ends_it_for_everybody(api):
 def test_an_answer_under_way_is_broken_off_when_its_lease_is_revoked(prefix):
     with lab_of(KINDS[0], prefix) as lab:
         def slow(request):
-            return Answer(raw=b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 5000)
+            return Answer(raw=b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 6000)
 
         upstream = lab.upstream("api.test", slow)
-        keep = upstream.serve  # the connection stays open after a part of the answer
+        keep = upstream.serve  # the connection stays open after a part of the answer, the end of which is held back
         upstream.serve = lambda stream, connection, answer: (keep(stream, connection, answer), stream.read(1))[1]
         lab.source("api", "api.test", tokenEnv=["API_TOKEN"])
         done = run(lab, """

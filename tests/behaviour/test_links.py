@@ -11,7 +11,8 @@ FORBIDDEN = {
     "bin/purser": (*OPENSSL, "libcurl", "libpq", "libsqlite3", "libjansson"),
     "libexec/purser/purser-gate": ("libcurl", "libjansson", "libpq", "libsqlite3", "libyaml-0"),
     "libexec/purser/purser-keeper": ("libpq", "libsqlite3", "libyaml-0"),
-    "libexec/purser/purser-clerk": (*OPENSSL, "libcurl", "libyaml-0"),
+    "libexec/purser/purser-clerk": (*OPENSSL, "libcurl", "libyaml-0", "libpq"),
+    "libexec/purser/purser-clerk-pg": (*OPENSSL, "libcurl", "libyaml-0", "libsqlite3"),
     "libexec/purser/purser-rotate": ("libpq", "libsqlite3", "libyaml-0"),
     "libexec/purser/purser-token": (*OPENSSL, "libcurl", "libpq", "libsqlite3", "libjansson", "libyaml-0"),
 }
@@ -20,7 +21,8 @@ EXPECTED = {
     "bin/purser": ("libyaml-0",),
     "libexec/purser/purser-gate": OPENSSL,
     "libexec/purser/purser-keeper": ("libssl", "libcurl", "libjansson"),
-    "libexec/purser/purser-clerk": ("libpq", "libsqlite3", "libjansson"),
+    "libexec/purser/purser-clerk": ("libsqlite3", "libjansson"),
+    "libexec/purser/purser-clerk-pg": ("libpq", "libjansson"),
     "libexec/purser/purser-rotate": ("libssl", "libcurl", "libjansson"),
     "libexec/purser/purser-token": ("libsodium",),
 }

@@ -112,6 +112,41 @@ def test_a_github_apps_token_is_minted_narrowed_used_and_revoked(lab, length):
         assert [hit for hit in search_files(lab.state, needles(secret))[0]] == []
 
 
+def needing(lab, name, permissions, repo):
+    lab.policy(name, f"""\
+        policy: {name}
+        permissions: {json.dumps(permissions)}
+        parameters: {{repo: {{default: '*', class: name}}}}
+        allow:
+        - {{method: GET, path: '/{{repo}}'}}
+        """)
+    with_inside(lab, name)
+    lab.retriever(name, f"from inside import *\nsay(status=Client().ask('/{repo if isinstance(repo, str) else repo[0]}').status)", sources=["api"], policy=name,
+                  **({"with": {"repo": repo}} if repo != "any" else {}))
+
+
+@pytest.mark.parametrize("others, asked", [
+    ([("two", {"actions": "write", "metadata": "read"}, "api")],
+     {"repositories": ["web", "api"], "permissions": {"actions": "write", "checks": "read", "metadata": "read"}}),
+    ([("two", {"metadata": "read"}, ["api", "web", "docs"])],
+     {"repositories": ["web", "api", "docs"], "permissions": {"actions": "read", "checks": "read", "metadata": "read"}}),
+    ([("two", {"metadata": "read"}, "any")], {"permissions": {"actions": "read", "checks": "read", "metadata": "read"}}),
+    ([("two", {}, "api")], {"repositories": ["web", "api"]}),
+])
+def test_where_nothing_is_said_an_app_is_asked_for_what_the_policies_need_and_no_more(lab, others, asked):
+    keys = Keys(lab, "rsa")
+    github = GitHub(lab, keys)
+    app(lab, keys)
+    for name, permissions, repo in [("one", {"actions": "read", "checks": "read"}, "web"), *others]:
+        needing(lab, name, permissions, repo)
+    done = lab.purser("run")
+    assert done.status == 0 and [what["status"] for what in said(done.text)] == [200, 200], done.text
+    assert github.asked == [asked]
+    found = [entry for entry in lab.purser("check", "--json").json["findings"] if entry["what"] == "minted"]
+    told = "".join(json.dumps(asked["permissions"]).split()) if "permissions" in asked else "every permission"
+    assert [entry["name"] for entry in found] == ["api"] and told in found[0]["message"], found
+
+
 @pytest.mark.parametrize("clock", [-3600, 3600])
 def test_a_clock_that_is_wrong_by_an_hour_mints_by_githubs(lab, clock):
     keys = Keys(lab, "rsa")

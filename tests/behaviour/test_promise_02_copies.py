@@ -104,18 +104,21 @@ def cores(tmp_path, monkeypatch):
     resource.setrlimit(resource.RLIMIT_CORE, before)
 
 
+@pytest.mark.plain
 def test_a_keeper_that_crashes_leaves_no_core(cores, world):  # noqa: F811
     w = world(serve(lambda c: c.answer()))
     w.get("/x")
     assert not crash(w.keeper.process) and cores() == []
 
 
+@pytest.mark.plain
 def test_a_gate_that_crashes_leaves_no_core(cores):
     gate = Gate([GateSource("api.test")])
     assert not crash(gate.process) and cores() == []
     gate.stop()
 
 
+@pytest.mark.plain
 def test_a_clerk_that_crashes_leaves_no_core(cores, tmp_path):
     clerk = Clerk(path=tmp_path / "x.db")
     assert clerk.ask(clerk_driver.Type.CLERK_MIGRATE).result == clerk_driver.OK
@@ -123,6 +126,7 @@ def test_a_clerk_that_crashes_leaves_no_core(cores, tmp_path):
     clerk.process.stderr.close()
 
 
+@pytest.mark.plain
 def test_a_runner_that_crashes_leaves_no_core(cores, prefix):
     run = Run(prefix / "libexec/purser/purser-exec", own=False)
     try:

@@ -5,6 +5,7 @@ Form by form it is shown on the keeper alone in test_redaction.py; here the whol
 """
 import base64
 import gzip
+import threading
 
 from hunt import as_forms, needles
 from lab import Answer
@@ -60,6 +61,51 @@ def test_a_form_that_looks_like_the_token_but_is_not_stays(lab):
     for said in done.said:
         assert base64.b64decode(said["body"]) == near
     assert done.report["sources"][0]["redacted"] == 0
+
+
+def test_a_script_whose_guesses_are_echoed_learns_nothing_from_what_it_sees_when(lab):
+    """The upstream sends a guess back and stalls. What has come until then is as long for each beginning of the token, in any
+    form, as for a wrong one: so it cannot be guessed byte by byte."""
+    waiting = []
+
+    def answer(request):
+        if request.target == "/go":
+            waiting.pop().set()
+            return Answer(200, b"{}")
+        waiting.append(threading.Event())
+        return Answer(200, b"." * 500 + request.body + b"end.", {"Content-Type": "text/plain"}, until=waiting[-1])
+
+    _, token = api(lab, answer)
+    raw = token.encode()
+    right = [raw[:at] for at in range(0, len(raw), 6)] + [base64.b64encode(raw)[:at] for at in (1, 8, 30)]
+    right += [raw.hex().encode()[:at] for at in (1, 8, 30)] + [b"%%%02X" % raw[0], b"\\u00%02x" % raw[0]]
+    wrong = [bytes((byte ^ 1) for byte in guess) for guess in right]
+    done = run(lab, """
+for way in ("proxy", "base", "socket"):
+    prefix = "" if way == "proxy" else "/api"
+    other = Client(way=way)
+    for guess in %r:
+        client = Client(way=way)
+        client.sock.sendall(f"POST {prefix}/echo HTTP/1.1\\r\\nHost: {HOST}\\r\\nContent-Length: {len(guess)}\\r\\n{LEASED}\\r\\n".encode() + guess)
+        client.sock.settimeout(0.2)
+        seen = b""
+        while b"\\r\\n\\r\\n" not in seen:
+            seen += client.sock.recv(65536)
+        try:
+            while more := client.sock.recv(65536):
+                seen += more
+        except TimeoutError:
+            pass
+        early = len(seen.partition(b"\\r\\n\\r\\n")[2])
+        assert other.ask(prefix + "/go").status == 200
+        client.sock.settimeout(20)
+        while not seen.endswith(b"end."):
+            seen += client.sock.recv(65536)
+        say(held=500 + len(guess) - early, whole=seen.partition(b"\\r\\n\\r\\n")[2] == b"." * 500 + guess + b"end.")
+""" % (right + wrong,))
+    assert len(done.said) == 3 * len(right + wrong), done.text
+    assert all(said["whole"] for said in done.said)
+    assert {said["held"] for said in done.said} == {6 * len(token) - 1}
 
 
 def test_an_encoding_that_purser_cannot_read_is_a_502_with_none_of_it(lab):

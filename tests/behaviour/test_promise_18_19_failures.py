@@ -49,9 +49,9 @@ def started(lab):
     return lab
 
 
-def begin(lab, script):
+def begin(lab, script, **words):
     lab.retriever("script", script, sources=["api"], limits={"grace": "1s"})
-    return lab.start("run", "script", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return lab.start("run", "script", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **words)
 
 
 def ended(process, begun):
@@ -93,6 +93,30 @@ def test_a_role_that_dies_in_mid_run_is_told_and_nothing_hangs_and_no_row_is_los
             assert answers[name]["code"] == "keeper-gone", text
     report, _ = lab.last_run("script")
     assert report["status"] != "ok" and victim.removeprefix("purser-") in report["message"], report
+    assert below(process.pid) == {}, "nothing is left running"
+    then_all_rows_are_there_once(lab)
+
+
+def test_a_keeper_that_hangs_is_ended_and_the_run_with_it(started):
+    """It neither dies nor answers: stopped, as a loop without end would have it. 20 s is its time; here 2."""
+    lab = started
+    process = begin(lab, ASKS, env={**os.environ, "PURSER_TEST_KEEPER_PATIENCE_MS": "2000"})
+    wait_until(lambda: len(lab.upstreams["api.test"].requests) > 1, what="the second request")
+    keeper = role(process, "purser-keeper")
+    for _ in range(3):  # one that is only slow is left alone
+        os.kill(keeper, signal.SIGSTOP)
+        time.sleep(0.6)
+        os.kill(keeper, signal.SIGCONT)
+        time.sleep(0.6)
+    assert role(process, "purser-keeper") == keeper
+    os.kill(keeper, signal.SIGSTOP)
+    begun = time.monotonic()
+    status, text = ended(process, begun)
+    assert time.monotonic() - begun > 1.4, "not before its time"
+    assert status != 0 and "The keeper has not answered for 2 s: it is ended." in text, text
+    report, _ = lab.last_run("script")
+    assert report["status"] == "failed"
+    assert report["message"] == "The keeper did not answer any more and was ended, so no call could be made any more."
     assert below(process.pid) == {}, "nothing is left running"
     then_all_rows_are_there_once(lab)
 

@@ -4,10 +4,13 @@
 import base64
 import json
 import os
+import threading
 import time
 import urllib.parse
 
+import ipc
 import pytest
+from keeper_driver import Answer, take_head
 from keeper_world import TOKEN, authority, world  # noqa: F401 (fixtures)
 from upstream import serve
 
@@ -91,6 +94,56 @@ def test_sessions_and_other_services_are_not_passed_on(world):
     assert answer.headers.get("x-kept") == "1"
     for name in ("set-cookie", "alt-svc", "connection", "x-hop", "content-length"):
         assert name not in answer.headers
+
+
+# How much of an answer is held back
+
+
+def body_records(stream, seconds):
+    """The body's bytes that come within this time; and whether its end was among them."""
+    stream.sock.settimeout(seconds)
+    body = b""
+    try:
+        while True:
+            kind, payload = ipc.receive(stream.sock)
+            assert kind in (ipc.Type.RESPONSE, ipc.Type.DATA, ipc.Type.DATA_END)
+            if kind == ipc.Type.RESPONSE:
+                answer = Answer(0)
+                assert not take_head(answer, payload)
+                payload = answer.body
+            body += payload
+            if kind == ipc.Type.DATA_END:
+                return body, True
+    except TimeoutError:
+        return body, False
+
+
+def test_what_is_held_back_does_not_tell_a_right_guess_from_a_wrong_one(world):
+    """Before a stall of the upstream, as much of its answer has come whether it ends with a beginning of the token, in any
+    form, or with nothing like it; the rest comes when the upstream goes on."""
+    guesses = [TOKEN[:at] for at in (0, 1, 4, 5, 8, 20, len(TOKEN) - 1)] + [b"ghp_1", b"nothing like it"]
+    guesses += [form[:at] for _, form in forms(TOKEN) for at in (1, 9, 30)]
+    go_on = threading.Event()
+
+    def script(connection):
+        while (request := connection.request()):
+            body = b"." * 400 + guesses[int(request[0].split(" ")[1][1:])]
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body) + 4, body))
+            assert go_on.wait(10)
+            go_on.clear()
+            connection.send(b"end.")
+
+    w = world(script)
+    held = []
+    for number, guess in enumerate(guesses):
+        w.stream.request("GET", f"/{number}", w.lease)
+        before, ended = body_records(w.stream, 0.1)
+        assert not ended
+        go_on.set()
+        after, ended = body_records(w.stream, 20)
+        assert ended and before + after == b"." * 400 + guess + b"end.", "nothing of it is lost"
+        held.append(400 + len(guess) - len(before))
+    assert set(held) == {6 * len(TOKEN) - 1}, held
 
 
 # What stays behind

@@ -78,8 +78,8 @@ def test_a_keeper_closes_a_stream_of_garbage_and_no_other(world, seed):  # noqa:
 
 @seeds
 def test_a_keeper_ends_when_its_supervisor_sends_garbage_and_says_so(world, seed):  # noqa: F811
-    valid = [(Type.KEEPER_RUN_CLOSE, b"run-1"), (Type.KEEPER_RUN_OPEN, pack(("text", "r"), ("text", "r"), ("u64", 1), ("u32", 0),
-                                                                          ("u32", 0)))]
+    valid = [(Type.KEEPER_RUN_CLOSE, b"run-1"),
+             (Type.KEEPER_RUN_OPEN, pack(("text", "r"), ("text", "r"), ("u64", 1), ("u32", 0), ("u32", 0), ("u32", 0), ("u8", 0)))]
     for n in range(3):
         w = world(serve(lambda c: c.answer(b"good")))
         Garbage(seed * 100 + n, valid).pour(w.keeper.control, 200)

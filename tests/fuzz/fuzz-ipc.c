@@ -50,6 +50,7 @@ TRY(KeeperToken, keeper_token, nothing)
 TRY(KeeperRun, keeper_run, keeper_run_done)
 TRY(RunSource, run_source, nothing)
 TRY(RunRefusal, run_refusal, nothing)
+TRY(RunSeen, run_seen, nothing)
 TRY(RunLimit, run_limit, nothing)
 TRY(RunRefused, run_refused, nothing)
 TRY(RunClosed, run_closed, nothing)
@@ -103,7 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         try_keeper_run,         try_run_source,   try_run_refusal,      try_run_limits,    try_run_output,
         try_run_output_refused, try_run_end,      try_run_loaded,       try_stream_refuse, try_stream_request,
         try_stream_response,    try_host_port,    try_stream_lease_ask, try_run_limit,     try_run_refused,
-        try_clerk_run,          try_run_closed,   try_clerk_seal,
+        try_clerk_run,          try_run_closed,   try_clerk_seal,       try_run_seen,
     };
     static unsigned char room[IPC_MAX_RECORD];
     if (size < 1 || size > IPC_MAX_PAYLOAD)

@@ -44,6 +44,33 @@ static void check_authority(Slice raw)
         abort();
 }
 
+/* Where encoded slashes are taken, only they differ; and none is next to nothing, or to dots. */
+static void check_slashes(Slice raw, const Target *strict)
+{
+    static Target once, twice, plain;
+    Fault fault = {""};
+    if (target_normalise_slashes(raw, &once, &fault)) {
+        if (strict)
+            abort();
+        return;
+    }
+    if (strict && (once.len != strict->len || memcmp(once.text, strict->text, once.len) != 0))
+        abort();
+    if (!strict && !target_has_slashes(target_path(&once)))
+        abort();
+    if (target_normalise_slashes((Slice){once.text, once.len}, &twice, &fault) || once.len != twice.len ||
+        memcmp(once.text, twice.text, once.len) != 0)
+        abort();
+    size_t n = 0;
+    for (size_t i = 0; i < once.path_len; i++) {
+        bool slash = memcmp(once.text + i, "%2F", 3) == 0;
+        twice.text[n++] = slash ? '/' : once.text[i];
+        i += slash ? 2 : 0;
+    }
+    if (target_normalise((Slice){twice.text, n}, &plain, &fault))
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static Target once, twice;
@@ -53,8 +80,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (target_normalise(raw, &once, &fault)) {
         if (!fault.text[0])
             abort();
+        check_slashes(raw, NULL);
         return 0;
     }
+    check_slashes(raw, &once);
     if (once.len > HTTP_MAX_TARGET || strlen(once.text) != once.len)
         abort();
     for (size_t i = 0; i < once.len; i++)

@@ -15,9 +15,13 @@ static const char policy_text[] = "policy: p\n"
                                   "allow:\n"
                                   "- {method: GET, path: /repos/*/*/actions/**}\n"
                                   "- {method: POST, path: /search}\n"
+                                  "- {method: [GET, DELETE], path: /small, query: [page, _method], "
+                                  "accept: [a/json], responseBytes: 1000}\n"
+                                  "- {method: DELETE, path: '/*', responseBytes: 500}\n"
                                   "- graphql: {fields: [rateLimit]}\n"
                                   "- {method: GET, host: uploads.example, path: /files/**}\n"
                                   "deny:\n"
+                                  "- graphql: {fields: [secret]}\n"
                                   "- {path: /repos/*/*/actions/secrets/**}\n";
 
 typedef struct Case {
@@ -292,7 +296,9 @@ static bool ask_graphql(const char *query)
     self.refused = (Refused){0};
     const DecideRequest decide = {.now = clock_mono(), .wall = clock_wall(), .narrowed = &self.narrowed};
     Decided decided = {.grant = &self.grant[0], .graphql = true, .operations = UINT32_MAX};
-    return decide_graphql(&decide, &decided, &chosen, &self.refused);
+    bool yes = decide_graphql(&decide, &decided, &chosen, &self.refused);
+    self.decided.would = decided.would;
+    return yes;
 }
 
 static void a_graphql_operation_is_decided_when_it_is_known(void **state)
@@ -361,6 +367,64 @@ static void a_file_is_fetched_only_where_the_api_has_just_redirected_to(void **s
     assert_refused(REFUSAL_NOT_REDIRECTED, "GET", target);
 }
 
+static void query_media_type_and_size_are_of_the_rule(void **state)
+{
+    (void)state;
+    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/api/v3/small?page=1");
+    assert_non_null(strstr(self.refused.fault.text, "line 6, allows: a/json"));
+    assert_int_equal(self.decided.rule, 0);
+    header("accept", "a/json");
+    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/api/v3/small?pages=1");
+    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/api/v3/small?page=1&page=2");
+    assert_true(ask("GET", "/api/v3/small?page=1"));
+    assert_int_equal(self.decided.response_bytes, 1000);
+    assert_true(decide_answer(&self.decided, 1000, &self.refused));
+    assert_false(decide_answer(&self.decided, 1001, &self.refused));
+    assert_int_equal(self.refused.refusal, REFUSAL_ANSWER_TOO_LARGE);
+    assert_non_null(strstr(self.refused.fault.text, "policy p, line 6"));
+    header("X-HTTP-Method-Override", "DELETE");
+    assert_true(ask("GET", "/api/v3/small"));
+    assert_int_equal(self.decided.response_bytes, 1000); /* the first rule that allows DELETE is the same */
+    assert_true(ask("DELETE", "/api/v3/other"));
+    assert_int_equal(self.decided.response_bytes, 500);
+    assert_true(ask("POST", "/api/v3/search")); /* by the rule of any first segment */
+    self.head.n_header = 0;
+    assert_true(ask("POST", "/api/v3/search?anything=1&anything=2"));
+    assert_int_equal(self.decided.response_bytes, 0);
+    assert_true(decide_answer(&self.decided, UINT64_MAX, &self.refused));
+}
+
+static void what_no_rule_allows_passes_while_it_is_only_watched(void **state)
+{
+    (void)state;
+    self.grant[0].audit_until = clock_wall() + CLOCK_SECOND;
+    assert_true(ask("GET", "/api/v3/user"));
+    assert_int_equal(self.decided.would.refusal, REFUSAL_PATH_NOT_ALLOWED);
+    assert_non_null(strstr(self.decided.would.fault.text, "GET /user is not named by policy p"));
+    assert_int_equal(self.decided.rule, 0);
+    assert_true(ask("HEAD", "/api/v3/small?x=1"));
+    assert_true(ask("GET", "/api/v3/repos/a/b/actions/runs"));
+    assert_int_equal(self.decided.would.refusal, REFUSAL_NONE);
+    assert_refused(REFUSAL_PATH_DENIED, "GET", "/api/v3/repos/a/b/actions/secrets/X");
+    static const char *const unsafe[] = {"POST", "PUT", "PATCH", "DELETE"};
+    for (size_t i = 0; i < COUNT_OF(unsafe); i++)
+        assert_refused(REFUSAL_PATH_NOT_ALLOWED, unsafe[i], "/api/v3/user/x");
+    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/api/v3/user/x?_method=DELETE");
+    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/user");
+    assert_refused(REFUSAL_METHOD, "OPTIONS", "/api/v3/user");
+    header("X-HTTP-Method", "PATCH");
+    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/api/v3/user/x");
+    self.head.n_header = 0;
+    assert_true(ask_graphql("{viewer{login}}"));
+    assert_int_equal(self.decided.would.refusal, REFUSAL_GRAPHQL_DENIED);
+    assert_false(ask_graphql("{rateLimit{secret}}"));
+    assert_false(ask_graphql("mutation{addStar{id}}"));
+    assert_false(ask_graphql("subscription{viewer{login}}"));
+    clock_set_for_test(1600000000000000 + CLOCK_SECOND, 1000000);
+    assert_false(ask_graphql("{viewer{login}}"));
+    assert_refused(REFUSAL_PATH_NOT_ALLOWED, "GET", "/api/v3/user");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -381,6 +445,8 @@ int main(void)
         TEST(a_method_override_counts_as_method),
         TEST(graphql_is_known_wherever_it_is),
         TEST(a_graphql_operation_is_decided_when_it_is_known),
+        TEST(what_no_rule_allows_passes_while_it_is_only_watched),
+        TEST(query_media_type_and_size_are_of_the_rule),
         TEST(a_rule_of_another_host_allows_nothing_at_the_apis_own),
         TEST(a_host_that_the_source_does_not_have_is_refused),
         TEST(a_file_is_fetched_only_where_the_api_has_just_redirected_to),

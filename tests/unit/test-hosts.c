@@ -128,6 +128,8 @@ static void test_the_other_hosts_of_a_source_are_policed_with_it(void **state)
     assert_int_equal(host_list_named(&list, slice_of("ci~graphql")).host, 1);
     assert_true(host_list_named(&list, slice_of("ci~graphql")).graphql);
     assert_int_equal(host_list_named(&list, slice_of("ci~uploads.example")).host, 2);
+    assert_null(host_list_named(&list, slice_of("ci~*.blob.example")).source); /* files have no base URL */
+    assert_null(host_list_named(&list, slice_of("ci~a1.blob.example")).source);
     host_list_done(&list);
 }
 

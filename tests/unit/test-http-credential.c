@@ -150,6 +150,13 @@ static void a_request_without_one_has_none(void **state)
     assert_false(http_is_credential_parameter(SLICE_LITERAL("")));
     assert_false(http_is_credential_parameter(SLICE_LITERAL("page_token")));
     assert_false(http_is_credential_parameter(SLICE_LITERAL("access_token%00")));
+    static const char *const method[] = {"_method", "%5Fmethod", "_METHOD",
+                                         ".method", "+_method",  "%20_m%65thod"};
+    for (size_t i = 0; i < COUNT_OF(method); i++)
+        assert_true(http_is_method_parameter(slice_of(method[i])));
+    assert_false(http_is_method_parameter(SLICE_LITERAL("method")));
+    assert_false(http_is_method_parameter(SLICE_LITERAL("payment_method")));
+    assert_false(http_is_method_parameter(SLICE_LITERAL("")));
 }
 
 static int find_proxy(const char *headers)

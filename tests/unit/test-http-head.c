@@ -326,19 +326,32 @@ static void connection_names_what_goes_and_never_keeps_a_credential(void **state
 static void sessions_credentials_and_second_spellings_are_dropped(void **state)
 {
     (void)state;
-    static const char *const dropped[] = {"Cookie",         "COOKIE2",
-                                          "Alt-Svc",        "Range",
-                                          "If-Range",       "Expect",
-                                          "Host",           "Authorization",
-                                          "PRIVATE-TOKEN",  "Accept-Encoding",
-                                          "Private_Token",  "Transfer_Encoding",
-                                          "Content_Length", "X_HTTP_Method_Override",
-                                          "X-Original-URL", "x-rewrite-url"};
+    static const char *const dropped[] = {"Cookie",
+                                          "COOKIE2",
+                                          "Alt-Svc",
+                                          "Range",
+                                          "If-Range",
+                                          "Expect",
+                                          "Host",
+                                          "Authorization",
+                                          "PRIVATE-TOKEN",
+                                          "Accept-Encoding",
+                                          "Private_Token",
+                                          "Transfer_Encoding",
+                                          "Content_Length",
+                                          "X_HTTP_Method_Override",
+                                          "X-Original-URL",
+                                          "x-rewrite-url",
+                                          "X-Forwarded-Host",
+                                          "FORWARDED",
+                                          "X-Host",
+                                          "x-envoy-original-path"};
     for (size_t i = 0; i < COUNT_OF(dropped); i++)
         if (!http_is_dropped_request_header(slice_of(dropped[i])))
             fail_msg("%s would be forwarded", dropped[i]);
     assert_false(http_is_dropped_request_header(SLICE_LITERAL("Accept")));
     assert_true(http_is_dropped_response_header(SLICE_LITERAL("set-cookie")));
+    assert_true(http_is_dropped_response_header(SLICE_LITERAL("X-Purser-Error")));
     assert_false(http_is_dropped_response_header(SLICE_LITERAL("Link")));
 }
 

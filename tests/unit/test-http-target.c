@@ -181,9 +181,42 @@ static void an_authority_is_a_host_and_a_port(void **state)
         check_authority(bad[i], 0, NULL, 0);
 }
 
+static void an_encoded_slash_stays_where_it_is_taken(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *raw, *want;
+    } pair[] = {
+        {"/projects/a%2fb/jobs", "/projects/a%2Fb/jobs"},
+        {"/projects/a%2Fb%2Fc?x=%2f", "/projects/a%2Fb%2Fc?x=%2F"},
+        {"/a%2F..b/%2e%2e%2e%2fx/", NULL},
+        {"/a%2Fb.%2Fc", "/a%2Fb.%2Fc"},
+        {"/a/b", "/a/b"},
+        {"/a%2F", NULL},
+        {"/%2Fa", NULL},
+        {"/a%2F%2Fb", NULL},
+        {"/a%2F..", NULL},
+        {"/a%2F%2e%2e%2Fb", NULL},
+        {"/..%2Fa", NULL},
+        {"/a%2F./b", NULL},
+        {"/a%2Fb//c", NULL},
+        {"/a%2Fb/..", NULL},
+        {"/%2F", NULL},
+        {"/a%5Cb", NULL},
+        {"/a%252Fb", "/a%252Fb"},
+    };
+    for (size_t i = 0; i < COUNT_OF(pair); i++) {
+        Fault fault = {""};
+        int r = target_normalise_slashes(slice_of(pair[i].raw), &target, &fault);
+        if (r ? pair[i].want != NULL : !pair[i].want || strcmp(target.text, pair[i].want) != 0)
+            fail_msg("%s: %s", pair[i].raw, r ? fault.text : target.text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_encoded_slash_stays_where_it_is_taken),
         cmocka_unit_test(a_path_has_one_spelling),
         cmocka_unit_test(tricks_with_paths_are_refused),
         cmocka_unit_test(a_query_has_one_form_and_no_credential),

@@ -9,8 +9,8 @@
 static bool found(const char *type, const char *body, size_t step)
 {
     static HttpHead head;
-    head.header[0] = (HttpHeader){SLICE_LITERAL("content-type"), slice_of(type)};
-    head.n_header = 1;
+    head.header[0] = (HttpHeader){SLICE_LITERAL("content-type"), slice_of(type ? type : "")};
+    head.n_header = type != NULL;
     OverrideScan scan;
     override_begin(&scan, &head);
     bool hit = false;
@@ -27,6 +27,10 @@ static void an_override_is_found_in_every_writing_and_at_every_split(void **stat
                                        "a=1&%5Fmethod=PUT",
                                        "a=1&_m%65thod=PUT",
                                        "a=1&%5f%6d%65%74%68%6f%64=PUT",
+                                       "a=1&_METHOD=PUT",
+                                       "a=1&.method=PUT",
+                                       "a=1&+_method=PUT",
+                                       "a=1&%20%5Fmethod=PUT",
                                        "x&&__method_&_method=1"};
     for (size_t i = 0; i < COUNT_OF(body); i++)
         for (size_t step = 1; step < 20; step++)
@@ -37,10 +41,23 @@ static void an_override_is_found_in_every_writing_and_at_every_split(void **stat
                       "--x\r\nContent-Disposition: form-data; name=_method\r\n", 3));
 }
 
+static void what_may_be_a_form_is_one(void **state)
+{
+    (void)state;
+    static const char *const type[] = {NULL,
+                                       "",
+                                       "form",
+                                       "text/plain, application/x-www-form-urlencoded",
+                                       ";application/x-www-form-urlencoded",
+                                       "MULTIPART/form-data; boundary=x"};
+    for (size_t i = 0; i < COUNT_OF(type); i++)
+        assert_true(found(type[i], "a=1&_method=DELETE", 5));
+}
+
 static void other_names_and_other_bodies_are_left_alone(void **state)
 {
     (void)state;
-    assert_false(found("application/x-www-form-urlencoded", "payment_method=card&method=x", 4));
+    assert_false(found("application/x-www-form-urlencoded", "payment_method=card&method=x&pay.method=1", 4));
     assert_false(found("application/json", "{\"_method\": \"DELETE\"}", 4));
 }
 
@@ -48,6 +65,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_override_is_found_in_every_writing_and_at_every_split),
+        cmocka_unit_test(what_may_be_a_form_is_one),
         cmocka_unit_test(other_names_and_other_bodies_are_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,6 +50,17 @@ static void assert_stays(const char *in)
     assert_becomes(in, in);
 }
 
+static void only_a_whole_url_of_the_source_is_rewritten(void **state)
+{
+    (void)state;
+    assert_becomes("{\"next\": \"HTTPS://API.test/v3/x\"}", "{\"next\": \"" CLIENT "/x\"}");
+    assert_stays("{\"next\": \"https://api.test/V3/x\"}"); /* a path has letter case */
+    assert_stays("{\"next\": \"https://api.test/v3x\"}");
+    assert_stays("{\"next\": \"https://api.test.evil.test/v3/x\"}");
+    assert_stays("{\"next\": \"https://api.test@evil.test/v3/x\"}");
+    assert_stays("{\"next\": \"https://evil.test/?u=https://api.test/v3/x\"}");
+}
+
 static void the_documented_places_are_rewritten(void **state)
 {
     (void)state;
@@ -215,6 +226,7 @@ static void a_url_that_is_too_long_is_not_begun(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_a_whole_url_of_the_source_is_rewritten),
         cmocka_unit_test(the_documented_places_are_rewritten),
         cmocka_unit_test(both_forms_of_the_url_and_its_escapes_are_understood),
         cmocka_unit_test(other_urls_are_not_touched),

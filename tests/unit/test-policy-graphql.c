@@ -264,8 +264,8 @@ static void a_wrong_rule_is_refused_with_its_place(void **state)
         {"allow: []\ndeny:\n- graphql: {fields: ['*']}\n", "p.yaml:4:12: the graphql rule has a name"},
         {"allow: []\ndeny:\n- graphql: {fields: [a, A]}\n",
          "p.yaml:4:12: the graphql rule names something twice"},
-        {"allow: []\ntests:\n- {expect: deny}\n",
-         "p.yaml:4:3: a test has either a 'request' or a 'graphql' document"},
+        {"allow: []\ntests:\n- {expect: deny}\n", "p.yaml:4:3: a test has either a 'request', maybe with "
+                                                  "'accept' and 'contentType', or a 'graphql' document"},
         {"allow: []\ntests:\n- {request: GET /, graphql: '{a}', expect: deny}\n",
          "p.yaml:4:3: a test has either"},
         {"allow: []\ntests:\n- {request: GET /, variables: {}, expect: deny}\n",

@@ -140,9 +140,12 @@ static void reports_are_listed_newest_first_and_bounded(void **state)
 static void refusals_are_counted_by_code(void **state)
 {
     (void)state;
-    static const RunRefusal kinds[] = {{.code = "path-denied", .path = "/a", .count = 3},
-                                       {.code = "host-unknown", .count = 1},
-                                       {.code = "path-denied", .path = "/b", .count = 2}};
+    static const RunRefusal kinds[] = {
+        {.code = "path-denied", .path = "/a", .count = 3},
+        {.code = "host-unknown", .count = 1},
+        {.code = "path-denied", .path = "/b", .count = 2},
+        {.code = RUN_WOULD_REFUSE, .count = 7},
+    };
     CLEANUP_BUF Buf text = BUF_INIT(256);
     JsonWriter json = JSON_WRITER(&text);
     RunReport report = {0};

@@ -1,6 +1,7 @@
 /* A token does not come through the scrubber: in no form, at no split, and nothing else changes. */
 #include "base/buf.h"
 #include "base/mem.h"
+#include "secret/find.h"
 #include "secret/scrub.h"
 
 // clang-format off
@@ -11,6 +12,7 @@
 #include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <time.h>
 
 #define MAX_TEXT 4096
 
@@ -38,7 +40,8 @@ static void check_split(const ScrubForms *forms, const Case *c, const size_t *pi
         memcpy(out + n_out, got.ptr, got.len);
         n_out += got.len;
         at += piece[i];
-        assert_true(at - n_out < scrub_longest(forms));
+        assert_true(at - n_out < scrub_longest(forms) &&
+                    (n_out == 0 || i + 1 == n_piece || at - n_out == scrub_longest(forms) - 1));
     }
     scrub_free(scrub);
     assert_int_equal(n_out, c->len);
@@ -183,7 +186,10 @@ static const char *const tokens[] = {
     "//++//++>?>?>?>?",
     "aaaaaaaaaaab",
     "\xc3\xa9t\xc3\xa9-\xf0\x9f\x94\x91-key",
-    "wxyz",
+    "wxyz1234",
+    "a+b c%20d",
+    "Jenkins-11",
+    "-_-_-_\xff\xfe~~",
 };
 
 static void test_no_form_comes_through_at_any_split(void **state)
@@ -229,30 +235,152 @@ static void test_what_encoders_really_write_is_found(void **state)
     }
 }
 
-static void test_other_text_passes_unchanged_and_is_not_held_back(void **state)
+/* What is held back tells nothing: it is the same whatever the bytes are. */
+static void test_other_text_passes_unchanged_and_so_much_is_held_back_whatever_it_is(void **state)
 {
     (void)state;
-    char text[] = "HTTP headers, JSON {\"a\": 1} and ghq_, nearly a token; ends with no beginning of one.";
-    char copy[sizeof(text)];
+    static const char *const ends[] = {"nothing like it at all here", "ghp_16C7e42F292c6912E7710c8",
+                                       "ghp_16C7e42F292c6912E7710c9", "2hwXzE2QzdlNDJGMjkyYzY5MTJF",
+                                       "%67%68%70%5F%31%36%43%37%65", "\\u0067\\u0068\\u0070\\u00"};
     ScrubForms *forms;
     assert_int_equal(scrub_forms_new(slice_of(tokens[0]), &forms), 0);
+    size_t hold = scrub_longest(forms) - 1;
+    assert_int_equal(hold, 6 * strlen(tokens[0]) - 1);
     Scrub *scrub = scrub_new();
-    scrub_begin(scrub, forms);
-    for (size_t len = 0; len < sizeof(text); len++) {
-        Slice out;
-        unsigned hits = 0;
-        memcpy(copy, text, sizeof(text));
-        assert_int_equal(scrub_piece(scrub, copy, len, true, &out, &hits), 0);
-        assert_int_equal(out.len, len);
-        assert_memory_equal(out.ptr, text, len);
-        assert_int_equal(hits, 0);
+    for (size_t i = 0; i < COUNT_OF(ends); i++) {
+        for (size_t len = 0; len < 600; len += 7) {
+            char text[700], copy[sizeof(text)], more[2] = "!";
+            memset(text, '.', sizeof(text));
+            memcpy(text + len, ends[i], strlen(ends[i]));
+            len += strlen(ends[i]);
+            memcpy(copy, text, sizeof(text));
+            Slice out;
+            unsigned hits = 0;
+            scrub_begin(scrub, forms);
+            assert_int_equal(scrub_piece(scrub, copy, len, false, &out, &hits), 0);
+            assert_int_equal(out.len, len > hold ? len - hold : 0);
+            assert_memory_equal(out.ptr, text, out.len);
+            size_t had = out.len;
+            assert_int_equal(scrub_piece(scrub, more, 1, false, &out, &hits), 0);
+            assert_int_equal(out.len, len + 1 > hold ? len + 1 - hold - had : 0);
+            had += out.len;
+            assert_int_equal(scrub_piece(scrub, more, 0, true, &out, &hits), 0);
+            assert_int_equal(had + out.len, len + 1);
+            assert_memory_equal(out.ptr, text + had, out.len - 1);
+            assert_int_equal(hits, 0);
+            len -= strlen(ends[i]);
+        }
     }
-    Slice out;
-    unsigned hits = 0;
-    assert_int_equal(scrub_piece(scrub, copy, sizeof(text) - 1, false, &out, &hits), 0);
-    assert_int_equal(out.len, sizeof(text) - 1);
-    assert_ptr_equal(out.ptr, copy);
     scrub_free(scrub);
+    scrub_forms_free(forms);
+}
+
+static void add_piece_of(Buf *text, Slice token)
+{
+    static const char *const other[] = {"%",  "\\",   "\\u00", "\r\n", "\n", "+",
+                                        "%2", "=\\/", "\"",    "%25",  "_-_"};
+    size_t skip = randombytes_uniform((uint32_t)token.len / 2);
+    char coded[128];
+    unsigned kind = randombytes_uniform(16);
+    if (kind < COUNT_OF(encoding)) {
+        for (size_t i = skip; i < token.len; i++)
+            encoding[kind].encode(text, (unsigned char)token.ptr[i], i);
+    } else if (kind < 13) {
+        sodium_bin2base64(coded, sizeof(coded), (const unsigned char *)token.ptr + skip, token.len - skip,
+                          kind == 10 ? sodium_base64_VARIANT_URLSAFE : sodium_base64_VARIANT_ORIGINAL);
+        size_t cut = strlen(coded) / 2;
+        assert_int_equal(buf_printf(text, "%.*s%s%s", (int)cut, coded, kind == 12 ? "\\n" : "", coded + cut),
+                         0);
+    } else {
+        assert_int_equal(buf_append_slice(text, slice_of(other[randombytes_uniform(COUNT_OF(other))])), 0);
+    }
+}
+
+/* The filter against the comparison of every place with every form. */
+static void test_the_filter_lets_nothing_through_that_is_a_form(void **state)
+{
+    (void)state;
+    unsigned found = 0;
+    for (unsigned round = 0; round < 3000; round++) {
+        Slice token = slice_of(tokens[round % COUNT_OF(tokens)]);
+        CLEANUP_BUF Buf text = BUF_INIT(1u << 16);
+        Scan *scan = mem_new(1, sizeof(Scan) + token.len + FIND_WINDOW);
+        scan->len = token.len;
+        memcpy(scan->token, token.ptr, token.len);
+        find_prepare(scan);
+        for (unsigned i = 0; i < 12; i++) {
+            if (randombytes_uniform(4) == 0)
+                assert_int_equal(buf_append_slice(&text, token), 0);
+            add_piece_of(&text, token);
+        }
+        size_t end = randombytes_uniform((uint32_t)text.len) + 1, n = 0;
+        const unsigned char *bytes = (const unsigned char *)text.data;
+        Hits hits = {0};
+        find_forms(scan, FIND_IN_BODY, buf_slice(&text), end, &hits);
+        for (size_t at = 0; at < end; at++) {
+            size_t len = form_match(scan, ~0u, bytes + at, text.len - at), most = 0;
+            for (; n < hits.n && hits.hit[n].at == at; n++)
+                most = hits.hit[n].len > most ? hits.hit[n].len : most;
+            if (most != len)
+                fail_msg("%s: %zu bytes at %zu, %zu were found, in:\n%.*s", token.ptr, len, at, most,
+                         (int)text.len, text.data);
+            found += len > 0;
+        }
+        assert_int_equal(n, hits.n);
+        hits_done(&hits);
+        mem_free(scan);
+    }
+    assert_true(found > 3000);
+}
+
+static int64_t least_time(const ScrubForms *forms, const char *guess, size_t len)
+{
+    static char text[16384], bytes[sizeof(text)];
+    int64_t least = INT64_MAX;
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = guess[i % len];
+    for (unsigned round = 0; round < 60; round++) {
+        struct timespec from, to;
+        memcpy(bytes, text, sizeof(text));
+        clock_gettime(CLOCK_MONOTONIC, &from);
+        scrub_whole(forms, bytes, sizeof(bytes));
+        clock_gettime(CLOCK_MONOTONIC, &to);
+        int64_t ns = (to.tv_sec - from.tv_sec) * 1000000000 + to.tv_nsec - from.tv_nsec;
+        least = ns < least ? ns : least;
+    }
+    return least;
+}
+
+/* Guesses that are right as far as they go take no longer than wrong ones, until the first eight bytes are
+ * right. */
+static void test_time_tells_no_part_of_a_guess(void **state)
+{
+    (void)state;
+    ScrubForms *forms;
+    assert_int_equal(scrub_forms_new(slice_of(tokens[0]), &forms), 0);
+    char base64[] = "Z2hwXzE2Qzdl", escaped[64];
+    int64_t all = least_time(forms, tokens[0], 8);
+    for (size_t right = 1; right < 8; right++) {
+        char guess[9], wrong[9];
+        snprintf(guess, sizeof(guess), "%.*s", (int)right, tokens[0]);
+        memcpy(wrong, guess, sizeof(guess));
+        wrong[right - 1] ^= 1;
+        int64_t a = least_time(forms, guess, right), b = least_time(forms, wrong, right);
+        if (a > 2 * b || 3 * a > all)
+            fail_msg("%zu right bytes take %lld ns, with one wrong %lld, 8 right %lld", right, (long long)a,
+                     (long long)b, (long long)all);
+        a = least_time(forms, base64, right);
+        if (a > 2 * b)
+            fail_msg("%zu right characters of base64 take %lld ns, other text %lld", right, (long long)a,
+                     (long long)b);
+        snprintf(escaped, sizeof(escaped), "%%%02x%s", (unsigned char)guess[0], guess + 1);
+        a = least_time(forms, escaped, strlen(escaped));
+        snprintf(escaped, sizeof(escaped), "%%%02x%s", (unsigned char)wrong[0] ^ 2, wrong + 1);
+        b = least_time(forms, escaped, strlen(escaped));
+        if (a > 2 * b)
+            fail_msg("%zu right bytes, one escaped, take %lld ns, wrong ones %lld", right, (long long)a,
+                     (long long)b);
+    }
     scrub_forms_free(forms);
 }
 
@@ -293,34 +421,32 @@ static void test_a_head_and_its_first_piece_are_two_texts(void **state)
     assert_int_equal(scrub_first(scrub, forms, whole, (Slice){piece, sizeof(piece) - 1}, false, &out, &hits),
                      0);
     assert_string_equal(head, "Link: ********, secret");
+    assert_int_equal(out.len, 0);
+    assert_int_equal(scrub_piece(scrub, piece, 0, true, &out, &hits), 0);
     assert_int_equal(out.len, sizeof(piece) - 1);
     assert_memory_equal(out.ptr, "xy; ********.", out.len);
     assert_int_equal(hits, 2);
     char half[] = "..secre";
     assert_int_equal(
         scrub_first(scrub, forms, (Slice){"", 0}, (Slice){half, sizeof(half) - 1}, false, &out, &hits), 0);
-    assert_int_equal(out.len, 2);
+    assert_int_equal(out.len, 0);
     char rest[] = "txy.";
     assert_int_equal(scrub_piece(scrub, rest, sizeof(rest) - 1, true, &out, &hits), 0);
-    assert_int_equal(out.len, 9);
-    assert_memory_equal(out.ptr, "********.", out.len);
+    assert_int_equal(out.len, 11);
+    assert_memory_equal(out.ptr, "..********.", out.len);
     assert_int_equal(hits, 3);
     scrub_free(scrub);
     scrub_forms_free(forms);
 }
 
-static void test_short_tokens_are_found_raw(void **state)
+static void test_a_token_too_short_to_be_searched_for_is_none(void **state)
 {
     (void)state;
-    for (size_t len = 1; len < 4; len++) {
-        char text[] = "a-qzw-b", want[] = "a-qzw-b";
-        ScrubForms *forms;
-        assert_int_equal(scrub_forms_new((Slice){"qzw", len}, &forms), 0);
-        memset(want + 2, '*', len);
-        assert_int_equal(scrub_whole(forms, text, sizeof(text) - 1), 1);
-        assert_string_equal(text, want);
-        scrub_forms_free(forms);
-    }
+    ScrubForms *forms;
+    for (size_t len = 0; len < SECRET_MIN_TOKEN; len++)
+        assert_int_equal(scrub_forms_new((Slice){"qzwabcdefgh", len}, &forms), -EINVAL);
+    assert_int_equal(scrub_forms_new((Slice){"qzwabcdefgh", SECRET_MIN_TOKEN}, &forms), 0);
+    scrub_forms_free(forms);
 }
 
 static void test_the_longest_token_is_found_and_held_back_within_its_bound(void **state)
@@ -335,7 +461,6 @@ static void test_the_longest_token_is_found_and_held_back_within_its_bound(void 
     ScrubForms *forms, *none;
     assert_int_equal(scrub_forms_new((Slice){token, len}, &forms), 0);
     assert_int_equal(scrub_forms_new((Slice){token, len + 1}, &none), -E2BIG);
-    assert_int_equal(scrub_forms_new((Slice){token, 0}, &none), -EINVAL);
     Scrub *scrub = scrub_new();
     scrub_begin(scrub, forms);
     size_t total = 0, stars = 0;
@@ -367,8 +492,8 @@ static void test_a_stream_given_up_leaves_nothing_for_the_next(void **state)
     Scrub *scrub = scrub_new();
     scrub_begin(scrub, forms);
     assert_int_equal(scrub_piece(scrub, bytes, sizeof(bytes) - 1, false, &out, &hits), 0);
-    assert_int_equal(out.len, 3);
-    assert_memory_equal(bytes + 3, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 14); /* moved, not copied */
+    assert_int_equal(out.len, 0);
+    assert_memory_equal(bytes, "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 17); /* moved, not copied */
     scrub_begin(scrub, forms);
     assert_int_equal(scrub_piece(scrub, more, sizeof(more) - 1, true, &out, &hits), 0);
     assert_int_equal(out.len, sizeof(more) - 1);
@@ -421,10 +546,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_form_comes_through_at_any_split),
         cmocka_unit_test(test_what_encoders_really_write_is_found),
-        cmocka_unit_test(test_other_text_passes_unchanged_and_is_not_held_back),
+        cmocka_unit_test(test_other_text_passes_unchanged_and_so_much_is_held_back_whatever_it_is),
+        cmocka_unit_test(test_the_filter_lets_nothing_through_that_is_a_form),
+        cmocka_unit_test(test_time_tells_no_part_of_a_guess),
         cmocka_unit_test(test_hits_that_overlap_leave_nothing_between),
         cmocka_unit_test(test_a_head_and_its_first_piece_are_two_texts),
-        cmocka_unit_test(test_short_tokens_are_found_raw),
+        cmocka_unit_test(test_a_token_too_short_to_be_searched_for_is_none),
         cmocka_unit_test(test_the_longest_token_is_found_and_held_back_within_its_bound),
         cmocka_unit_test(test_a_stream_given_up_leaves_nothing_for_the_next),
         cmocka_unit_test(test_what_cannot_be_searched_does_not_go_on),

@@ -1,0 +1,203 @@
+/* GraphQL: documents that were seen, as rules. See narrow.h. */
+#include "policy/narrow.h"
+
+#include "base/mem.h"
+#include "policy/graphql-rule.h"
+#include "policy/list.h"
+
+#include <errno.h>
+
+typedef struct Given {
+    char *name;
+    char **value;
+    size_t n_value;
+    uint64_t times;
+    bool open; /* not a string, or one of too many */
+} Given;
+
+typedef struct Root {
+    char *name;
+    uint32_t type;
+    char **subfield;
+    size_t n_subfield;
+    uint32_t depth, aliases;
+    Given *given;
+    size_t n_given;
+    uint64_t times;
+} Root;
+
+typedef struct Roots {
+    Root *root;
+    size_t n;
+} Roots;
+
+/* Adds it, unless it is there. */
+static void put_in(char ***list, size_t *n, Slice word)
+{
+    if (policy_list_find(*list, *n, word, false) >= 0)
+        return;
+    MEM_PUSH(*list, *n, mem_dup(word.ptr, word.len));
+    policy_list_sort(*list, *n);
+}
+
+static Root *root_of(Roots *roots, uint32_t type, Slice name)
+{
+    for (size_t i = 0; i < roots->n; i++)
+        if (roots->root[i].type == type && slice_is(name, roots->root[i].name))
+            return &roots->root[i];
+    MEM_PUSH(roots->root, roots->n, (Root){.name = mem_dup(name.ptr, name.len), .type = type});
+    return &roots->root[roots->n - 1];
+}
+
+static bool note_field(const GraphqlSelection *field, void *context)
+{
+    Root *root = context;
+    if (!slice_is(field->name, "__typename"))
+        put_in(&root->subfield, &root->n_subfield, field->name);
+    return true;
+}
+
+static Given *given_of(Root *root, Slice name)
+{
+    for (size_t i = 0; i < root->n_given; i++)
+        if (slice_is(name, root->given[i].name))
+            return &root->given[i];
+    MEM_PUSH(root->given, root->n_given, (Given){.name = mem_dup(name.ptr, name.len)});
+    return &root->given[root->n_given - 1];
+}
+
+static void note_argument(Root *root, const GraphqlChosen *chosen, const GraphqlEntry *entry)
+{
+    const GraphqlValue *value = graphql_resolve(chosen, &entry->value);
+    Given *given = given_of(root, entry->name);
+    given->times++;
+    if (!value || value->kind != GRAPHQL_STRING || value->text.len > POLICY_MAX_VALUE ||
+        memchr(value->text.ptr, '{', value->text.len) || memchr(value->text.ptr, '\n', value->text.len))
+        given->open = true;
+    else
+        put_in(&given->value, &given->n_value, value->text);
+    given->open |= given->n_value > POLICY_NARROW_VALUES;
+}
+
+static int read_one(const PolicySeen *seen, GraphqlArena *arena, Roots *roots, Fault *fault)
+{
+    GraphqlValue variables = {0};
+    GraphqlChosen chosen;
+    GraphqlRequest request = {.query = slice_of(seen->document), .operation_name = {"", 0}};
+    graphql_arena_reset(arena);
+    int r = seen->variables[0] ? graphql_parse_value(arena, slice_of(seen->variables), &variables, fault) : 0;
+    request.variable = variables.entry;
+    r = r ? r : graphql_read(arena, &request, &chosen, fault);
+    for (size_t i = 0; r == 0 && i < chosen.n_root; i++) {
+        const GraphqlSelection *field = chosen.root[i].field;
+        if (slice_is(field->name, "__typename"))
+            continue;
+        Root *root = root_of(roots, chosen.operation->type, field->name);
+        root->times++;
+        if (chosen.root[i].depth > root->depth)
+            root->depth = chosen.root[i].depth;
+        if (chosen.operation->totals.aliases > root->aliases)
+            root->aliases = chosen.operation->totals.aliases;
+        graphql_visit(field->child, note_field, root);
+        for (const GraphqlEntry *entry = field->argument; entry; entry = entry->next)
+            note_argument(root, &chosen, entry);
+    }
+    return r;
+}
+
+static int put_words(char *const *list, size_t n, Buf *out)
+{
+    int r = buf_append(out, "[", 1);
+    for (size_t i = 0; i < n && r == 0; i++) {
+        r = i ? buf_append(out, ", ", 2) : 0;
+        r = r ? r : policy_narrow_word(out, slice_of(list[i]));
+    }
+    return r ? r : buf_append(out, "]", 1);
+}
+
+static int put_arguments(const Root *root, Buf *out)
+{
+    int r = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < root->n_given && r == 0; i++) {
+        const Given *given = &root->given[i];
+        if (given->open || given->times < root->times || given->n_value == 0)
+            continue;
+        r = n++ ? buf_append(out, ", ", 2) : buf_printf(out, "    arguments: {%s: {", root->name);
+        r = r ? r : buf_printf(out, "%s: ", given->name);
+        r = r ? r : put_words(given->value, given->n_value, out);
+    }
+    return r || n == 0 ? r : buf_append_text(out, "}}\n");
+}
+
+static int put_root(const Root *root, Buf *out)
+{
+    int r = buf_printf(out, "- graphql:\n    operations: [%s]\n    fields: [%s]\n",
+                       graphql_type_text(root->type), root->name);
+    r = r ? r : put_arguments(root, out);
+    r = r ? r : buf_append_text(out, "    subfields: ");
+    r = r ? r : put_words(root->subfield, root->n_subfield, out);
+    return r ? r : buf_printf(out, "\n    maxDepth: %u\n    maxAliases: %u\n", root->depth, root->aliases);
+}
+
+static void roots_done(Roots *roots)
+{
+    for (size_t i = 0; i < roots->n; i++) {
+        Root *root = &roots->root[i];
+        mem_free(root->name);
+        mem_free_strings(root->subfield, root->n_subfield);
+        for (size_t k = 0; k < root->n_given; k++) {
+            mem_free(root->given[k].name);
+            mem_free_strings(root->given[k].value, root->given[k].n_value);
+        }
+        mem_free(root->given);
+    }
+    mem_free(roots->root);
+}
+
+int policy_narrow_graphql_rules(const PolicyNarrow *narrow, Buf *out, Fault *fault)
+{
+    GraphqlArena arena;
+    Roots roots = {0};
+    int r = 0;
+    graphql_arena_init(&arena);
+    for (size_t i = 0; i < narrow->n_seen && r == 0; i++)
+        if (narrow->seen[i].document[0])
+            r = read_one(&narrow->seen[i], &arena, &roots, fault);
+    for (size_t i = 0; i < roots.n && r == 0; i++)
+        r = put_root(&roots.root[i], out);
+    roots_done(&roots);
+    graphql_arena_done(&arena);
+    return r;
+}
+
+/* In double quotes, as YAML and JSON have it. */
+static int put_quoted(Buf *out, const char *text)
+{
+    int r = buf_append(out, "\"", 1);
+    for (; *text && r == 0; text++)
+        r = *text == '\n'                   ? buf_append(out, "\\n", 2)
+            : *text == '\t'                 ? buf_append(out, "\\t", 2)
+            : *text == '"' || *text == '\\' ? buf_printf(out, "\\%c", *text)
+                                            : buf_append(out, text, 1);
+    return r ? r : buf_append(out, "\"", 1);
+}
+
+int policy_narrow_graphql_tests(const PolicyNarrow *narrow, Buf *out)
+{
+    int r = 0;
+    bool any = false;
+    for (size_t i = 0; i < narrow->n_seen && r == 0; i++) {
+        const PolicySeen *seen = &narrow->seen[i];
+        if (!seen->document[0] || i > POLICY_MAX_TESTS / 8)
+            continue;
+        any = true;
+        r = buf_append_text(out, "- graphql: ");
+        r = r ? r : put_quoted(out, seen->document);
+        if (r == 0 && seen->variables[0])
+            r = buf_printf(out, "\n  variables: %s", seen->variables);
+        r = r ? r : buf_append_text(out, "\n  expect: allow\n");
+    }
+    return r || !any ? r
+                     : buf_append_text(out, "- {graphql: '{ __schema { types { name } } }', expect: deny}\n");
+}
