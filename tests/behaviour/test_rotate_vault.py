@@ -114,6 +114,12 @@ def test_it_is_written_with_check_and_set_and_agents_see_it_without_a_failed_req
     assert writes[-1]["request"]["data"].get("options"), "with a version to check against"
 
 
+def test_a_young_token_stays(vault):
+    done = vault.rotate("--older-than", "30d")
+    assert done.returncode == 0 and "so it stays" in done.stdout, done.stderr
+    assert vault.side() is None and vault.current() == vault.old
+
+
 def test_agents_can_only_read(vault):
     (vault.lab.folder / "writer").write_text(vault.login("agent"))
     done = vault.rotate()
