@@ -11,7 +11,7 @@ from bao import Bao, Refused
 from hunt import Memory, needles, search_files
 from promise import new_token, wait_until
 from providers import BUILDKITE, Buildkite
-from test_rotate_load import start_load
+from test_promise_17_rotation import start_load
 
 MAIN, SIDE = "secret/data/ci/api", "secret/data/ci/api.purser-rotation"
 WRITER = {MAIN: ["read", "update"], SIDE: ["create", "read", "update"],
