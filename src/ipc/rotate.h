@@ -32,12 +32,13 @@ typedef struct RotateSetup {
     char *proxy;
     char **no_proxy;
     size_t n_no_proxy;
-    uint64_t interval; /* us: agents have read the store again after it */
-    uint64_t revealed; /* us: the longest run that is given the token itself; 0: none is */
-    bool shared;       /* agents elsewhere read the store too: nothing here tells what they have read */
-    bool wait_said;    /* interval is what --wait says: nothing shortens it */
-    char *vault_token; /* a file: with it the secret may be written; "" where the token is not in Vault */
-    VaultConfig vault; /* then */
+    uint64_t interval;   /* us: agents have read the store again after it */
+    uint64_t revealed;   /* us: the longest run that is given the token itself; 0: none is */
+    bool shared;         /* agents elsewhere read the store too: nothing here tells what they have read */
+    bool wait_said;      /* interval is what --wait says: nothing shortens it */
+    uint64_t older_than; /* us: a younger token stays; 0: any is replaced */
+    char *vault_token;   /* a file: with it the secret may be written; "" where the token is not in Vault */
+    VaultConfig vault;   /* then */
     KeeperSource source;
 } RotateSetup;
 

@@ -57,6 +57,11 @@ static int run(const Invocation *invocation)
         log_error("--wait takes a time, as in 90s or 10m.");
         return EXIT_USAGE;
     }
+    const char *age = given(invocation, "older-than");
+    if (age && (text_parse_duration(slice_of(age), &setup.older_than) || !setup.older_than)) {
+        log_error("--older-than takes a time, as in 30d.");
+        return EXIT_USAGE;
+    }
     return rotate_hand_over(given(invocation, "file"), invocation->argument[0], &setup);
 }
 
@@ -74,8 +79,10 @@ const Command command_rotate = {
         "A\n"
         "rotation that was interrupted is gone on with by --resume, or undone by --abort, at any time; if\n"
         "neither of its tokens works any more, it says what to do.\n\n"
-        "For tokens of the keyring, of files, and of Vault's or OpenBao's KV 2 (written with check-and-set, by\n"
-        "a token of yours; agents can only read). The new one must belong to the old one's account and may do\n"
+        "For tokens of the keyring, of files, and of Vault's or OpenBao's KV 2 (written with check-and-set, "
+        "by\n"
+        "a token of yours; agents can only read). The new one must belong to the old one's account and may "
+        "do\n"
         "no more than it, where the provider tells.\n\n"
         "Examples:\n"
         "  purser rotate buildkite\n"
@@ -90,6 +97,7 @@ const Command command_rotate = {
                {"abort", 0, NULL, "go back to the old token, where it still works"},
                {"status", 0, NULL, "how the source's rotation stands"},
                {"dry-run", 'n', NULL, "say each step, and try store and provider without changing anything"},
+               {"older-than", 0, "TIME", "only if the token is older than this, as its store tells: 30d"},
                {"wait", 0, "TIME", "wait this long for agents, instead of what purser knows of them"},
                {"allow-wider", 0, NULL, "the new token may do more than the old one"},
                {"allow-other-identity", 0, NULL, "the new token may belong to another account"},

@@ -108,8 +108,13 @@ static void on_main(void *context, StoreAnswer *answer)
     take_head(reply, answer);
     CLEANUP_JSON json_t *json = answer_json(answer->body);
     const json_t *data = json ? open_secret(reply, json) : NULL;
-    if (answer->status == 200)
-        reply->result = seal_text(data, reply->self->key, &reply->found->current, reply->fault);
+    if (answer->status != 200)
+        return;
+    const char *created =
+        answer_text(json_object_get(json_object_get(json, "data"), "metadata"), "created_time");
+    if (created && clock_parse(slice_of(created), &reply->found->set))
+        reply->found->set = 0;
+    reply->result = seal_text(data, reply->self->key, &reply->found->current, reply->fault);
 }
 
 static int64_t read_time(const json_t *data, const char *key)

@@ -269,6 +269,20 @@ static int stage(Rotating *self, Fault *fault)
     return r;
 }
 
+/* True: it is told, and nothing is done. A store that knows no age has it rotated. */
+static bool is_young(Rotating *self)
+{
+    char age[24];
+    int64_t now = clock_wall(), set = self->found.set;
+    uint64_t old = set && now > set ? (uint64_t)(now - set) : 0;
+    if (!self->setup->older_than || self->facts.staged || !self->found.current || !set ||
+        old >= self->setup->older_than)
+        return false;
+    say_result(&self->say, "young", "%s: its token is %s old, so it stays.", self->source,
+               text_human_duration(age, old));
+    return true;
+}
+
 static int begin(Rotating *self, Fault *fault)
 {
     const Account *old = &self->account[ROTATE_OLD];
@@ -362,6 +376,10 @@ int rotate_run(const RotateSetup *setup, const unsigned char key[static 32])
     int r = rotating_open(&self, key, &fault);
     r = r ? r : provider_open(setup, &self.provider, &fault);
     r = r ? r : refuse_revoked(&self, &fault);
+    if (r == 0 && setup->act == ROTATE_START && is_young(&self)) {
+        rotating_close(&self);
+        return 0;
+    }
     if (r == 0)
         r = setup->act == ROTATE_START ? begin(&self, &fault) : take_up(&self, &fault);
     r = r ? r : go_on(&self, &fault);

@@ -6,7 +6,7 @@ import pytest
 from promise import new_token, wait_until
 from test_rotate import Rotation, keyring, rotation  # noqa: F401  (fixtures)
 from test_rotate_killed import CALLS, again, killed_at
-from test_rotate_load import start_load
+from test_promise_17_rotation import start_load
 
 
 def revoke(rotation, *args):

@@ -270,6 +270,16 @@ def test_status_and_its_json(keyring):
     assert not keyring.rotate("--status", "--json").json["underWay"]
 
 
+def test_a_young_token_stays(rotation):
+    done = rotation.rotate("--older-than", "30d")
+    assert done.status == 0 and "so it stays" in done.out and rotation.steps() == [], done.text
+    assert rotation.rotate("--older-than", "30d", "--json").json["result"] == "young"
+    time.sleep(1.1)
+    assert rotation.rotate("--older-than", "1s").status == 0
+    rotation.check_ended(rotation.new)
+    assert rotation.rotate("--older-than", "soon").status == 2
+
+
 def test_purser_status_tells_ages_and_what_was_left_half_way(keyring):
     assert "no run with it has told its age" in keyring.lab.purser("status").out
     assert keyring.current() == keyring.old

@@ -11,7 +11,7 @@ from bao import Bao, Refused
 from hunt import Memory, needles, search_files
 from promise import new_token, wait_until
 from providers import BUILDKITE, Buildkite
-from test_rotate_load import start_load
+from test_promise_17_rotation import start_load
 
 MAIN, SIDE = "secret/data/ci/api", "secret/data/ci/api.purser-rotation"
 WRITER = {MAIN: ["read", "update"], SIDE: ["create", "read", "update"],
@@ -112,6 +112,12 @@ def test_it_is_written_with_check_and_set_and_agents_see_it_without_a_failed_req
               if entry["type"] == "request" and entry["request"]["operation"] in ("create", "update")
               and entry["request"]["path"] == MAIN]
     assert writes[-1]["request"]["data"].get("options"), "with a version to check against"
+
+
+def test_a_young_token_stays(vault):
+    done = vault.rotate("--older-than", "30d")
+    assert done.returncode == 0 and "so it stays" in done.stdout, done.stderr
+    assert vault.side() is None and vault.current() == vault.old
 
 
 def test_agents_can_only_read(vault):

@@ -1,4 +1,4 @@
-"""Rotations under a schedule whose retrievers never stop asking: not one failed request; and the hunt for both tokens."""
+"""Promise 17: rotations under retrievers that never stop asking: not one failed request; and the hunt for both tokens."""
 
 import os
 import signal
