@@ -161,6 +161,8 @@ static int confirm(Rotating *self, Fault *fault)
             return r;
         if (waits ? clock_mono() >= until : i + 1 >= CONFIRM_TRIES)
             break;
+        if (self->place->driver->beat && i % 5 == 4)
+            self->place->driver->beat(self->place);
         usleep(waits ? BY_HAND_US : CONFIRM_US);
     }
     return fault_set(
@@ -330,8 +332,11 @@ static int take_up(Rotating *self, Fault *fault)
     self->tidied = true;
     say_step(&self->say, "clear", "%s",
              cleared ? "everything was done already"
-                     : "nothing had been changed; if a new token was made, it still lives at the provider: "
-                       "delete it there");
+             : self->setup->shared
+                 ? "nothing is staged: it was ended from another machine, or had changed nothing; a "
+                   "new token that was made for it may still live at the provider"
+                 : "nothing had been changed; if a new token was made, it still lives at the "
+                   "provider: delete it there");
     return r;
 }
 
