@@ -25,7 +25,7 @@ class Network:
         table.write_text("127.0.0.1 localhost\n" + "".join(f"{address} {name}\n" for name, address in hosts.items()))
         table.chmod(0o644)
         lines = ["set -e", "ip link set lo up", f"mount --bind {table} /etc/hosts",
-                 *[f"ip address add {address}/{128 if ':' in address else 32} dev lo"
+                 *[f"ip address add {address}/{'128 dev lo nodad' if ':' in address else '32 dev lo'}"
                    for address in {*hosts.values(), *more} - {"127.0.0.1", "::1"}]]
         if resolver:
             (folder / "resolv.conf").write_text(f"nameserver {resolver}\noptions timeout:2 attempts:1\n")
