@@ -1,10 +1,13 @@
 /* Whole reads and writes of descriptors. See io.h. */
 #include "base/io.h"
 
+#include "base/mem.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 int io_read_all(int fd, Buf *buf)
 {
@@ -62,4 +65,14 @@ int io_set_nonblocking(int fd)
 int io_set_inherited(int fd, bool inherited)
 {
     return fcntl(fd, F_SETFD, inherited ? 0 : FD_CLOEXEC) < 0 ? -errno : 0;
+}
+
+int io_sync_folder_of(const char *path)
+{
+    CLEANUP_MEM char *folder = mem_strdup(path);
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        slash[slash == folder] = '\0';
+    CLEANUP_FD int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 || fsync(fd) < 0 ? -errno : 0;
 }

@@ -13,3 +13,6 @@ int io_read_file(int dir_fd, const char *path, Buf *buf) MUST_USE;
 
 int io_set_nonblocking(int fd) MUST_USE;
 int io_set_inherited(int fd, bool inherited) MUST_USE; /* clears or sets close-on-exec */
+
+/* The folder in which `path` lies: a name that was made or replaced there is on the disk. */
+int io_sync_folder_of(const char *path) MUST_USE;

@@ -47,19 +47,6 @@ static void drop(Held *held)
     held->dies = held->expires = 0;
 }
 
-static bool same_secret(const Sealed *a, const Sealed *b)
-{
-    size_t len = a && b ? secret_len(a) : 0;
-    if (!a || !b || len != secret_len(b))
-        return false;
-    char *open_a = secret_alloc(len), *open_b = secret_alloc(len);
-    bool same = open_a && open_b && secret_open(a, open_a, len) == 0 && secret_open(b, open_b, len) == 0 &&
-                secret_equal((Slice){open_a, len}, (Slice){open_b, len});
-    secret_release(open_a, len);
-    secret_release(open_b, len);
-    return same;
-}
-
 /* What a lease's length means for when it is renewed and when it is dead. */
 static void take_life(Held *held, uint64_t life)
 {
@@ -80,7 +67,7 @@ static int64_t next_call(Held *held)
 
 static void take_token(Held *held, StoreResult *result)
 {
-    bool same = same_secret(held->token.token, result->token.token);
+    bool same = secret_same(held->token.token, result->token.token);
     stored_token_done(&held->token);
     held->token = result->token;
     result->token = (StoredToken){0};

@@ -129,19 +129,13 @@ static int failed(const char *path, const char *what, int error, Fault *fault)
     return fault_set(fault, error, "the rotation journal %s cannot be %s: %s", path, what, strerror(-error));
 }
 
-static int sync_folder(const char *folder)
-{
-    CLEANUP_FD int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 || fsync(fd) < 0 ? -errno : 0;
-}
-
 static int open_file(const char *folder, Journal *journal)
 {
     if (mkdir(folder, 0700) < 0 && errno != EEXIST)
         return -errno;
     journal->fd =
         open(journal->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
-    return journal->fd < 0 ? -errno : sync_folder(folder);
+    return journal->fd < 0 ? -errno : io_sync_folder_of(journal->path);
 }
 
 /* A long one whose last rotation has ended is put aside. */

@@ -71,16 +71,6 @@ static int file_look(Place *place, PlaceFound *ret_found, Fault *fault)
     return 0;
 }
 
-static int sync_folder(const char *path)
-{
-    CLEANUP_MEM char *folder = mem_strdup(path);
-    char *slash = strrchr(folder, '/');
-    if (slash)
-        slash[slash == folder] = '\0';
-    CLEANUP_FD int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 || fsync(fd) < 0 ? -errno : 0;
-}
-
 /* Overwritten first: a token's file that is only removed stays on the disk. */
 static int wipe(const char *path, Fault *fault)
 {
@@ -134,7 +124,7 @@ static int write_token(const FilePlace *self, const char *path, const Sealed *to
     r = r ? r : write_bytes(fd, token, newline);
     if (r == 0 && (fsync(fd) < 0 || rename(fresh, path) < 0))
         r = -errno;
-    r = r ? r : sync_folder(path);
+    r = r ? r : io_sync_folder_of(path);
     if (r)
         unlink(fresh);
     return r ? failed(path, "written", r, fault) : 0;
@@ -147,7 +137,7 @@ static int file_stage(Place *place, const Sealed *old, const Sealed *fresh, Faul
     int r = file_look(place, &found, fault);
     if (r)
         return r;
-    bool same = place_same(found.current, old);
+    bool same = secret_same(found.current, old);
     place_found_done(&found);
     if (!same)
         return place_stale(place, fault);
@@ -182,7 +172,7 @@ static int file_clear(Place *place, Fault *fault)
         else
             r = wipe(gone, fault);
     }
-    int synced = r ? 0 : sync_folder(self->path);
+    int synced = r ? 0 : io_sync_folder_of(self->path);
     return synced ? failed(self->path, "synced", synced, fault) : r;
 }
 
@@ -206,7 +196,7 @@ static int file_withdraw(Place *place, Fault *fault)
     if (r == 0 && rename(self->path, gone) < 0)
         r = failed(self->path, "withdrawn", -errno, fault);
     r = r ? r : wipe(gone, fault);
-    int synced = r ? 0 : sync_folder(self->path);
+    int synced = r ? 0 : io_sync_folder_of(self->path);
     return synced ? failed(self->path, "synced", synced, fault) : r;
 }
 

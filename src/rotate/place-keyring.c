@@ -128,7 +128,7 @@ static int stage(Keyring *keyring, void *context, Fault *fault)
     Change *what = context;
     const KeyringPlace *self = what->self;
     const KeyringEntry *entry = keyring_find(keyring, self->name);
-    if (!entry || !place_same(entry->token, what->token[ROTATE_OLD]))
+    if (!entry || !secret_same(entry->token, what->token[ROTATE_OLD]))
         return place_stale(&self->place, fault);
     if (keyring->n_entry + 2 > KEYRING_MAX_ENTRIES)
         return fault_set(fault, -E2BIG,

@@ -283,7 +283,7 @@ static int vault_stage(Place *place, const Sealed *old, const Sealed *fresh, Fau
     int r = vault_look(place, &found, fault);
     if (r)
         return r;
-    bool same = place_same(found.current, old);
+    bool same = secret_same(found.current, old);
     place_found_done(&found);
     if (!same)
         return place_stale(place, fault);

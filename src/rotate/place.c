@@ -79,24 +79,11 @@ void place_found_done(PlaceFound *found)
     *found = (PlaceFound){0};
 }
 
-bool place_same(const Sealed *a, const Sealed *b)
-{
-    size_t len = a && b ? secret_len(a) : 0;
-    if (!a || !b || len != secret_len(b))
-        return false;
-    char *open_a = secret_alloc(len), *open_b = secret_alloc(len);
-    bool same = open_a && open_b && secret_open(a, open_a, len) == 0 && secret_open(b, open_b, len) == 0 &&
-                secret_equal((Slice){open_a, len}, (Slice){open_b, len});
-    secret_release(open_a, len);
-    secret_release(open_b, len);
-    return same;
-}
-
 RotateCurrent place_current(const PlaceFound *found)
 {
-    return place_same(found->current, found->staged[ROTATE_NEW])   ? ROTATE_CURRENT_NEW
-           : place_same(found->current, found->staged[ROTATE_OLD]) ? ROTATE_CURRENT_OLD
-                                                                   : ROTATE_CURRENT_OTHER;
+    return secret_same(found->current, found->staged[ROTATE_NEW])   ? ROTATE_CURRENT_NEW
+           : secret_same(found->current, found->staged[ROTATE_OLD]) ? ROTATE_CURRENT_OLD
+                                                                    : ROTATE_CURRENT_OTHER;
 }
 
 int place_stale(const Place *place, Fault *fault)

@@ -49,8 +49,6 @@ int place_flock(Place *place, Fault *fault) MUST_USE; /* the lock of places on t
 Place *place_free(Place *place);                      /* takes NULL, returns NULL */
 
 void place_found_done(PlaceFound *found);
-/* In constant time where the lengths are equal; NULL equals nothing. */
-bool place_same(const Sealed *a, const Sealed *b);
 int place_stale(const Place *place, Fault *fault); /* -ESTALE and its sentence */
 /* What is current, as the plan has it. */
 RotateCurrent place_current(const PlaceFound *found);

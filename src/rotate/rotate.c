@@ -261,7 +261,7 @@ static int stage(Rotating *self, Fault *fault)
                  : self->setup->from_stdin ? "from standard input"
                                            : "from a person");
     r = r ? r : get_token(self->setup, &fresh, fault);
-    if (r == 0 && place_same(fresh, self->found.current))
+    if (r == 0 && secret_same(fresh, self->found.current))
         r = fault_set(fault, -EEXIST, "the new token is the one that is there already");
     if (r == 0)
         r = STEP(self, "stage", fault, "both beside the current one: %s", self->place->label);

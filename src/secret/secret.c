@@ -135,6 +135,19 @@ bool secret_equal(Slice a, Slice b)
     return a.len == b.len && (a.len == 0 || sodium_memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+bool secret_same(const Sealed *a, const Sealed *b)
+{
+    size_t len = a && b ? secret_len(a) : 0;
+    if (!a || !b || len != secret_len(b))
+        return false;
+    char *open_a = secret_alloc(len), *open_b = secret_alloc(len);
+    bool same = open_a && open_b && secret_open(a, open_a, len) == 0 && secret_open(b, open_b, len) == 0 &&
+                secret_equal((Slice){open_a, len}, (Slice){open_b, len});
+    secret_release(open_a, len);
+    secret_release(open_b, len);
+    return same;
+}
+
 /* memcpy and the ciphers move bytes through vector registers, and those keep the last ones. */
 #if defined(__x86_64__)
 __attribute__((target("avx512f"))) static void wipe_zmm(void)

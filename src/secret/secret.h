@@ -47,6 +47,8 @@ Sealed *secret_free(Sealed *sealed);      /* takes NULL, returns NULL */
 
 /* Compares in constant time; different lengths are unequal at once. */
 bool secret_equal(Slice a, Slice b);
+/* Of two that are sealed; NULL, and what cannot be opened, is like nothing. */
+bool secret_same(const Sealed *a, const Sealed *b);
 
 /* Overwrites what the last calls left in vector registers and below the stack pointer. Called after the last
  * use of opened bytes in a turn of the loop, by the function that is still running then: it cannot reach the

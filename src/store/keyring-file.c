@@ -202,16 +202,6 @@ static int take_lock(const char *path, int *ret_fd, Fault *fault)
     return 0;
 }
 
-static int sync_folder(const char *path)
-{
-    CLEANUP_MEM char *folder = mem_strdup(path);
-    char *slash = strrchr(folder, '/');
-    if (slash)
-        slash[slash == folder] = '\0';
-    CLEANUP_FD int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 || fsync(fd) < 0 ? -errno : 0;
-}
-
 static int write_fresh(const char *path, Slice bytes)
 {
     if (unlink(path) < 0 && errno != ENOENT) /* of a writer that died: we hold the lock */
@@ -238,7 +228,7 @@ static int replace(const char *path, const Keyring *keyring, const KeyringLock *
         return fault_set(fault, r, "the keyring %s cannot be written: %s; the old one is as it was", path,
                          strerror(-r));
     }
-    r = sync_folder(path);
+    r = io_sync_folder_of(path);
     return r ? fault_set(fault, r, "the keyring %s is written, but its folder cannot be synced: %s", path,
                          strerror(-r))
              : 0;
