@@ -59,6 +59,8 @@ class Upstream:
 
         class Handler(socketserver.StreamRequestHandler):
             def handle(self):
+                if (came := self.request.getsockname()[1]) != upstream.port:  # seen once as another CA's certificate
+                    raise RuntimeError(f"a connection to port {came} has come to the server of port {upstream.port}")
                 try:
                     self.connection = upstream.context.wrap_socket(self.request, server_side=True)
                     upstream.connections += 1
