@@ -223,8 +223,9 @@ static Place *file_place_free(Place *place)
 
 int place_file_open(const RotateSetup *setup, Place **ret_place, Fault *fault)
 {
-    static const PlaceDriver driver = {place_flock, NULL,          file_look,      file_stage,     file_put,
-                                       file_clear,  file_withdraw, file_may_write, file_place_free};
+    static const PlaceDriver driver = {place_flock, NULL,       file_look,      file_stage,
+                                       file_put,    file_clear, file_withdraw,  file_may_write,
+                                       NULL,        NULL,       file_place_free};
     const char *path = setup->source.source.token.name;
     FilePlace *self = MEM_NEW(FilePlace);
     (void)fault;

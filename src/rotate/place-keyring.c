@@ -226,8 +226,16 @@ static Place *keyring_place_free(Place *place)
 
 int place_keyring_open(const RotateSetup *setup, Place **ret_place, Fault *fault)
 {
-    static const PlaceDriver driver = {place_flock,       NULL,          keyring_look,     keyring_stage,
-                                       keyring_put_one,   keyring_clear, keyring_withdraw, keyring_may_write,
+    static const PlaceDriver driver = {place_flock,
+                                       NULL,
+                                       keyring_look,
+                                       keyring_stage,
+                                       keyring_put_one,
+                                       keyring_clear,
+                                       keyring_withdraw,
+                                       keyring_may_write,
+                                       NULL,
+                                       NULL,
                                        keyring_place_free};
     const char *name = setup->source.source.token.name;
     KeyringPlace *self = MEM_NEW(KeyringPlace);

@@ -61,6 +61,14 @@ int place_flock(Place *place, Fault *fault)
     return 0;
 }
 
+void place_take_story(Place *place, const char *text)
+{
+    size_t len = text ? strlen(text) : 0;
+    place->story.max = PLACE_STORY_MAX;
+    buf_reset(&place->story);
+    (void)!buf_append(&place->story, text ? text : "", len);
+}
+
 char *place_holder(void)
 {
     char host[65] = "";
@@ -100,10 +108,14 @@ Place *place_free(Place *place)
 {
     if (!place)
         return NULL;
+    char *const text[] = {place->label, place->lock_path, place->held_by, place->holder};
+    Buf story = place->story;
     fd_close(&place->lock_fd);
-    mem_free(place->label);
-    mem_free(place->lock_path);
-    return place->driver->free(place);
+    place->driver->free(place);
+    for (size_t i = 0; i < COUNT_OF(text); i++)
+        mem_free(text[i]);
+    buf_done(&story);
+    return NULL;
 }
 
 void place_found_done(PlaceFound *found)

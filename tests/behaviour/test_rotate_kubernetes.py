@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -37,7 +38,7 @@ def server():
 
 class SecretRotation:
     def __init__(self, lab, kube, refresh="2s"):
-        self.lab, self.kube = lab, kube
+        self.lab, self.kube, self.file = lab, kube, lab.folder / "purser.yaml"
         self.old, self.new = new_token(), new_token()
         self.api = Buildkite(lab, self.old, self.new)
         kube.account("ci", "purser", secrets=["github"])
@@ -73,7 +74,7 @@ class SecretRotation:
     def words(self, *args, command="rotate", kubeconfig=None):
         given = [] if command == "revoke" or set(args) & {"--resume", "--abort", "--dry-run", "--status"} else ["--from-stdin"]
         login = ["--kubeconfig", kubeconfig or self.config, "--context", "here"] if kubeconfig != "none" else []
-        return [str(word) for word in self.lab.words(command, "ci", *login, *given, *args)]
+        return [str(word) for word in [*self.lab.words(command, "ci", *login, *given, *args)[:-1], self.file]]
 
     def rotate(self, *args, timeout=100, **more):
         return subprocess.run(self.words(*args, **more), input=self.new, capture_output=True, text=True, timeout=timeout,
@@ -87,6 +88,13 @@ class SecretRotation:
         process.stdin.close()
         process.stdin = None
         return process
+
+    def elsewhere(self):
+        """Another machine from here on: with a state folder of its own, and nothing else in common but the store."""
+        self.lab.state, first = self.lab.folder / "state-elsewhere", self.lab.state
+        self.file = self.lab.folder / "elsewhere.yaml"
+        self.file.write_text((self.lab.folder / "purser.yaml").read_text().replace(str(first), str(self.lab.state)))
+        return first
 
     def get(self, path):
         try:
@@ -122,7 +130,7 @@ class SecretRotation:
         assert self.data() == {"token": kept, "hosts": BUILDKITE, "other": "stays as it is"}
         assert list(self.api.tokens) == [kept]
         assert self.get(SIDE) is None and self.holder() == ""
-        text = (self.lab.state / "rotate/ci.journal").read_text()
+        text = "".join(path.read_text() for path in self.lab.folder.glob("state*/rotate/*")) + json.dumps(self.get(LEASE))
         assert self.old[:8] not in text and self.new[:8] not in text
 
 
@@ -203,6 +211,7 @@ def test_a_kubeconfig_with_its_own_parts_inside(kube, inline):
 def test_the_lease_names_its_holder_and_who_is_silent_is_taken_over(kube):
     first = kube.start("--wait", "60s")
     wait_until(lambda: kube.current() == kube.new)
+    assert f"process {first.pid} on " in json.loads(kube.rotate("--status", "--json").stdout)["heldBy"]
     for args in ((), ("--resume",), ("--abort",)):
         done = kube.rotate(*args)
         assert done.returncode == 1 and f"is being rotated by process {first.pid} on " in done.stderr, done.stderr
@@ -220,25 +229,31 @@ def test_the_lease_names_its_holder_and_who_is_silent_is_taken_over(kube):
 
 
 def test_one_that_was_taken_over_writes_nothing_more(kube):
-    """Also not the write that it was about to make: its resourceVersion is an old one then."""
-    first = kube.start("--wait", "5s")
-    wait_until(lambda: kube.current() == kube.new)
+    """Also not the write that it is about to make, where its successor has had nothing to write: the Secret is touched."""
+    release = threading.Event()
+    kube.api.hold = 1, release
+    first = kube.start("--wait", "0")
+    wait_until(lambda: kube.api.asked > 1)
     os.kill(first.pid, signal.SIGSTOP)
+    kube.api.hold = None
+    release.set()
     version = kube.get(MAIN)["metadata"]["resourceVersion"]
     kube.age()
     done = kube.rotate("--abort", "--wait", "0")
     assert done.returncode == 0, done.stderr
+    with pytest.raises(Refused) as refused:
+        kube.kube.call("PATCH", MAIN, {"metadata": {"resourceVersion": version}, "data": {"token": ""}})
+    assert refused.value.status == 409
     os.kill(first.pid, signal.SIGCONT)
     said = first.communicate(timeout=30)[1]
     assert first.returncode == 1 and "the rotation was taken over" in said
     kube.check_ended(kube.old)
-    with pytest.raises(Refused) as refused:
-        kube.kube.call("PATCH", MAIN, {"metadata": {"resourceVersion": version}, "data": {"token": ""}})
-    assert refused.value.status == 409
 
 
-def test_two_at_once(kube):
-    several = [kube.start("--wait", "0") for _ in range(4)]
+def test_several_at_once_of_one_machine_and_of_another(kube):
+    several = [kube.start("--wait", "0") for _ in range(2)]
+    kube.elsewhere()
+    several += [kube.start("--wait", "0") for _ in range(2)]
     said = [process.communicate(timeout=60)[1] for process in several]
     ended = [process.returncode for process in several]
     assert ended.count(0) == 1, said
@@ -252,9 +267,14 @@ def test_resume_and_abort_from_another_machine(kube):
         kube.api.mishap = "500"
         assert kube.rotate("--wait", "0").returncode == 1
         assert kube.holder() == "" and kube.data(SIDE) == {"old": kube.old, "new": kube.new}
-        (kube.lab.state / "rotate/ci.journal").rename(kube.lab.folder / "elsewhere")
+        here = kube.elsewhere()
+        told = json.loads(kube.rotate("--status", "--json").stdout)
+        assert told["underWay"] and [line["step"] for line in told["journal"]][:5] == ["begin", "get", "stage", "prove", "switch"]
+        assert told["journal"][0]["message"].startswith("process ") and told["heldBy"] is None
         done = kube.rotate(way, "--wait", "0")
         assert done.returncode == 0, done.stderr
+        kube.lab.state, kube.file = here, kube.lab.folder / "purser.yaml"
+        assert "no rotation is under way" in kube.rotate("--status").stdout, "the first machine knows that it has ended"
         kube.check_ended(getattr(kube, kept))
         kube.again()
 
