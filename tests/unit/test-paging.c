@@ -201,11 +201,12 @@ static void depth_is_only_a_number(void **state)
 {
     (void)state;
     static char in[200000], out[200000 + PAGING_GROWTH];
-    size_t half = 50000;
-    memset(in, '[', half);
-    memset(in + half, ']', half);
-    int n = snprintf(in + 2 * half, 1000, "{\"next\":\"" OWN "/x\"}");
-    size_t len = 2 * half + (size_t)n, made = rewrite(in, len, 4096, out);
+    size_t half = 50000, len = (size_t)snprintf(in, sizeof(in), "{\"a\":");
+    memset(in + len, '[', half);
+    memset(in + len + half, ']', half);
+    len += 2 * half;
+    len += (size_t)snprintf(in + len, sizeof(in) - len, ",\"next\":\"" OWN "/x\"}");
+    size_t made = rewrite(in, len, 4096, out);
     assert_int_equal(made, len + strlen(CLIENT) - strlen(OWN));
 }
 
