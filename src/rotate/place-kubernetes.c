@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdio.h>
 
 #define APPLY "application/apply-patch+yaml" /* of which JSON is a part */
@@ -304,9 +305,12 @@ static int kubernetes_stage(Place *place, const Sealed *old, const Sealed *fresh
     return same ? write_side(self, old, fresh, fault) : place_stale(place, fault);
 }
 
-/* One key alone; NULL: it is taken out. Nothing else in the Secret is touched, or passes through here. */
-static int write_main(KubernetesPlace *self, const Sealed *replacement, Fault *fault)
+/* One key alone; NULL: it is taken out, and the mark is put in its place. Nothing else in the Secret is
+ * touched, or passes through here. */
+static int write_main(KubernetesPlace *self, const Sealed *replacement, const char *mark, Fault *fault)
 {
+    CLEANUP_MEM char *mark_key = mem_printf("%s" MARK_SUFFIX, self->key);
+    char encoded[2 * MARK_TEXT];
     CLEANUP_BUF Buf body = BUF_INIT(STORE_MAX_REQUEST);
     CLEANUP_MEM char *path = mem_printf("%s" QUERY, self->main);
     JsonWriter json = JSON_WRITER(&body);
@@ -316,6 +320,10 @@ static int write_main(KubernetesPlace *self, const Sealed *replacement, Fault *f
     json_object_end(&json);
     json_object_begin(&json, "data");
     int r = cluster_put_token(&json, self->key, replacement);
+    if (!replacement)
+        json_text(&json, mark_key,
+                  sodium_bin2base64(encoded, sizeof(encoded), (const unsigned char *)mark, strlen(mark),
+                                    sodium_base64_VARIANT_ORIGINAL));
     json_object_end(&json);
     json_object_end(&json);
     r = r ? r : json_finish(&json);
@@ -334,7 +342,7 @@ static int kubernetes_put(Place *place, RotateToken which, Fault *fault)
     if (r)
         return r;
     if (found.staged[which] && place_current(&found) != ROTATE_CURRENT_OTHER)
-        r = write_main(self, found.staged[which], fault);
+        r = write_main(self, found.staged[which], NULL, fault);
     else
         r = place_stale(place, fault);
     place_found_done(&found);
@@ -345,14 +353,16 @@ static int kubernetes_withdraw(Place *place, Fault *fault)
 {
     KubernetesPlace *self = (KubernetesPlace *)place;
     PlaceFound found;
+    char mark[MARK_TEXT];
     int r = kubernetes_look(place, &found, fault);
     if (r)
         return r;
-    if (place_current(&found) == ROTATE_CURRENT_OTHER)
-        r = found.current && !found.staged[ROTATE_OLD] ? write_side(self, found.current, NULL, fault)
-                                                       : place_stale(place, fault);
+    r = place_mark(&found, self->cluster.now, mark, fault);
+    if (r == 0 && place_current(&found) == ROTATE_CURRENT_OTHER)
+        r = !found.staged[ROTATE_OLD] ? write_side(self, found.current, NULL, fault)
+                                      : place_stale(place, fault);
     place_found_done(&found);
-    return r ? r : write_main(self, NULL, fault);
+    return r ? r : write_main(self, NULL, mark, fault);
 }
 
 /* Exactly what was looked at: one that was taken over takes nothing of its successor's away. */

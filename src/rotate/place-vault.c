@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "rotate/link.h"
 #include "store/answer.h"
+#include "store/mark.h"
 #include "store/vault.h"
 #include "token/take.h"
 
@@ -43,7 +44,8 @@ typedef struct Reply {
     PlaceFound *found;         /* read: main */
     char holder[256];          /* read: side */
     int64_t since, beat;       /* read: side */
-    const Sealed *replacement; /* change: the key's new value; NULL: it is taken out */
+    const Sealed *replacement; /* change: the key's new value; NULL: it is taken out, */
+    const char *mark;          /* and this is put in its place */
     Buf body;                  /* change: what is to be written */
     Slice path[3];             /* capabilities */
 } Reply;
@@ -281,17 +283,20 @@ static void on_change(void *context, StoreAnswer *answer)
         return;
     }
     int r = reply->replacement ? put_secret(data, self->key, reply->replacement) : 0;
-    if (!reply->replacement)
+    if (!reply->replacement) {
+        CLEANUP_MEM char *mark = mem_printf("%s" MARK_SUFFIX, self->key);
         json_object_del(data, self->key);
+        json_object_set_new(data, mark, json_string(reply->mark));
+    }
     r = r ? r : dump_write(json_incref(data), reply->version, &reply->body);
     if (r)
         reply->result =
             fault_set(reply->fault, r, "%s cannot be written anew: %s", self->place.label, strerror(-r));
 }
 
-static int write_main(VaultPlace *self, const Sealed *replacement, Fault *fault)
+static int write_main(VaultPlace *self, const Sealed *replacement, const char *mark, Fault *fault)
 {
-    Reply change = {.fault = fault, .replacement = replacement, .body = BUF_INIT(0)},
+    Reply change = {.fault = fault, .replacement = replacement, .mark = mark, .body = BUF_INIT(0)},
           reply = {.fault = fault};
     int r = ask(self, "GET", self->main, NULL, on_change, &change);
     r = r ? r : ask(self, "POST", self->main, &change.body, on_written, &reply);
@@ -307,7 +312,7 @@ static int fence(VaultPlace *self, Fault *fault)
     int r = vault_look(&self->place, &found, fault);
     if (r)
         return r;
-    r = found.current ? write_main(self, found.current, fault) : 0;
+    r = found.current ? write_main(self, found.current, NULL, fault) : 0;
     place_found_done(&found);
     return r;
 }
@@ -336,7 +341,7 @@ static int vault_put(Place *place, RotateToken which, Fault *fault)
     if (r)
         return r;
     if (found.staged[which] && place_current(&found) != ROTATE_CURRENT_OTHER)
-        r = write_main(self, found.staged[which], fault);
+        r = write_main(self, found.staged[which], NULL, fault);
     else
         r = place_stale(place, fault);
     place_found_done(&found);
@@ -347,14 +352,16 @@ static int vault_withdraw(Place *place, Fault *fault)
 {
     VaultPlace *self = (VaultPlace *)place;
     PlaceFound found;
+    char mark[MARK_TEXT];
     int r = vault_look(place, &found, fault);
     if (r)
         return r;
-    if (place_current(&found) == ROTATE_CURRENT_OTHER)
-        r = found.current && !found.staged[ROTATE_OLD] ? vault_stage(place, found.current, NULL, fault)
-                                                       : place_stale(place, fault);
+    r = place_mark(&found, self->now, mark, fault);
+    if (r == 0 && place_current(&found) == ROTATE_CURRENT_OTHER)
+        r = !found.staged[ROTATE_OLD] ? vault_stage(place, found.current, NULL, fault)
+                                      : place_stale(place, fault);
     place_found_done(&found);
-    return r ? r : write_main(self, NULL, fault);
+    return r ? r : write_main(self, NULL, mark, fault);
 }
 
 static int remove_side(VaultPlace *self, Fault *fault)

@@ -134,6 +134,14 @@ RotateCurrent place_current(const PlaceFound *found)
                                                                     : ROTATE_CURRENT_OTHER;
 }
 
+int place_mark(const PlaceFound *found, int64_t now, char out[static MARK_TEXT], Fault *fault)
+{
+    if (!found->current)
+        return fault_set(fault, STORE_E_ABSENT, "there is no token there any more");
+    int r = mark_make(found->current, now, out);
+    return r ? fault_set(fault, r, "the locked memory is used up") : 0;
+}
+
 int place_stale(const Place *place, Fault *fault)
 {
     return fault_set(fault, -ESTALE, "%s was changed meanwhile, to neither of the rotation's two tokens",

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "ipc/rotate.h"
 #include "rotate/plan.h"
+#include "store/mark.h"
 #include "store/store.h"
 
 typedef struct Place Place;
@@ -60,6 +61,8 @@ int place_flock(Place *place, Fault *fault) MUST_USE; /* the lock of places on t
 Place *place_free(Place *place);                      /* takes NULL, returns NULL */
 
 void place_found_done(PlaceFound *found);
+/* What withdraw() leaves in the place of the current token, of which there must be one. */
+int place_mark(const PlaceFound *found, int64_t now, char out[static MARK_TEXT], Fault *fault) MUST_USE;
 int place_stale(const Place *place, Fault *fault); /* -ESTALE and its sentence */
 /* What is current, as the plan has it. */
 RotateCurrent place_current(const PlaceFound *found);

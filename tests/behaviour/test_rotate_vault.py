@@ -240,7 +240,11 @@ def test_a_long_token_and_abort(vault):
 def test_revoke_takes_the_key_out_and_leaves_the_rest(vault):
     done = vault.rotate(command="revoke")
     assert done.returncode == 0, done.stderr
-    assert vault.bao.call("GET", MAIN)["data"]["data"] == {"hosts": BUILDKITE, "other": "stays as it is"}
+    left = vault.bao.call("GET", MAIN)["data"]["data"]
+    assert left.pop("token.purser-revoked").startswith("20") and left == {"hosts": BUILDKITE, "other": "stays as it is"}
+    vault.lab.retriever("look", script="print('ran')\n", sources=["ci"])
+    refused = vault.lab.purser("run", "look")
+    assert refused.status == 5 and "was revoked at 20" in refused.text, refused.text
     assert vault.old not in vault.api.tokens
     vault.nothing_staged()
 
