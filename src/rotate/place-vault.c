@@ -384,7 +384,7 @@ static int vault_clear(Place *place, Fault *fault)
     for (size_t i = 0; i < 2; i++)
         self->staged[i] = secret_free(self->staged[i]);
     self->side_version = 0;
-    if (self->locked && self->place.story.len)
+    if (self->locked)
         r = write_side(self, self->place.holder, fault);
     if (r == -ESTALE)
         self->locked = false;
