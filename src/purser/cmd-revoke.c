@@ -18,7 +18,7 @@ const Command command_revoke = {
     .arguments = "SOURCE",
     .summary = "The bad day: give a token out no more, and have it retired",
     .help =
-        "Takes the source's token out of the keyring, of Vault's KV 2 or of its Secret, or its file away, so "
+        "Takes the source's token out of the keyring, of Vault's KV or of its Secret, or its file away, so "
         "that it is "
         "given\n"
         "out no more; then has the provider retire it (or asks you to delete it there), and tries it until "
