@@ -3,6 +3,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "purser/kubeconfig.h"
 
 #include <stdlib.h>
@@ -12,7 +13,24 @@ static const char *environment(const char *name)
     return getenv(name);
 }
 
+static void take_login(KubernetesConfig *kubernetes, const KubernetesLogin *login)
+{
+    if (login->kubeconfig) {
+        mem_free(kubernetes->kubeconfig);
+        kubernetes->kubeconfig = mem_strdup(login->kubeconfig);
+    }
+    if (login->kubeconfig || login->context) {
+        mem_free(kubernetes->context);
+        kubernetes->context = mem_strdup(login->context ? login->context : "");
+    }
+}
+
 int session_open(const char *file, Session *ret_session)
+{
+    return session_open_as(file, &(KubernetesLogin){NULL, NULL}, ret_session);
+}
+
+int session_open_as(const char *file, const KubernetesLogin *login, Session *ret_session)
 {
     Session session = {.state = STATE_NONE};
     Fault fault = {0};
@@ -23,6 +41,7 @@ int session_open(const char *file, Session *ret_session)
     int status = paths_load_config(file, &session.paths, &session.config);
     if (status >= 0)
         return status;
+    take_login(&session.config->kubernetes, login);
     if (config_take_environment(session.config, environment, &fault) ||
         (config_needs_store(session.config, STORE_KUBERNETES) &&
          kubeconfig_take(&session.config->kubernetes, &fault))) {

@@ -16,8 +16,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#define SIDE     ".purser-rotation"
-#define STALE_US (60L * CLOCK_SECOND) /* one that has not been heard of for so long is dead */
+#define SIDE ".purser-rotation"
 
 typedef struct VaultPlace {
     Place place;
@@ -213,39 +212,12 @@ static int write_side(VaultPlace *self, const char *holder, Fault *fault)
     return r;
 }
 
-static int busy(const VaultPlace *self, const Reply *reply, int64_t unheard, Fault *fault)
-{
-    char age[24], silent[24];
-    text_human_duration(age, self->now > reply->since ? (uint64_t)(self->now - reply->since) : 0);
-    text_human_duration(silent, (uint64_t)unheard);
-    return fault_set(
-        fault, -EBUSY, "%s is being rotated by %s, for %s: wait for it to end%s%s%s", self->place.label,
-        reply->holder, age, unheard > STALE_US ? "; it has not been heard of for " : "",
-        unheard > STALE_US ? silent : "", unheard > STALE_US ? ", so --resume or --abort takes over" : "");
-}
-
-static int vault_lock(Place *place, Fault *fault)
-{
-    VaultPlace *self = (VaultPlace *)place;
-    Reply reply = {.fault = fault};
-    int r = read_side(self, &reply);
-    if (r)
-        return r;
-    int64_t unheard = self->now > reply.beat ? self->now - reply.beat : 0;
-    if (reply.holder[0] && (unheard <= STALE_US || self->setup->act == ROTATE_START))
-        return busy(self, &reply, unheard, fault);
-    self->since = self->now;
-    r = write_side(self, self->holder, fault);
-    self->locked = r == 0;
-    return r;
-}
-
 /* One whose lock was taken over hears so at its next write. */
 static void vault_beat(Place *place)
 {
     VaultPlace *self = (VaultPlace *)place;
     Fault fault = {""};
-    self->now += 10L * CLOCK_SECOND;
+    self->now += PLACE_BEAT_US;
     if (self->locked && write_side(self, self->holder, &fault))
         log_warning("%s", fault.text);
 }
@@ -263,8 +235,7 @@ static int vault_look(Place *place, PlaceFound *ret_found, Fault *fault)
     bool ours = side.status == 200 && strcmp(side.holder, self->holder) == 0;
     if (r == 0 && self->locked && !ours) {
         self->locked = false;
-        r = fault_set(fault, -ESTALE, "%s: the rotation was taken over%s%s", place->label,
-                      side.holder[0] ? " by " : ", and has ended", side.holder);
+        r = place_taken_over(place, side.holder, fault);
     }
     if (r) {
         place_found_done(&found);
@@ -323,6 +294,35 @@ static int write_main(VaultPlace *self, const Sealed *replacement, Fault *fault)
     r = r ? r : ask(self, "POST", self->main, &change.body, on_written, &reply);
     buf_done(&change.body);
     return r ? r : reply.status == 200 ? 0 : refusal(&reply, self->main);
+}
+
+/* Whoever was taken over may be in the middle of a write: after this the version that it checks is an old
+ * one. */
+static int fence(VaultPlace *self, Fault *fault)
+{
+    PlaceFound found;
+    int r = vault_look(&self->place, &found, fault);
+    if (r)
+        return r;
+    r = found.current ? write_main(self, found.current, fault) : 0;
+    place_found_done(&found);
+    return r;
+}
+
+static int vault_lock(Place *place, Fault *fault)
+{
+    VaultPlace *self = (VaultPlace *)place;
+    Reply reply = {.fault = fault};
+    int r = read_side(self, &reply);
+    if (r)
+        return r;
+    PlaceHolder holder = {reply.holder, reply.since, reply.beat, self->now};
+    if (reply.holder[0] && !place_may_take_over(&holder, self->setup->act == ROTATE_START))
+        return place_held(place, &holder, fault);
+    self->since = self->now;
+    r = write_side(self, self->holder, fault);
+    self->locked = r == 0;
+    return r || !reply.holder[0] ? r : fence(self, fault);
 }
 
 static int vault_put(Place *place, RotateToken which, Fault *fault)
@@ -427,14 +427,6 @@ static Place *vault_place_free(Place *place)
     return NULL;
 }
 
-static char *make_holder(void)
-{
-    char host[65] = "";
-    if (gethostname(host, sizeof(host) - 1) < 0)
-        host[0] = 0;
-    return mem_printf("process %d on %s (%lld)", (int)getpid(), host, (long long)(clock_wall() % 1000000007));
-}
-
 static int read_token(VaultPlace *self, Fault *fault)
 {
     const char *path = self->setup->vault_token;
@@ -468,7 +460,7 @@ int place_vault_open(const RotateSetup *setup, Place **ret_place, Fault *fault)
         .side = mem_printf("%s" SIDE, ref->name),
         .side_metadata = mem_printf("%.*s/metadata/%s" SIDE, (int)(data - ref->name), ref->name, data + 6),
         .space = space[0] ? mem_printf("X-Vault-Namespace: %s", space) : NULL,
-        .holder = make_holder(),
+        .holder = place_holder(),
         .server = {"Vault", &vault->origin, vault->server_name, vault->ca_file, vault->cert_file,
                    vault->key_file, NULL}};
     int r = read_token(self, fault);

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "base/clock.h"
 #include "ipc/rotate.h"
 #include "rotate/plan.h"
 #include "store/store.h"
@@ -57,7 +58,24 @@ static inline bool place_is_staged(const PlaceFound *found)
     return found->staged[ROTATE_OLD] && found->staged[ROTATE_NEW];
 }
 
+/* A lock that lies in the store is a holder's name, who says every so often that he lives. */
+#define PLACE_BEAT_US  (10L * CLOCK_SECOND)
+#define PLACE_STALE_US (60L * CLOCK_SECOND) /* one that has not been heard of for so long is dead */
+
+typedef struct PlaceHolder {
+    const char *name;    /* printable */
+    int64_t since, beat; /* wall us, by the store's clock, as is: */
+    int64_t now;
+} PlaceHolder;
+
+char *place_holder(void); /* this process: "process 12 on host (7)" */
+bool place_may_take_over(const PlaceHolder *holder, bool begins);
+int place_held(const Place *place, const PlaceHolder *holder, Fault *fault); /* -EBUSY and its sentence */
+/* -ESTALE and its sentence; by "": it has ended. */
+int place_taken_over(const Place *place, const char *by, Fault *fault);
+
 /* The drivers; setup->source.source.token is theirs. */
 int place_keyring_open(const RotateSetup *setup, Place **ret_place, Fault *fault) MUST_USE;
 int place_vault_open(const RotateSetup *setup, Place **ret_place, Fault *fault) MUST_USE;
+int place_kubernetes_open(const RotateSetup *setup, Place **ret_place, Fault *fault) MUST_USE;
 int place_file_open(const RotateSetup *setup, Place **ret_place, Fault *fault) MUST_USE;

@@ -140,8 +140,8 @@ int rotate_dry_run(const RotateSetup *setup)
     Say say = {setup->source.source.name, setup->json};
     int r = place_open(setup, &place, &fault);
     r = r ? r : provider_open(setup, &provider, &fault);
-    r = r ? r : place->driver->look(place, &found, &fault);
     r = r ? r : place->driver->may_write(place, &fault);
+    r = r ? r : place->driver->look(place, &found, &fault);
     if (r == 0 && found.staged[ROTATE_OLD])
         r = fault_set(&fault, -EALREADY, "a rotation of %s is under way: --resume or --abort", say.source);
     if (r == 0 && !found.current)
