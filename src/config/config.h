@@ -122,6 +122,16 @@ typedef struct Rotation {
 } Rotation;
 #define ROTATION_TEXTS 6
 
+/* How a source's token is replaced without a person: `rotate:` of purser.yaml. */
+typedef struct RotatePlan {
+    char *schedule;      /* cron expression, for `purser schedule`; "": only when it is said */
+    char *time_zone;     /* IANA name; "" for UTC */
+    uint64_t older_than; /* us; 0: whatever its age */
+    char **command;      /* argv of what prints the new token; n_command 0: none */
+    size_t n_command;
+    char *vault_token; /* a file: with it the token's secret may be written; "" */
+} RotatePlan;
+
 /* A provider is one data file, policy/provider/NAME.yaml: what purser knows of one kind of API. */
 typedef struct Provider {
     char *name;
@@ -167,6 +177,7 @@ typedef struct Source {
     char *policy;             /* the provider's default policy; "" for none */
     char *probe;
     Rotation rotation; /* the provider's */
+    RotatePlan plan;   /* the supervisor's alone: not sent to roles */
     unsigned line;     /* in purser.yaml, for messages */
 } Source;
 

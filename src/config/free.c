@@ -38,6 +38,14 @@ void rotation_done(Rotation *rotation)
         mem_free(*text[i]);
 }
 
+static void plan_free(RotatePlan *plan)
+{
+    mem_free(plan->schedule);
+    mem_free(plan->time_zone);
+    mem_free_strings(plan->command, plan->n_command);
+    mem_free(plan->vault_token);
+}
+
 static void source_free(Source *source)
 {
     mem_free(source->name);
@@ -58,6 +66,7 @@ static void source_free(Source *source)
     mem_free(source->policy);
     mem_free(source->probe);
     rotation_done(&source->rotation);
+    plan_free(&source->plan);
 }
 
 static void retriever_free(Retriever *retriever)

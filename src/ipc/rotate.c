@@ -26,7 +26,10 @@ void rotate_setup_put(const RotateSetup *setup, WireWriter *wire)
     wire_put_u8(wire, setup->from_stdin);
     wire_put_u8(wire, setup->allow_wider);
     wire_put_u8(wire, setup->allow_other);
-    wire_put_text(wire, setup->command);
+    wire_put_u8(wire, setup->goes_on);
+    wire_put_u8(wire, setup->unattended);
+    wire_put_u8(wire, setup->tells);
+    wire_put_strings(wire, setup->argv, setup->n_argv);
     wire_put_text(wire, setup->state);
     wire_put_text(wire, setup->provider);
     wire_put_text(wire, setup->probe);
@@ -70,7 +73,7 @@ static void get_rotation(WireReader *wire, Rotation *rotation)
 
 static void get_places(WireReader *wire, RotateSetup *setup)
 {
-    setup->command = wire_dup_text(wire, MAX_PATH);
+    wire_get_strings(wire, MAX_PATH, &setup->argv, &setup->n_argv);
     setup->state = wire_dup_text(wire, MAX_PATH);
     setup->provider = wire_dup_text(wire, IPC_MAX_TEXT);
     setup->probe = wire_dup_text(wire, IPC_MAX_TEXT);
@@ -92,6 +95,9 @@ int rotate_setup_get(WireReader *wire, RotateSetup *ret_setup)
     setup.from_stdin = wire_get_bool(wire);
     setup.allow_wider = wire_get_bool(wire);
     setup.allow_other = wire_get_bool(wire);
+    setup.goes_on = wire_get_bool(wire);
+    setup.unattended = wire_get_bool(wire);
+    setup.tells = wire_get_bool(wire);
     get_places(wire, &setup);
     setup.interval = wire_get_u64(wire);
     setup.revealed = wire_get_u64(wire);
@@ -119,8 +125,7 @@ int rotate_setup_get(WireReader *wire, RotateSetup *ret_setup)
 
 void rotate_setup_done(RotateSetup *setup)
 {
-    char *const text[] = {setup->command,
-                          setup->state,
+    char *const text[] = {setup->state,
                           setup->provider,
                           setup->probe,
                           setup->keyring,
@@ -137,6 +142,7 @@ void rotate_setup_done(RotateSetup *setup)
     for (size_t i = 0; i < COUNT_OF(text); i++)
         mem_free(text[i]);
     mem_free_strings(setup->no_proxy, setup->n_no_proxy);
+    mem_free_strings(setup->argv, setup->n_argv);
     if (setup->vault.configured)
         vault_config_done(&setup->vault);
     if (setup->kubernetes.configured)

@@ -5,6 +5,7 @@
 #include "ipc/keeper.h"
 
 #define ROTATE_FD         3 /* that descriptor, read to its end */
+#define ROTATE_RESULT_FD  4 /* "WORD SENTENCE\n" at the end, for who started several */
 #define ROTATE_MAX_BLOB   (128u << 10)
 #define ROTATE_MAX_SOURCE (60u << 10)
 
@@ -21,7 +22,11 @@ typedef enum RotateAct {
 typedef struct RotateSetup {
     RotateAct act;
     bool json, from_stdin, allow_wider, allow_other;
-    char *command;  /* prints the new token; "": none */
+    bool goes_on;    /* with one that was left half way, instead of refusing to begin */
+    bool unattended; /* nobody is there who could be asked */
+    bool tells;      /* the result goes to ROTATE_RESULT_FD too */
+    char **argv;     /* prints the new token; n_argv 0: none does */
+    size_t n_argv;
     char *state;    /* the state folder */
     char *provider; /* for sentences; "" */
     char *probe;    /* where there is no rotation.account */

@@ -8,6 +8,7 @@
 #include "purser/command.h"
 #include "purser/keeper-link.h"
 #include "purser/kubeconfig.h"
+#include "purser/process.h"
 #include "store/plan.h"
 
 #include <errno.h>
@@ -165,10 +166,21 @@ static uint64_t refresh_of(const Config *config, const Source *source)
                                                     : PLAN_LOCAL_REFRESH;
 }
 
+bool rotate_has_origin(const Source *source, const RotateSetup *said)
+{
+    return said->n_argv || said->from_stdin || source->plan.n_command;
+}
+
+/* What the command line did not say, the configuration may. */
 static void fill(const Session *session, const Source *source, char *roots, RotateSetup *setup)
 {
     const Config *config = session->config;
     bool vault = source->token.kind == STORE_VAULT, cluster = source->token.kind == STORE_KUBERNETES;
+    bool gets = setup->act == ROTATE_START || setup->act == ROTATE_DRY_RUN;
+    if (gets && !setup->n_argv && !setup->from_stdin) {
+        setup->argv = source->plan.command;
+        setup->n_argv = source->plan.n_command;
+    }
     setup->interval = setup->wait_said ? setup->interval : refresh_of(config, source);
     setup->shared = vault || cluster;
     setup->kubernetes = config->kubernetes;
@@ -176,7 +188,6 @@ static void fill(const Session *session, const Source *source, char *roots, Rota
     setup->vault_token = vault ? setup->vault_token : (char *)"";
     setup->vault = config->vault;
     setup->revealed = longest_revealed(config, source);
-    setup->command = setup->command ? setup->command : (char *)"";
     setup->state = session->state.path;
     setup->provider = source->provider;
     setup->probe = source->probe;
@@ -191,37 +202,110 @@ static void fill(const Session *session, const Source *source, char *roots, Rota
     setup->source.source = *source;
 }
 
-int rotate_hand_over(const char *file, const char *name, const KubernetesLogin *login, RotateSetup *setup)
+/* All that purser-rotate is told; what it inherits is open afterwards. An exit status after saying why, or
+ * -1. */
+static int prepare(const Session *session, const Source *source, const RotateSetup *said, int *ret_blob)
+{
+    char roots[4096], vault_token[4096];
+    RotateSetup setup = *said;
+    Fault fault = {""};
+    int status = check_kept(source);
+    if (status >= 0)
+        return status;
+    if (!setup.vault_token && source->plan.vault_token[0])
+        setup.vault_token = source->plan.vault_token;
+    int r = audit_files_make_key(&session->state, &fault);
+    r = r ? r : find_roots(session->config, roots, sizeof(roots), &fault);
+    r = r ? r : find_vault_token(source, &setup, vault_token, sizeof(vault_token), &fault);
+    if (r == 0 && source->token.kind == STORE_KUBERNETES)
+        r = open_parts(&session->config->kubernetes, &fault);
+    if (r == 0) {
+        fill(session, source, roots, &setup);
+        r = write_blob(&setup, ret_blob, &fault);
+    }
+    if (r)
+        log_error("%s", fault.text);
+    return r ? EXIT_FAILED : -1;
+}
+
+static const Source *find_source(const Session *session, const char *name)
+{
+    int32_t index = config_find_source(session->config, name);
+    if (index < 0)
+        log_error("There is no source %s in %s.", name, session->config->path);
+    return index < 0 ? NULL : &session->config->source[index];
+}
+
+int rotate_hand_over(const char *file, const char *name, const KubernetesLogin *login,
+                     const RotateSetup *said)
 {
     Session session;
-    char roots[4096], vault_token[4096];
     Fault fault = {""};
     CLEANUP_FD int blob = -1;
     int status = session_open_as(file, login, &session);
     if (status >= 0)
         return status;
-    int32_t index = config_find_source(session.config, name);
-    const Source *source = index < 0 ? NULL : &session.config->source[index];
-    if (!source) {
-        log_error("There is no source %s in %s.", name, session.config->path);
-        status = EXIT_USAGE;
-    }
-    status = status < 0 ? check_kept(source) : status;
-    int r = status < 0 ? audit_files_make_key(&session.state, &fault) : -EINVAL;
-    r = r ? r : find_roots(session.config, roots, sizeof(roots), &fault);
-    r = r ? r : find_vault_token(source, setup, vault_token, sizeof(vault_token), &fault);
-    if (r == 0 && source->token.kind == STORE_KUBERNETES)
-        r = open_parts(&session.config->kubernetes, &fault);
-    if (r == 0) {
-        fill(&session, source, roots, setup);
-        r = write_blob(setup, &blob, &fault);
-    }
-    if (r == 0)
-        hand_over(&session, blob, &fault);
+    const Source *source = find_source(&session, name);
+    status = source ? prepare(&session, source, said, &blob) : EXIT_USAGE;
     if (status < 0) {
+        hand_over(&session, blob, &fault);
         log_error("%s", fault.text);
         status = EXIT_FAILED;
     }
     session_close(&session);
     return status;
+}
+
+/* In a child: what it inherits is its own, and the supervisor's configuration stays as it was. */
+static NORETURN void become_rotation(const Session *session, const Source *source, const RotateSetup *said,
+                                     int result)
+{
+    Fault fault = {""};
+    int blob = -1, null = said->unattended ? open("/dev/null", O_RDWR | O_CLOEXEC) : -1;
+    if (said->unattended && (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0))
+        _exit(126);
+    if (prepare(session, source, said, &blob) >= 0)
+        _exit(EXIT_FAILED);
+    blob = fcntl(blob, F_DUPFD_CLOEXEC, 64);
+    if (said->tells &&
+        ((result = fcntl(result, F_DUPFD_CLOEXEC, 64)) < 0 || dup2(result, ROTATE_RESULT_FD) < 0))
+        _exit(126);
+    hand_over(session, blob, &fault);
+    log_error("%s", fault.text);
+    _exit(127);
+}
+
+int rotate_start(const Session *session, const Source *source, const RotateSetup *said,
+                 RotateChild *ret_child, Fault *fault)
+{
+    int ends[2] = {-1, -1};
+    if (said->tells && pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+        return fault_set(fault, -errno, "No pipe: %s.", strerror(errno));
+    pid_t pid = process_fork();
+    if (pid == 0)
+        become_rotation(session, source, said, ends[1]);
+    int error = errno;
+    fd_close(&ends[1]);
+    if (pid < 0) {
+        fd_close(&ends[0]);
+        return fault_set(fault, -error, "purser-rotate cannot be started: %s.", strerror(error));
+    }
+    *ret_child = (RotateChild){pid, ends[0]};
+    return 0;
+}
+
+void rotate_result(RotateChild *child, RotateResult *ret_result)
+{
+    char text[sizeof(ret_result->word) + sizeof(ret_result->sentence)];
+    RotateResult result = {"failed", "it ended without a result; its own lines above say why"};
+    ssize_t n = child->result_fd < 0 ? 0 : read(child->result_fd, text, sizeof(text));
+    Slice line, rest, word, sentence;
+    fd_close(&child->result_fd);
+    if (n > 0 && slice_cut((Slice){text, (size_t)n}, '\n', &line, &rest) &&
+        slice_cut(line, ' ', &word, &sentence) && word.len < sizeof(result.word) &&
+        sentence.len < sizeof(result.sentence)) {
+        snprintf(result.word, sizeof(result.word), "%.*s", (int)word.len, word.ptr);
+        snprintf(result.sentence, sizeof(result.sentence), "%.*s", (int)sentence.len, sentence.ptr);
+    }
+    *ret_result = result;
 }

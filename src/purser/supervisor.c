@@ -166,12 +166,31 @@ static bool is_known(pid_t pid, void *context)
     for (size_t i = 0; i < supervisor->n_run; i++)
         if (run_owns_pid(supervisor->run[i], pid))
             return true;
+    for (size_t i = 0; i < supervisor->n_aside; i++)
+        if (supervisor->aside[i].pid == pid)
+            return true;
     return pid == supervisor->keeper.role.pid || pid == supervisor->first_gate.pid;
 }
 
 void supervisor_end_orphans(Supervisor *supervisor)
 {
     orphans_end(is_known, supervisor);
+}
+
+void supervisor_watch(Supervisor *supervisor, Aside aside)
+{
+    MEM_PUSH(supervisor->aside, supervisor->n_aside, aside);
+}
+
+static void reap_asides(Supervisor *supervisor)
+{
+    for (size_t i = supervisor->n_aside; i-- > 0;) {
+        Aside aside = supervisor->aside[i];
+        if (waitpid(aside.pid, NULL, WNOHANG) != aside.pid)
+            continue;
+        supervisor->aside[i] = supervisor->aside[--supervisor->n_aside];
+        aside.ended(aside.context, aside.pid);
+    }
 }
 
 static void on_child(int signal_number, short what, void *context)
@@ -183,6 +202,7 @@ static void on_child(int signal_number, short what, void *context)
         while (run->phase != RUN_DONE && reap_one(run))
             ;
     }
+    reap_asides(supervisor);
     orphans_reap(is_known, supervisor);
 }
 
@@ -198,10 +218,10 @@ static void on_end(int signal_number, short what, void *context)
     (void)what;
     supervisor->told_to_end += supervisor->told_to_end == 0 && signal_number == SIGINT ? 2 : 1;
     supervisor->draining = true;
-    if (supervisor->n_run == 0) {
+    if (supervisor->n_run == 0 && supervisor->n_aside == 0) {
         event_base_loopbreak(supervisor->base);
     } else if (supervisor->told_to_end == 1) {
-        log_info("No new runs; waiting for those that are running; a second signal ends the scripts.");
+        log_info("No new runs; waiting for what is running; a second signal ends the scripts.");
     } else if (supervisor->told_to_end == 2) {
         log_info("Ending the scripts; what they left is loaded. Another signal ends that too.");
         terminate_all(supervisor);
@@ -210,6 +230,8 @@ static void on_end(int signal_number, short what, void *context)
         terminate_all(supervisor);
         for (size_t i = supervisor->n_run; i-- > 0;)
             run_stop_loading(supervisor->run[i]);
+        for (size_t i = 0; i < supervisor->n_aside; i++) /* a rotation is gone on with, whenever it ends */
+            kill(supervisor->aside[i].pid, SIGTERM);
     }
 }
 
@@ -347,6 +369,7 @@ void supervisor_close(Supervisor *supervisor)
         event_base_free(supervisor->base);
     mem_free(supervisor->run);
     mem_free(supervisor->ended);
+    mem_free(supervisor->aside);
     *supervisor = (Supervisor){0};
 }
 
@@ -454,7 +477,7 @@ void supervisor_collect_left_over(Supervisor *supervisor, const bool *used_retri
 
 int supervisor_loop(Supervisor *supervisor, bool until_drained)
 {
-    while (supervisor->n_run || (until_drained && !supervisor->draining)) {
+    while (supervisor->n_run || supervisor->n_aside || (until_drained && !supervisor->draining)) {
         if (event_base_loop(supervisor->base, EVLOOP_ONCE) < 0)
             return -EIO;
         free_ended(supervisor);

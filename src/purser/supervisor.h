@@ -16,6 +16,13 @@ typedef struct Supervisor Supervisor;
 /* A run has reached DONE; the Run is freed after this returns. */
 typedef void RunEnded(Supervisor *supervisor, const RunReport *report);
 
+/* A process of purser's beside the runs, which serves none: a rotation. */
+typedef struct Aside {
+    pid_t pid;
+    void (*ended)(void *context, pid_t pid);
+    void *context;
+} Aside;
+
 struct Supervisor {
     const Config *config;
     const Paths *paths;
@@ -31,6 +38,8 @@ struct Supervisor {
     size_t n_run;
     Run **ended; /* freed once nothing of theirs is on the stack */
     size_t n_ended;
+    Aside *aside;
+    size_t n_aside;
     unsigned next_socket; /* number of the next run's socket folder */
     bool isolated;        /* runs have a network namespace of their own */
     bool draining;        /* SIGTERM: no new runs, those that run get their time */
@@ -65,6 +74,9 @@ bool supervisor_is_busy(const Supervisor *supervisor, const Retriever *retriever
 void supervisor_start_run(Supervisor *supervisor, const Retriever *retriever, int64_t window_since);
 /* Takes up runs whose outputs were not loaded, of the retrievers that `used_retriever` marks. */
 void supervisor_collect_left_over(Supervisor *supervisor, const bool *used_retriever);
+
+/* Watches a child that the caller has started: it is waited for when the supervisor drains. */
+void supervisor_watch(Supervisor *supervisor, Aside aside);
 
 /* Runs the loop until no run is left and, when `until_drained`, until it was told to end. */
 int supervisor_loop(Supervisor *supervisor, bool until_drained);

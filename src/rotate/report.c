@@ -111,7 +111,7 @@ static void say_plan(const RotateSetup *setup, const Place *place, bool retires,
     const char *where = setup->provider[0] ? setup->provider : "its provider";
     text_human_duration(most, settle_most(setup));
     say_step(say, "get", "the new token %s",
-             setup->command[0]   ? "would come from the command"
+             setup->n_argv       ? "would come from the command"
              : setup->from_stdin ? "would be read from standard input"
                                  : "would be asked for");
     say_step(say, "stage", "both would lie beside %s", place->label);
@@ -137,7 +137,7 @@ int rotate_dry_run(const RotateSetup *setup)
     Account account = {0};
     RotateLife life = ROTATE_UNKNOWN;
     Fault fault = {""};
-    Say say = {setup->source.source.name, setup->json};
+    Say say = {setup->source.source.name, setup->json, setup->tells};
     int r = place_open(setup, &place, &fault);
     r = r ? r : provider_open(setup, &provider, &fault);
     r = r ? r : place->driver->may_write(place, &fault);
@@ -156,7 +156,7 @@ int rotate_dry_run(const RotateSetup *setup)
         say_plan(setup, place, provider_can_retire(provider), &say);
         say_result(&say, "nothing", "Nothing was changed.");
     } else {
-        log_error("%s", fault.text);
+        say_failed(&say, fault.text);
     }
     account_done(&account);
     place_found_done(&found);

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "rotate/get.h"
+#include "rotate/known.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -257,7 +258,7 @@ static int stage(Rotating *self, Fault *fault)
 {
     Sealed *fresh = NULL;
     int r = STEP(self, "get", fault, "the new token, %s",
-                 self->setup->command[0]   ? "of the command"
+                 self->setup->n_argv       ? "of the command"
                  : self->setup->from_stdin ? "from standard input"
                                            : "from a person");
     r = r ? r : get_token(self->setup, &fresh, fault);
@@ -271,15 +272,25 @@ static int stage(Rotating *self, Fault *fault)
     return r;
 }
 
+/* What the provider tells of it is kept for `purser status`, whatever else fails. */
+static void note_account(Rotating *self, RotateToken token)
+{
+    if (self->facts.life[token] == ROTATE_WORKS)
+        known_write(self->setup, &self->account[token]);
+}
+
 /* True: it is told, and nothing is done. A store that knows no age has it rotated. */
 static bool is_young(Rotating *self)
 {
+    Fault fault;
     char age[24];
     int64_t now = clock_wall(), set = self->found.set;
     uint64_t old = set && now > set ? (uint64_t)(now - set) : 0;
     if (!self->setup->older_than || self->facts.staged || !self->found.current || !set ||
         old >= self->setup->older_than)
         return false;
+    if (rotating_probe(self, ROTATE_OLD, self->found.current, &fault) == 0)
+        note_account(self, ROTATE_OLD);
     say_result(&self->say, "young", "%s: its token is %s old, so it stays.", self->source,
                text_human_duration(age, old));
     return true;
@@ -369,30 +380,37 @@ static int refuse_revoked(const Rotating *self, Fault *fault)
                      self->source, self->source);
 }
 
+/* Where nobody says --resume. */
+static bool goes_on(const Rotating *self)
+{
+    return self->setup->goes_on &&
+           (self->facts.staged || (self->journal && journal_end(self->journal)->open));
+}
+
 int rotate_run(const RotateSetup *setup, const unsigned char key[static 32])
 {
     const char *source = setup->source.source.name;
     Rotating self = {.setup = setup,
                      .source = source,
-                     .say = {source, setup->json},
+                     .say = {source, setup->json, setup->tells},
                      .facts = {.keep = ROTATE_NEW},
                      .switched = clock_wall()};
     Fault fault = {""};
     int r = rotating_open(&self, key, &fault);
     r = r ? r : provider_open(setup, &self.provider, &fault);
     r = r ? r : refuse_revoked(&self, &fault);
-    if (r == 0 && setup->act == ROTATE_START && is_young(&self)) {
+    bool begins = setup->act == ROTATE_START && !goes_on(&self);
+    if (r == 0 && begins && is_young(&self)) {
         rotating_close(&self);
         return 0;
     }
     if (r == 0)
-        r = setup->act == ROTATE_START ? begin(&self, &fault) : take_up(&self, &fault);
+        r = begins ? begin(&self, &fault) : take_up(&self, &fault);
     r = r ? r : go_on(&self, &fault);
     bool fresh = self.facts.keep == ROTATE_NEW;
+    note_account(&self, self.facts.keep);
     if (r) {
-        log_error("%s", fault.text);
-        if (setup->json)
-            say_result(&self.say, "failed", "%s", fault.text);
+        say_failed(&self.say, fault.text);
     } else if (self.tidied) {
         say_result(&self.say, "tidied", "%s: no rotation is under way any more.", source);
     } else {
