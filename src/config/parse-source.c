@@ -20,14 +20,15 @@ typedef struct SourceForm {
 static Source source_new(void)
 {
     Source source = {0};
-    char **const text[] = {&source.name,           &source.provider,        &source.api.host,
-                           &source.api.base,       &source.graphql_path,    &source.auth.user,
-                           &source.auth.header,    &source.connect_to,      &source.ca_file,
-                           &source.policy,         &source.probe,           &source.plan.schedule,
-                           &source.plan.time_zone, &source.plan.vault_token};
+    char **const text[] = {
+        &source.name,           &source.provider,         &source.api.host,    &source.api.base,
+        &source.graphql_path,   &source.auth.user,        &source.auth.header, &source.connect_to,
+        &source.ca_file,        &source.policy,           &source.probe,       &source.plan.schedule,
+        &source.plan.time_zone, &source.plan.vault_token, &source.plan.path};
     for (size_t i = 0; i < COUNT_OF(text); i++)
         *text[i] = mem_strdup("");
     rotation_init(&source.rotation);
+    source.plan.life = ROTATE_PLAN_LIFE;
     source.token = token_ref_new();
     return source;
 }

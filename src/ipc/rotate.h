@@ -22,10 +22,12 @@ typedef enum RotateAct {
 typedef struct RotateSetup {
     RotateAct act;
     bool json, from_stdin, allow_wider, allow_other;
-    bool goes_on;    /* with one that was left half way, instead of refusing to begin */
-    bool unattended; /* nobody is there who could be asked */
-    bool tells;      /* the result goes to ROTATE_RESULT_FD too */
-    char **argv;     /* prints the new token; n_argv 0: none does */
+    bool from_provider, accept_loss; /* the provider makes the new token; both may be lost then */
+    uint64_t life;                   /* us: of such a token */
+    bool goes_on;                    /* with one that was left half way, instead of refusing to begin */
+    bool unattended;                 /* nobody is there who could be asked */
+    bool tells;                      /* the result goes to ROTATE_RESULT_FD too */
+    char **argv;                     /* prints the new token; n_argv 0: none does */
     size_t n_argv;
     char *state;    /* the state folder */
     char *provider; /* for sentences; "" */

@@ -118,6 +118,8 @@ typedef struct Keeper {
     struct StreamList unread;   /* answers that waited for a store */
     struct StreamList refused;
     struct TunnelList dialled;
+    struct StreamList holding; /* requests that wait for a token's successor, over turns: hold.h */
+    size_t n_holding;
     char *read_room;
     size_t read_used; /* most bytes of read_room that this turn wrote */
     char *send_room;

@@ -27,14 +27,17 @@ static int choose_act(const Invocation *invocation, RotateAct *ret_act)
             *ret_act = acts[i].act;
             n++;
         }
-    bool gets = given(invocation, "command") || given(invocation, "from-stdin");
+    int ways = (given(invocation, "command") != NULL) + (given(invocation, "from-stdin") != NULL) +
+               (given(invocation, "from-provider") != NULL);
     if (n > 1)
         log_error("Of --resume, --abort, --status and --dry-run only one can be said.");
-    else if (gets && *ret_act != ROTATE_START && *ret_act != ROTATE_DRY_RUN)
-        log_error(
-            "--command and --from-stdin give a new token; a rotation that is under way has it already.");
-    else if (given(invocation, "command") && given(invocation, "from-stdin"))
-        log_error("The new token comes either from --command or from standard input.");
+    else if (ways && *ret_act != ROTATE_START && *ret_act != ROTATE_DRY_RUN)
+        log_error("--command, --from-stdin and --from-provider give a new token; a rotation that is under "
+                  "way has it "
+                  "already.");
+    else if (ways > 1)
+        log_error("The new token comes from --command, from standard input or from the provider: from one of "
+                  "them.");
     else
         return -1;
     return EXIT_USAGE;
@@ -66,6 +69,8 @@ static int run(const Invocation *invocation)
     RotateSetup setup = {.wait_said = wait,
                          .json = given(invocation, "json"),
                          .from_stdin = given(invocation, "from-stdin"),
+                         .from_provider = given(invocation, "from-provider"),
+                         .accept_loss = given(invocation, "accept-loss"),
                          .allow_wider = given(invocation, "allow-wider"),
                          .allow_other = given(invocation, "allow-other-identity"),
                          .argv = argv,
@@ -125,6 +130,9 @@ const Command command_rotate = {
     .option = {{"file", 'f', "PATH", "the configuration (default: ./purser.yaml, /etc/purser/purser.yaml)"},
                {"from-stdin", 0, NULL, "the new token is on standard input"},
                {"command", 0, "COMMAND", "the new token is what this shell command prints"},
+               {"from-provider", 0, NULL,
+                "the provider makes the new token of the old one (GitLab), which dies with that"},
+               {"accept-loss", 0, NULL, "though both tokens may be lost then: it says how before"},
                {"all", 0, NULL, "every source, one after the other"},
                {"resume", 0, NULL, "go on with a rotation that was interrupted"},
                {"abort", 0, NULL, "go back to the old token, where it still works"},

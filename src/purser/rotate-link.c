@@ -168,7 +168,8 @@ static uint64_t refresh_of(const Config *config, const Source *source)
 
 bool rotate_has_origin(const Source *source, const RotateSetup *said)
 {
-    return said->n_argv || said->from_stdin || source->plan.n_command;
+    return said->n_argv || said->from_stdin || said->from_provider || source->plan.n_command ||
+           source->plan.from_provider;
 }
 
 /* What the command line did not say, the configuration may. */
@@ -177,10 +178,14 @@ static void fill(const Session *session, const Source *source, char *roots, Rota
     const Config *config = session->config;
     bool vault = source->token.kind == STORE_VAULT, cluster = source->token.kind == STORE_KUBERNETES;
     bool gets = setup->act == ROTATE_START || setup->act == ROTATE_DRY_RUN;
-    if (gets && !setup->n_argv && !setup->from_stdin) {
-        setup->argv = source->plan.command;
-        setup->n_argv = source->plan.n_command;
+    const RotatePlan *plan = &source->plan;
+    if (gets && !setup->n_argv && !setup->from_stdin && !setup->from_provider) {
+        setup->argv = plan->command;
+        setup->n_argv = plan->n_command;
+        setup->from_provider = plan->from_provider;
     }
+    setup->accept_loss |= plan->accept_loss;
+    setup->life = plan->life;
     setup->interval = setup->wait_said ? setup->interval : refresh_of(config, source);
     setup->shared = vault || cluster;
     setup->kubernetes = config->kubernetes;
@@ -192,6 +197,8 @@ static void fill(const Session *session, const Source *source, char *roots, Rota
     setup->provider = source->provider;
     setup->probe = source->probe;
     setup->rotation = source->rotation;
+    if (plan->path[0])
+        setup->rotation.renew = plan->path;
     setup->keyring = config->keyring.path;
     setup->key_file = config->keyring.key_file;
     setup->passphrase = config->keyring.passphrase;

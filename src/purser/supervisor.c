@@ -97,6 +97,11 @@ void supervisor_hear_keeper(Supervisor *supervisor)
             supervisor->pings = 0;
             continue;
         }
+        if (record.type == IPC_KEEPER_HELD || record.type == IPC_KEEPER_WAS_READ) {
+            if (rotate_watch_answer(supervisor->rotate_watch, &record))
+                log_error("The keeper said something that cannot be read.");
+            continue;
+        }
         if (record.type == IPC_KEEPER_TOKEN || record.type == IPC_KEEPER_FILE_WANTED) {
             Fault fault;
             if (keeper_take_record(&supervisor->keeper, &record, &fault))
@@ -308,6 +313,7 @@ int supervisor_open(Supervisor *supervisor, const Config *config, const Paths *p
     supervisor->ping_event = event_new(supervisor->base, -1, EV_PERSIST, on_ping, supervisor);
     unsigned ms = keeper_patience_ms() / KEEPER_PINGS;
     event_add(supervisor->ping_event, &(struct timeval){ms / 1000, (suseconds_t)(ms % 1000) * 1000});
+    supervisor->rotate_watch = rotate_watch_new(supervisor->base, state, config, &supervisor->keeper);
     watch_signal(supervisor, SIGCHLD, on_child, &supervisor->child_event);
     watch_signal(supervisor, SIGTERM, on_end, &supervisor->term_event);
     watch_signal(supervisor, SIGINT, on_end, &supervisor->int_event);
@@ -361,6 +367,7 @@ void supervisor_close(Supervisor *supervisor)
     for (size_t i = 0; i < COUNT_OF(event); i++)
         if (event[i])
             event_free(event[i]);
+    rotate_watch_free(supervisor->rotate_watch);
     role_stop(&supervisor->first_clerk, 1000);
     role_stop(&supervisor->first_gate, 1000);
     keeper_stop(&supervisor->keeper);

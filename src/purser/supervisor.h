@@ -6,6 +6,7 @@
 #include "purser/environment.h"
 #include "purser/recorded.h"
 #include "purser/report.h"
+#include "purser/rotate-watch.h"
 #include "purser/seals.h"
 
 #include <event2/event.h>
@@ -38,6 +39,7 @@ struct Supervisor {
     size_t n_run;
     Run **ended; /* freed once nothing of theirs is on the stack */
     size_t n_ended;
+    RotateWatch *rotate_watch; /* NULL: none could be made */
     Aside *aside;
     size_t n_aside;
     unsigned next_socket; /* number of the next run's socket folder */

@@ -1,6 +1,8 @@
 /* Calls to a source's own API. See provider.h. */
 #include "rotate/provider.h"
 
+#include "base/clock.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "rotate/link.h"
 #include "store/answer.h"
@@ -22,6 +24,9 @@ typedef struct Call {
     int status;
     char said[256];
     Account *account; /* NULL: not wanted */
+    Sealed *made;     /* of an answer to renew */
+    bool renews;
+    const char *body; /* "": none */
     Fault *fault;
 } Call;
 
@@ -93,12 +98,23 @@ static int make_basic(const char *user, const Sealed *token, Sealed **ret_basic)
     return r;
 }
 
+/* The answer's token, which is nowhere else any more. */
+static void take_made(Call *call, StoreAnswer *answer)
+{
+    CLEANUP_JSON json_t *json = answer_json(answer->body);
+    const char *text = answer_text(json, call->link->setup->rotation.renew_token);
+    if (!text || store_seal("the new token", slice_of(text), false, &call->made, call->fault) != 0)
+        call->made = NULL;
+}
+
 static void on_answer(void *context, StoreAnswer *answer)
 {
     Call *call = context;
     call->status = answer->status;
     if (answer->status >= 300)
         answer_error(answer->body, call->said);
+    else if (call->renews)
+        take_made(call, answer);
     else if (call->account)
         account_read(&call->link->setup->rotation, answer->body, answer->wanted, call->account);
 }
@@ -113,12 +129,17 @@ static int ask(ProviderLink *link, const char *method, const char *path, const S
         return fault_set(call->fault, -ENOMEM, "the locked memory is used up");
     StoreCall request = {.method = method,
                          .path = path,
-                         .header = {"User-Agent: purser", "Accept: application/json"},
+                         .header = {"User-Agent: purser", "Accept: application/json",
+                                    call->body ? "Content-Type: application/json" : NULL},
+                         .body = BUF_INIT(STORE_MAX_REQUEST),
+                         .once = call->renews,
                          .credential = link->credential,
                          .token = basic ? basic : token,
                          .hidden = token,
                          .wanted = *wanted ? wanted : NULL};
     call->link = link;
+    if (call->body && buf_append_text(&request.body, call->body) != 0)
+        return fault_set(call->fault, -ENOBUFS, "the request is too long");
     int r = link_call(&link->link, &request, on_answer, call, call->fault);
     secret_free(basic);
     return r;
@@ -160,4 +181,42 @@ int provider_retire(ProviderLink *link, const Sealed *token, Fault *fault)
     if (r == 0 && (call.status < 200 || call.status > 299) && call.status != 401)
         r = refusal(link, &call, "the call that retires a token");
     return r;
+}
+
+/* {"expires_at":"2027-01-02"}: the day, in UTC. */
+static int make_body(const Rotation *rotation, uint64_t life, Buf *body)
+{
+    char day[CLOCK_TEXT];
+    JsonWriter json = JSON_WRITER(body);
+    clock_format(day, clock_wall() + (int64_t)life);
+    json_object_begin(&json, NULL);
+    if (life && rotation->renew_expires[0])
+        json_slice(&json, rotation->renew_expires, (Slice){day, 10});
+    json_object_end(&json);
+    return json_finish(&json);
+}
+
+int provider_renew(ProviderLink *link, const Sealed *token, uint64_t life, Sealed **ret_token,
+                   bool *ret_under_way, Fault *fault)
+{
+    CLEANUP_BUF Buf body = BUF_INIT(256);
+    Call call = {.fault = fault, .renews = true};
+    *ret_under_way = false;
+    if (make_body(&link->setup->rotation, life, &body) != 0)
+        return fault_set(fault, STORE_E_DAMAGED, "the question is too long");
+    call.body = buf_text(&body);
+    int r = ask(link, "POST", link->setup->rotation.renew, token, &call);
+    if (r == 0 && call.made) {
+        *ret_token = call.made;
+        return 0;
+    }
+    /* A refusal was said by who would have done it; anything else says nothing about that. */
+    *ret_under_way =
+        r != 0 || call.status < 400 || call.status >= 500 || call.status == 408 || call.status == 429;
+    if (r)
+        return r;
+    if (call.status >= 200 && call.status < 300)
+        return fault_set(fault, STORE_E_DAMAGED, "%s answered %d, and its answer holds no new token",
+                         link->label, call.status);
+    return refusal(link, &call, "the call that makes a new token");
 }

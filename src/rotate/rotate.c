@@ -92,13 +92,27 @@ static int turn(Rotating *self, Fault *fault)
     return r;
 }
 
+/* The purser that runs here says it exactly: it has read the store, and nothing is under way with the other
+ * token. No: others read that store too, or a run has the token itself, or it did not say. */
+static bool has_read(const Rotating *self, Agent *agent)
+{
+    Fault fault;
+    if (self->setup->shared || self->setup->wait_said || self->setup->revealed || !agent)
+        return false;
+    int r = agent_ask(agent, AGENT_READ, &fault);
+    if (r)
+        log_warning("%s; it is waited for as if it had said nothing", fault.text);
+    return r == 0;
+}
+
 static int make_current(Rotating *self, Fault *fault)
 {
     int r = STEP(self, "switch", fault, "the %s token becomes current: %s", token_word(self->facts.keep),
                  self->place->label);
     r = r ? r : self->place->driver->put(self->place, self->facts.keep, fault);
     self->switched = clock_wall();
-    self->facts.settled = false;
+    self->facts.settled = r == 0 && self->agent && has_read(self, self->agent);
+    renew_let_go(self);
     return r;
 }
 
@@ -106,6 +120,17 @@ static void beat(void *context)
 {
     Place *place = context;
     place->driver->beat(place);
+}
+
+static bool asks_agent(const Rotating *self)
+{
+    Agent *agent = NULL;
+    Fault fault;
+    if (agent_open(self->setup, &agent, &fault))
+        log_warning("%s", fault.text);
+    bool yes = has_read(self, agent);
+    agent_close(agent);
+    return yes;
 }
 
 static int settle(Rotating *self, Fault *fault)
@@ -116,7 +141,7 @@ static int settle(Rotating *self, Fault *fault)
     text_human_duration(most, settle_most(self->setup));
     r = needless ? STEP(self, "settle", fault, "no purser runs here, so none holds the other token")
                  : STEP(self, "settle", fault, "agents read the store again: %s at most", most);
-    if (r == 0 && !needless)
+    if (r == 0 && !needless && !asks_agent(self))
         settle_wait(self->setup, self->switched, &self->say, self->place->driver->beat ? beat : NULL,
                     self->place);
     self->facts.settled = true;
@@ -257,6 +282,8 @@ static int go_on(Rotating *self, Fault *fault)
 static int stage(Rotating *self, Fault *fault)
 {
     Sealed *fresh = NULL;
+    if (self->setup->from_provider)
+        return renew_get(self, fault);
     int r = STEP(self, "get", fault, "the new token, %s",
                  self->setup->n_argv       ? "of the command"
                  : self->setup->from_stdin ? "from standard input"
@@ -308,12 +335,20 @@ static int begin(Rotating *self, Fault *fault)
     if (!self->found.current)
         return fault_set(fault, STORE_E_ABSENT, "there is no token in %s: `purser token set`",
                          self->place->label);
+    if (journal_end(self->journal)->asked)
+        return fault_set(
+            fault, -EALREADY,
+            "%s was asked for a new token, and what came of it is not known: `purser rotate %s --resume` "
+            "finds out",
+            self->setup->provider, self->source);
     int r = rotating_probe(self, ROTATE_OLD, self->found.current, fault);
     if (r == 0 && self->facts.life[ROTATE_OLD] == ROTATE_DEAD)
         r = fault_set(
             fault, STORE_E_DENIED,
             "the token that is there does not work (401), so there is nothing to go back to: put a new one "
             "there with `purser token set`");
+    if (r == 0 && self->setup->from_provider)
+        r = renew_check(self, fault);
     if (r == 0)
         r = STEP(self, "begin", fault, "%s of %s%s%s", self->place->label, self->source,
                  old->identity[0] ? ", account " : "", old->identity);
@@ -321,7 +356,9 @@ static int begin(Rotating *self, Fault *fault)
         return r;
     self->facts.life[ROTATE_OLD] = ROTATE_UNKNOWN; /* asked again beside the new one */
     r = stage(self, fault);
-    if (r)
+    /* What was asked of the provider and has not ended stays open: --resume finds out. */
+    const JournalEnd *end = journal_end(self->journal);
+    if (r && end->open && !end->asked)
         (void)!undo_stage(self, fault);
     return r;
 }
@@ -337,6 +374,15 @@ static int take_up(Rotating *self, Fault *fault)
     if (self->facts.staged)
         return STEP(self, back ? "abort" : "resume", fault, "the %s token is kept",
                     token_word(self->facts.keep));
+    if (end->asked) {
+        self->tidied = true;
+        int r = self->place->driver->clear(self->place, fault);
+        return r ? r
+               : self->found.current
+                   ? renew_resolve(self, true, fault)
+                   : fault_set(fault, STORE_E_ABSENT, "there is no token in %s: `purser token set`",
+                               self->place->label);
+    }
     /* Before anything was staged, or after everything was done. What a crash left half, goes. */
     bool cleared = strcmp(end->step, "clear") == 0;
     int r = self->place->driver->clear(self->place, fault);
@@ -365,6 +411,7 @@ void rotating_close(Rotating *self)
     place_found_done(&self->found);
     account_done(&self->account[ROTATE_OLD]);
     account_done(&self->account[ROTATE_NEW]);
+    renew_let_go(self);
     provider_close(self->provider);
     journal_free(self->journal);
     place_free(self->place);

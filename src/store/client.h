@@ -53,6 +53,7 @@ typedef struct StoreCall {
     Buf body;               /* taken over, wiped; may be empty */
     const Sealed *hidden;   /* besides token, in case the answer repeats it; NULL: none */
     const char *wanted;     /* a header of the answer; NULL: none; borrowed until done() */
+    bool once; /* over a connection of its own: libcurl sends anew what an old one has swallowed, POST too */
 } StoreCall;
 
 typedef struct StoreAnswer {

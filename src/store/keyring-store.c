@@ -21,8 +21,8 @@ typedef struct KeyringStore {
     KeyringLock lock;
     StoreFiles *files;
     const char *path;
-    int64_t read; /* mono */
-    bool reading;
+    int64_t read;        /* mono */
+    bool reading, again; /* again: the file was opened too early */
     Waiter *waiter;
     size_t n_waiter;
 } KeyringStore;
@@ -56,6 +56,11 @@ static void on_open(void *context, int given, const Fault *why)
     CLEANUP_FD int fd = given;
     Keyring *keyring = NULL;
     Fault fault = *why;
+    if (self->again) {
+        self->again = false;
+        store_files_open(self->files, self->path, on_open, self);
+        return;
+    }
     int r = fd < 0 ? STORE_E_OUTAGE : 0;
     if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
         r = fault_set(&fault, STORE_E_OUTAGE, "the keyring cannot be read: %s", strerror(errno));
@@ -85,6 +90,13 @@ static void keyring_fetch(Store *store, const TokenRef *ref, StoreDone *done, vo
     store_files_open(self->files, self->path, on_open, self);
 }
 
+static void keyring_forget(Store *store)
+{
+    KeyringStore *self = (KeyringStore *)store;
+    self->read = clock_mono() - FRESH_US;
+    self->again = self->reading;
+}
+
 static Store *keyring_store_free(Store *store)
 {
     KeyringStore *self = (KeyringStore *)store;
@@ -106,7 +118,8 @@ static void on_first(void *context, int given, const Fault *why)
 
 Store *store_keyring_new(Keyring *keyring, KeyringLock lock, StoreFiles *files, const char *path)
 {
-    static const StoreDriver driver = {.name = "keyring", .fetch = keyring_fetch, .free = keyring_store_free};
+    static const StoreDriver driver = {
+        .name = "keyring", .fetch = keyring_fetch, .forget = keyring_forget, .free = keyring_store_free};
     KeyringStore *self = MEM_NEW(KeyringStore);
     *self = (KeyringStore){
         {&driver, {PLAN_LOCAL_REFRESH, PLAN_LOCAL_STALE, 0}}, keyring, lock, files, path, clock_mono()};

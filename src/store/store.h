@@ -53,6 +53,7 @@ typedef struct StoreDriver {
     void (*give_back)(Store *store, const TokenRef *ref, const StoredToken *token, StoreDone *done,
                       void *context);
     void (*close)(Store *store, StoreDone *done, void *context); /* ends its login; NULL: there is none */
+    void (*forget)(Store *store); /* what was read before now answers no fetch any more; NULL: nothing does */
     Store *(*free)(Store *store);
 } StoreDriver;
 
