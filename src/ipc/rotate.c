@@ -31,6 +31,9 @@ void rotate_setup_put(const RotateSetup *setup, WireWriter *wire)
     wire_put_u8(wire, setup->from_stdin);
     wire_put_u8(wire, setup->allow_wider);
     wire_put_u8(wire, setup->allow_other);
+    wire_put_u8(wire, setup->app);
+    if (setup->app)
+        token_ref_put(&setup->minted, wire);
     wire_put_u8(wire, setup->from_provider);
     wire_put_u8(wire, setup->accept_loss);
     wire_put_u64(wire, setup->life);
@@ -108,6 +111,9 @@ int rotate_setup_get(WireReader *wire, RotateSetup *ret_setup)
     setup.from_stdin = wire_get_bool(wire);
     setup.allow_wider = wire_get_bool(wire);
     setup.allow_other = wire_get_bool(wire);
+    setup.app = wire_get_bool(wire);
+    if (setup.app)
+        token_ref_read(wire, &setup.minted);
     setup.from_provider = wire_get_bool(wire);
     setup.accept_loss = wire_get_bool(wire);
     setup.life = wire_get_u64(wire);
@@ -128,8 +134,8 @@ int rotate_setup_get(WireReader *wire, RotateSetup *ret_setup)
     WireReader kubernetes = WIRE_READER(kubernetes_blob.ptr, kubernetes_blob.len);
     Slice blob = wire_get_slice(wire, ROTATE_MAX_SOURCE);
     WireReader source = WIRE_READER(blob.ptr, blob.len);
-    if (act >= ROTATE_ACTS || setup.interval > INT64_MAX / 4 || setup.revealed > INT64_MAX / 4 ||
-        setup.life > INT64_MAX / 4 || wire_finish(wire) ||
+    if (act >= ROTATE_ACTS || (setup.app && !setup.minted.mint) || setup.interval > INT64_MAX / 4 ||
+        setup.revealed > INT64_MAX / 4 || setup.life > INT64_MAX / 4 || wire_finish(wire) ||
         (setup.vault_token[0] && keeper_vault_get(&vault, &setup.vault)) ||
         (in_cluster && keeper_kubernetes_get(&kubernetes, &setup.kubernetes)) ||
         keeper_source_get(&source, &setup.source)) {
@@ -168,6 +174,7 @@ void rotate_setup_done(RotateSetup *setup)
         vault_config_done(&setup->vault);
     if (setup->kubernetes.configured)
         kubernetes_config_done(&setup->kubernetes);
+    token_ref_done(&setup->minted);
     keeper_source_done(&setup->source);
     *setup = (RotateSetup){0};
 }

@@ -47,7 +47,9 @@ typedef struct RotateSetup {
     char *vault_token;   /* a file: with it the secret may be written; "" where the token is not in Vault */
     VaultConfig vault;   /* then */
     KubernetesConfig kubernetes; /* where the token is in a Secret: whom to ask, and this person's login */
-    KeeperSource source;
+    KeeperSource source;         /* its token is what is rotated, also where that mints: */
+    bool app;                    /* it is a GitHub App's private key, and */
+    TokenRef minted;             /* this is the token that is minted with it */
 } RotateSetup;
 
 void rotate_setup_put(const RotateSetup *setup, WireWriter *wire);

@@ -23,14 +23,14 @@ static void set_row(Row *row, const char *word, const char *sentence)
 static const char *sharer(const Config *config, size_t at)
 {
     for (size_t i = 0; i < at; i++)
-        if (token_ref_equal(&config->source[i].token, &config->source[at].token))
+        if (token_ref_equal(rotate_kept(&config->source[i]), rotate_kept(&config->source[at])))
             return config->source[i].name;
     return NULL;
 }
 
 static bool is_kept(const Source *source)
 {
-    return !source->token.mint;
+    return !rotate_kept(source)->mint;
 }
 
 /* Why it is not its turn: nothing of that is a failure. */

@@ -16,10 +16,15 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
+const TokenRef *rotate_kept(const Source *source)
+{
+    return source->token.kind == STORE_GITHUB_APP ? &source->token.mint->secret : &source->token;
+}
+
 /* KV 2 has check-and-set, without which two writers could lose a token. */
 static int check_vault(const Source *source)
 {
-    const TokenRef *token = &source->token;
+    const TokenRef *token = rotate_kept(source);
     const char *what = !strstr(token->name, "/data/")
                            ? "only KV 2 can be rotated (its path is MOUNT/data/NAME)"
                        : !token->key[0] ? "say which `key:` of the secret the token is"
@@ -33,17 +38,17 @@ static int check_vault(const Source *source)
 
 static int check_secret(const Source *source)
 {
-    if (source->token.key[0])
+    const TokenRef *token = rotate_kept(source);
+    if (token->key[0])
         return -1;
-    log_error("%s: its token is in the Secret %s; say which `key:` of it.", source->name, source->token.name);
+    log_error("%s: its token is in the Secret %s; say which `key:` of it.", source->name, token->name);
     return EXIT_USAGE;
 }
 
 /* What purser can rotate: where the token is kept as text that a person put there. */
 static int check_kept(const Source *source)
 {
-    const TokenRef *token = &source->token;
-    switch (token->kind) {
+    switch (rotate_kept(source)->kind) {
     case STORE_KEYRING:
     case STORE_FILE:
         return -1;
@@ -64,6 +69,8 @@ static int check_kept(const Source *source)
 static uint64_t longest_revealed(const Config *config, const Source *source)
 {
     uint64_t longest = 0;
+    if (source->token.mint) /* what was minted lives on */
+        return 0;
     for (size_t i = 0; i < config->n_retriever; i++) {
         const Retriever *retriever = &config->retriever[i];
         for (size_t k = 0; k < retriever->n_grant; k++) {
@@ -126,7 +133,7 @@ static void hand_over(const Session *session, int fd, Fault *fault)
 static int find_vault_token(const Source *source, RotateSetup *setup, char *path, size_t size, Fault *fault)
 {
     const char *home = getenv("HOME");
-    if (source->token.kind != STORE_VAULT || setup->vault_token)
+    if (rotate_kept(source)->kind != STORE_VAULT || setup->vault_token)
         return 0;
     if (!home || home[0] != '/')
         return fault_set(fault, -ENOENT, "Say --vault-token FILE: a token that may write the secret.");
@@ -161,7 +168,8 @@ static int open_parts(KubernetesConfig *config, Fault *fault)
 /* How soon every agent must have read the store again. */
 static uint64_t refresh_of(const Config *config, const Source *source)
 {
-    return source->token.kind == STORE_VAULT        ? config->vault.life.refresh
+    return source->token.mint                       ? 0 /* whoever mints reads it first */
+           : source->token.kind == STORE_VAULT      ? config->vault.life.refresh
            : source->token.kind == STORE_KUBERNETES ? config->kubernetes.life.refresh
                                                     : PLAN_LOCAL_REFRESH;
 }
@@ -172,11 +180,24 @@ bool rotate_has_origin(const Source *source, const RotateSetup *said)
            source->plan.from_provider;
 }
 
+/* An App tells of itself, and has no call that deletes a key
+ * (https://docs.github.com/en/apps/creating-github-apps/
+ * authenticating-with-a-github-app/managing-private-keys-for-github-apps). */
+static void fill_app(const Source *source, RotateSetup *setup)
+{
+    static char none[] = "";
+    setup->minted = source->token;
+    setup->provider = (char *)"the GitHub App";
+    setup->rotation =
+        (Rotation){(char *)"/app", (char *)"id", none, none, none, none, none, none, none, none, false};
+}
+
 /* What the command line did not say, the configuration may. */
 static void fill(const Session *session, const Source *source, char *roots, RotateSetup *setup)
 {
     const Config *config = session->config;
-    bool vault = source->token.kind == STORE_VAULT, cluster = source->token.kind == STORE_KUBERNETES;
+    StoreKind kind = rotate_kept(source)->kind;
+    bool vault = kind == STORE_VAULT, cluster = kind == STORE_KUBERNETES;
     bool gets = setup->act == ROTATE_START || setup->act == ROTATE_DRY_RUN;
     const RotatePlan *plan = &source->plan;
     if (gets && !setup->n_argv && !setup->from_stdin && !setup->from_provider) {
@@ -207,6 +228,10 @@ static void fill(const Session *session, const Source *source, char *roots, Rota
     setup->no_proxy = config->site.no_proxy;
     setup->n_no_proxy = config->site.n_no_proxy;
     setup->source.source = *source;
+    setup->source.source.token = *rotate_kept(source);
+    setup->app = source->token.kind == STORE_GITHUB_APP;
+    if (setup->app)
+        fill_app(source, setup);
 }
 
 /* All that purser-rotate is told; what it inherits is open afterwards. An exit status after saying why, or
@@ -224,7 +249,7 @@ static int prepare(const Session *session, const Source *source, const RotateSet
     int r = audit_files_make_key(&session->state, &fault);
     r = r ? r : find_roots(session->config, roots, sizeof(roots), &fault);
     r = r ? r : find_vault_token(source, &setup, vault_token, sizeof(vault_token), &fault);
-    if (r == 0 && source->token.kind == STORE_KUBERNETES)
+    if (r == 0 && rotate_kept(source)->kind == STORE_KUBERNETES)
         r = open_parts(&session->config->kubernetes, &fault);
     if (r == 0) {
         fill(session, source, roots, &setup);

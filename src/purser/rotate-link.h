@@ -31,3 +31,5 @@ int rotate_all(const char *file, const KubernetesLogin *login, const RotateSetup
 
 /* Whether `purser rotate` could get a new token without a person. */
 bool rotate_has_origin(const Source *source, const RotateSetup *said);
+/* What of a source is rotated: its token, or the private key that a GitHub App's is minted with. */
+const TokenRef *rotate_kept(const Source *source);

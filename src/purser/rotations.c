@@ -21,7 +21,7 @@ struct Rotations {
 static bool is_planned(const Rotations *rotations, const TokenRef *token)
 {
     for (size_t i = 0; i < rotations->n; i++)
-        if (token_ref_equal(&rotations->planned[i].source->token, token))
+        if (token_ref_equal(rotate_kept(rotations->planned[i].source), token))
             return true;
     return false;
 }
@@ -33,7 +33,7 @@ Rotations *rotations_new(const Session *session, Supervisor *supervisor)
     *rotations = (Rotations){.session = session, .supervisor = supervisor};
     for (size_t i = 0; i < config->n_source; i++) {
         const Source *source = &config->source[i];
-        if (*source->plan.schedule && !is_planned(rotations, &source->token))
+        if (*source->plan.schedule && !is_planned(rotations, rotate_kept(source)))
             MEM_PUSH(rotations->planned, rotations->n, (Planned){.source = source});
     }
     return rotations;

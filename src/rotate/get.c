@@ -64,6 +64,12 @@ int get_token(const RotateSetup *setup, Sealed **ret_token, Fault *fault)
         return fault_set(
             fault, -ENOTTY,
             "nobody is there to type a new token, and no command of `rotate:` or --command prints one");
+    if (setup->app && !setup->from_stdin)
+        return fault_set(
+            fault, -ENOTTY,
+            "a private key has lines, so it is not typed: `purser rotate %s --from-stdin < KEY.pem`, or "
+            "--command",
+            name);
     if (setup->from_stdin || isatty(STDIN_FILENO))
         return token_take(name, question, ret_token, fault);
     return token_take_terminal(name, question, ret_token, fault);

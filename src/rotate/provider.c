@@ -1,27 +1,21 @@
 /* Calls to a source's own API. See provider.h. */
-#include "rotate/provider.h"
+#include "rotate/provider-private.h"
 
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "rotate/link.h"
 #include "store/answer.h"
 
 #include <errno.h>
 #include <sodium.h>
 
-struct ProviderLink {
-    const RotateSetup *setup;
-    const char *probe;
-    StoreServer server;
-    Link link;
-    char *label, *credential; /* "Authorization: Bearer " */
-};
+#define SKEW_US (30L * CLOCK_SECOND)
 
 /* One answer, taken out of the loop. */
 typedef struct Call {
     ProviderLink *link;
     int status;
+    int64_t date; /* the provider's clock; 0: it does not say */
     char said[256];
     Account *account; /* NULL: not wanted */
     Sealed *made;     /* of an answer to renew */
@@ -30,9 +24,10 @@ typedef struct Call {
     Fault *fault;
 } Call;
 
-static char *make_credential(const Auth *auth)
+static char *make_credential(const RotateSetup *setup)
 {
-    switch (auth->scheme) {
+    const Auth *auth = &setup->source.source.auth;
+    switch (setup->app ? AUTH_BEARER : auth->scheme) {
     case AUTH_HEADER:
         return mem_printf("%s: ", auth->header);
     case AUTH_TOKEN:
@@ -58,7 +53,7 @@ int provider_open(const RotateSetup *setup, ProviderLink **ret_link, Fault *faul
     *link = (ProviderLink){.setup = setup,
                            .probe = probe,
                            .label = mem_printf("the API of %s", source->name),
-                           .credential = make_credential(&source->auth)};
+                           .credential = make_credential(setup)};
     link->server = (StoreServer){link->label, &source->api, "", source->ca_file, "", "", source};
     int r = link_init(&link->link, setup, &link->server, fault);
     if (r) {
@@ -111,6 +106,7 @@ static void on_answer(void *context, StoreAnswer *answer)
 {
     Call *call = context;
     call->status = answer->status;
+    call->date = answer->date;
     if (answer->status >= 300)
         answer_error(answer->body, call->said);
     else if (call->renews)
@@ -124,9 +120,14 @@ static int ask(ProviderLink *link, const char *method, const char *path, const S
 {
     const Auth *auth = &link->setup->source.source.auth;
     const char *wanted = link->setup->rotation.scopes_header;
-    Sealed *basic = NULL;
-    if (auth->scheme == AUTH_BASIC && make_basic(auth->user, token, &basic))
-        return fault_set(call->fault, -ENOMEM, "the locked memory is used up");
+    Sealed *made = NULL; /* of the token, and sent in its place */
+    int r = 0;
+    if (link->setup->app)
+        r = app_sign(link, token, &made, call->fault);
+    else if (auth->scheme == AUTH_BASIC && make_basic(auth->user, token, &made))
+        r = fault_set(call->fault, -ENOMEM, "the locked memory is used up");
+    if (r)
+        return r;
     StoreCall request = {.method = method,
                          .path = path,
                          .header = {"User-Agent: purser", "Accept: application/json",
@@ -134,14 +135,14 @@ static int ask(ProviderLink *link, const char *method, const char *path, const S
                          .body = BUF_INIT(STORE_MAX_REQUEST),
                          .once = call->renews,
                          .credential = link->credential,
-                         .token = basic ? basic : token,
+                         .token = made ? made : token,
                          .hidden = token,
                          .wanted = *wanted ? wanted : NULL};
     call->link = link;
     if (call->body && buf_append_text(&request.body, call->body) != 0)
-        return fault_set(call->fault, -ENOBUFS, "the request is too long");
-    int r = link_call(&link->link, &request, on_answer, call, call->fault);
-    secret_free(basic);
+        r = fault_set(call->fault, -ENOBUFS, "the request is too long");
+    r = r ? r : link_call(&link->link, &request, on_answer, call, call->fault);
+    secret_free(made);
     return r;
 }
 
@@ -152,12 +153,25 @@ static int refusal(const ProviderLink *link, const Call *call, const char *what)
         "%s answered %s with %d%s%s", link->label, what, call->status, call->said[0] ? ": " : "", call->said);
 }
 
+/* What is signed by a clock that is wrong is refused like a dead key: then once more, by the provider's own
+ * clock. */
+static bool wrong_clock(ProviderLink *link, const Call *call)
+{
+    int64_t skew = call->date ? call->date - clock_wall() : link->skew, moved = skew - link->skew;
+    if (!link->setup->app || call->status != 401 || (moved < SKEW_US && moved > -SKEW_US))
+        return false;
+    link->skew = skew;
+    return true;
+}
+
 int provider_probe(ProviderLink *link, const Sealed *token, RotateLife *ret_life, Account *ret_account,
                    Fault *fault)
 {
     Account account = {0};
     Call call = {.account = &account, .fault = fault};
     int r = ask(link, "GET", link->probe, token, &call);
+    if (r == 0 && wrong_clock(link, &call))
+        r = ask(link, "GET", link->probe, token, &call);
     if (r == 0 && call.status != 401 && (call.status < 200 || call.status > 299))
         r = refusal(link, &call, link->probe);
     if (r) {

@@ -31,3 +31,13 @@ int provider_retire(ProviderLink *link, const Sealed *token, Fault *fault) MUST_
  * that holds none). */
 int provider_renew(ProviderLink *link, const Sealed *token, uint64_t life, Sealed **ret_token,
                    bool *ret_under_way, Fault *fault) MUST_USE;
+
+/* Whether it is what this source needs: of a GitHub App a private key that can sign. Asks nobody. */
+int provider_check(const ProviderLink *link, const Sealed *token, Fault *fault) MUST_USE;
+/* The last proof of a new one that works. Of a GitHub App's key: it mints a token, which is given back at
+ * once. */
+int provider_prove(ProviderLink *link, const Sealed *token, Fault *fault) MUST_USE;
+/* By what a person finds it at the provider: " (SHA256:...)", the public half of a key as GitHub shows it;
+ * else "". */
+#define PROVIDER_NAME 80
+void provider_name(const ProviderLink *link, const Sealed *token, char out[static PROVIDER_NAME]);

@@ -75,7 +75,11 @@ static int prove(Rotating *self, Fault *fault)
             r = rotating_probe(self, token, self->found.staged[token], fault);
     bool judge = r == 0 && self->facts.keep == ROTATE_NEW && self->facts.current == ROTATE_CURRENT_OLD &&
                  self->facts.life[ROTATE_NEW] == ROTATE_WORKS;
-    if (judge && (r = check_account(self, fault)) != 0)
+    if (judge)
+        r = check_account(self, fault);
+    if (judge && r == 0)
+        r = provider_prove(self->provider, self->found.staged[ROTATE_NEW], fault);
+    if (judge && r && r != STORE_E_OUTAGE)
         (void)!undo_stage(self, fault);
     return r;
 }
@@ -97,7 +101,7 @@ static int turn(Rotating *self, Fault *fault)
 static bool has_read(const Rotating *self, Agent *agent)
 {
     Fault fault;
-    if (self->setup->shared || self->setup->wait_said || self->setup->revealed || !agent)
+    if (self->setup->shared || self->setup->wait_said || self->setup->revealed || self->setup->app || !agent)
         return false;
     int r = agent_ask(agent, AGENT_READ, &fault);
     if (r)
@@ -159,9 +163,11 @@ static int retire(Rotating *self, Fault *fault)
     RotateToken drop = rotate_other(self->facts.keep);
     bool by_hand = !provider_can_retire(self->provider) || !may_retire(self, drop);
     const char *where = self->setup->provider[0] ? self->setup->provider : "its provider";
+    char name[PROVIDER_NAME];
+    provider_name(self->provider, self->found.staged[drop], name);
     int r = by_hand
-                ? STEP(self, "retire", fault, "the %s token, by hand: delete it in the settings of %s now",
-                       token_word(drop), where)
+                ? STEP(self, "retire", fault, "the %s token%s, by hand: delete it in the settings of %s now",
+                       token_word(drop), name, where)
                 : STEP(self, "retire", fault, "the %s token, at %s", token_word(drop), where);
     if (r)
         return r;
@@ -289,6 +295,7 @@ static int stage(Rotating *self, Fault *fault)
                  : self->setup->from_stdin ? "from standard input"
                                            : "from a person");
     r = r ? r : get_token(self->setup, &fresh, fault);
+    r = r ? r : provider_check(self->provider, fresh, fault);
     if (r == 0 && secret_same(fresh, self->found.current))
         r = fault_set(fault, -EEXIST, "the new token is the one that is there already");
     if (r == 0)

@@ -86,3 +86,8 @@ int store_check_token(const char *name, Slice token, size_t *ret_len, Fault *fau
 int store_check_searchable(const char *name, size_t len, Fault *fault) MUST_USE;
 /* Checks and seals. A private key, in PEM, has line ends: `lines` lets them pass. */
 int store_seal(const char *name, Slice token, bool lines, Sealed **ret_token, Fault *fault) MUST_USE;
+/* Of what a person gives: a private key in PEM has lines, nothing else may. */
+static inline bool store_has_lines(Slice token)
+{
+    return slice_starts(token, "-----BEGIN ");
+}
