@@ -43,12 +43,15 @@ struct Held {
     int64_t expires;   /* wall, for people; 0: never */
     unsigned failures; /* one after the other */
     bool was_outage;   /* the last of them */
+    bool revoked;      /* there is none since the store has a revocation's mark */
     unsigned renewed, turn;
     uint64_t calls;   /* to the store */
     uint64_t counted; /* of these, in the reports of runs */
     unsigned runs;    /* that use it */
     Hold hold;
     bool again; /* another fetch follows the one that is under way */
+    bool changed;     /* the store has said so since the fetch that is under way began */
+    struct Watch *watch;
     HeldWaiter *waiter;
     size_t n_waiter;
     struct event timer;
@@ -70,6 +73,8 @@ void held_read_again(Held *held, HeldDone *done, void *context);
 /* By a call that begins now, or when the one that is under way has ended; hold_was_read() is called then. */
 void held_read_now(Held *held);
 void held_hold_ended(Held *held); /* who waited for a fetch that nobody began is answered */
+/* The store says that it may be another one now: it is read, once a second at most. */
+void held_changed(Held *held);
 
 void held_enter(Held *held); /* a run uses it: one that was given back is fetched anew */
 void held_leave(Held *held);

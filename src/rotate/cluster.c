@@ -188,9 +188,17 @@ static int64_t take_time(const json_t *spec, const char *key)
     return text && clock_parse(slice_of(text), &at) == 0 ? at : 0;
 }
 
+typedef struct LockTaken {
+    ClusterLock *lock;
+    char **story; /* NULL: not wanted */
+} LockTaken;
+
 static int take_lock(void *context, const json_t *json, Fault *fault)
 {
-    ClusterLock *lock = context;
+    const LockTaken *taken = context;
+    ClusterLock *lock = taken->lock;
+    const json_t *notes = json_object_get(json_object_get(json, "metadata"), "annotations");
+    const char *story = answer_text(notes, "purser/journal");
     const json_t *spec = json_object_get(json, "spec");
     const char *holder = answer_text(spec, "holderIdentity");
     (void)fault;
@@ -199,28 +207,39 @@ static int take_lock(void *context, const json_t *json, Fault *fault)
     lock->since = take_time(spec, "acquireTime");
     lock->beat = take_time(spec, "renewTime");
     lock->transitions = answer_number(spec, "leaseTransitions", INT32_MAX - 1);
+    if (taken->story) {
+        mem_free(*taken->story);
+        *taken->story = mem_strdup(story ? story : "");
+    }
     return 0;
 }
 
-static int lock_call(Cluster *cluster, ClusterCall *call, ClusterLock *lock, Fault *fault)
+static int lock_call(Cluster *cluster, ClusterCall *call, LockTaken *taken, Fault *fault)
 {
     CLEANUP_MEM char *path = cluster_lease_path(cluster), *what = mem_printf("the Lease %s", cluster->side);
     call->path = path;
     call->take = take_lock;
-    call->context = lock;
+    call->context = taken;
     int r = cluster_call(cluster, call, fault);
     bool fits = call->status == 200 || call->status == 201 || (!call->body && call->status == 404);
     return r || fits ? r : cluster_refusal(cluster, call, what, fault);
 }
 
-int cluster_lock_read(Cluster *cluster, ClusterLock *ret_lock, Fault *fault)
+int cluster_lock_read(Cluster *cluster, ClusterLock *ret_lock, char **ret_story, Fault *fault)
 {
     ClusterCall call = {.method = "GET"};
     ClusterLock lock = {.version = ""};
-    int r = lock_call(cluster, &call, &lock, fault);
-    if (r == 0)
-        *ret_lock = lock;
-    return r;
+    char *story = NULL;
+    LockTaken taken = {&lock, ret_story ? &story : NULL};
+    int r = lock_call(cluster, &call, &taken, fault);
+    if (r) {
+        mem_free(story);
+        return r;
+    }
+    *ret_lock = lock;
+    if (ret_story)
+        *ret_story = story ? story : mem_strdup("");
+    return 0;
 }
 
 /* MicroTime: always with six digits of fraction. */
@@ -232,7 +251,7 @@ static void put_time(JsonWriter *json, const char *key, int64_t wall)
     json_text(json, key, whole);
 }
 
-int cluster_lock_write(Cluster *cluster, ClusterLock *lock, Fault *fault)
+int cluster_lock_write(Cluster *cluster, ClusterLock *lock, Slice story, Fault *fault)
 {
     CLEANUP_BUF Buf body = BUF_INIT(STORE_MAX_REQUEST);
     JsonWriter json = JSON_WRITER(&body);
@@ -243,6 +262,9 @@ int cluster_lock_write(Cluster *cluster, ClusterLock *lock, Fault *fault)
     json_text(&json, "name", cluster->side);
     if (lock->version[0])
         json_text(&json, "resourceVersion", lock->version);
+    json_object_begin(&json, "annotations");
+    json_slice(&json, "purser/journal", story);
+    json_object_end(&json);
     json_object_end(&json);
     json_object_begin(&json, "spec");
     if (lock->holder[0])
@@ -258,7 +280,8 @@ int cluster_lock_write(Cluster *cluster, ClusterLock *lock, Fault *fault)
         return fault_set(fault, r, "the Lease %s cannot be made: %s", cluster->side, strerror(-r));
     bool fresh = !lock->version[0];
     ClusterCall call = {.method = "PUT", .body = &body};
-    r = lock_call(cluster, &call, lock, fault);
+    LockTaken taken = {lock, NULL};
+    r = lock_call(cluster, &call, &taken, fault);
     /* Two that made it at the same moment: the second one had no version to name. */
     return r && fresh && call.status == 422 && strstr(call.said, "resourceVersion") ? -ESTALE : r;
 }

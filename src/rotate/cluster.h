@@ -64,10 +64,11 @@ typedef struct ClusterLock {
     uint64_t transitions;
 } ClusterLock;
 
-int cluster_lock_read(Cluster *cluster, ClusterLock *ret_lock, Fault *fault) MUST_USE;
-/* As `lock` says, if nobody has written it since it was read: -ESTALE otherwise. Its version is then the new
- * one. */
-int cluster_lock_write(Cluster *cluster, ClusterLock *lock, Fault *fault) MUST_USE;
+/* ret_story: an annotation of it; the caller frees. NULL: it is not wanted. */
+int cluster_lock_read(Cluster *cluster, ClusterLock *ret_lock, char **ret_story, Fault *fault) MUST_USE;
+/* As `lock` says, with that story, if nobody has written it since it was read: -ESTALE otherwise. Its version
+ * is then the new one. */
+int cluster_lock_write(Cluster *cluster, ClusterLock *lock, Slice story, Fault *fault) MUST_USE;
 
 /* Every right that a rotation needs and this login has not, in one sentence: STORE_E_DENIED. */
 int cluster_may(Cluster *cluster, Fault *fault) MUST_USE;

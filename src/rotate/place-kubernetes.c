@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdio.h>
 
 #define APPLY "application/apply-patch+yaml" /* of which JSON is a part */
@@ -22,7 +23,6 @@ typedef struct KubernetesPlace {
     const char *key;
     Cluster cluster;
     char *main, *side; /* API paths */
-    char *holder;
     ClusterLock lock;
     char main_version[CLUSTER_VERSION], side_version[CLUSTER_VERSION], side_uid[CLUSTER_VERSION];
     bool locked, warned;
@@ -156,7 +156,7 @@ static int fence(KubernetesPlace *self, Fault *fault)
     json_object_begin(&json, NULL);
     json_object_begin(&json, "metadata");
     json_object_begin(&json, "annotations");
-    json_text(&json, "purser/rotated-by", self->holder);
+    json_text(&json, "purser/rotated-by", self->place.holder);
     json_object_end(&json);
     json_object_end(&json);
     json_object_end(&json);
@@ -170,22 +170,36 @@ static int fence(KubernetesPlace *self, Fault *fault)
                : cluster_refusal(&self->cluster, &call, self->place.label, fault);
 }
 
+static int read_lock(KubernetesPlace *self, Fault *fault)
+{
+    CLEANUP_MEM char *story = NULL;
+    int r = cluster_lock_read(&self->cluster, &self->lock, &story, fault);
+    if (r == 0)
+        place_take_story(&self->place, story);
+    return r;
+}
+
+static int write_lock(KubernetesPlace *self, Fault *fault)
+{
+    return cluster_lock_write(&self->cluster, &self->lock, buf_slice(&self->place.story), fault);
+}
+
 static int kubernetes_lock(Place *place, Fault *fault)
 {
     KubernetesPlace *self = (KubernetesPlace *)place;
     Cluster *cluster = &self->cluster;
     for (unsigned tries = 0;; tries++) {
-        int r = cluster_lock_read(cluster, &self->lock, fault);
+        int r = read_lock(self, fault);
         if (r)
             return r;
         bool held = self->lock.holder[0];
         PlaceHolder holder = {self->lock.holder, self->lock.since, self->lock.beat, cluster->now};
         if (held && !place_may_take_over(&holder, self->setup->act == ROTATE_START))
             return place_held(place, &holder, fault);
-        snprintf(self->lock.holder, sizeof(self->lock.holder), "%s", self->holder);
+        snprintf(self->lock.holder, sizeof(self->lock.holder), "%s", self->place.holder);
         self->lock.since = self->lock.beat = cluster->now;
         self->lock.transitions++;
-        r = cluster_lock_write(cluster, &self->lock, fault);
+        r = write_lock(self, fault);
         if (r == -ESTALE && tries == 0) /* another one was faster: it is named */
             continue;
         self->locked = r == 0;
@@ -199,17 +213,17 @@ static void kubernetes_beat(Place *place)
     KubernetesPlace *self = (KubernetesPlace *)place;
     Fault fault = {""};
     self->lock.beat = self->cluster.now += PLACE_BEAT_US;
-    if (self->locked && cluster_lock_write(&self->cluster, &self->lock, &fault))
+    if (self->locked && write_lock(self, &fault))
         log_warning("%s", fault.text);
 }
 
 static int check_lock(KubernetesPlace *self, Fault *fault)
 {
     ClusterLock now;
-    int r = self->locked ? cluster_lock_read(&self->cluster, &now, fault) : 0;
+    int r = self->locked ? cluster_lock_read(&self->cluster, &now, NULL, fault) : 0;
     if (r || !self->locked)
         return r;
-    if (strcmp(now.holder, self->holder) == 0) {
+    if (strcmp(now.holder, self->place.holder) == 0) {
         self->lock = now;
         return 0;
     }
@@ -291,9 +305,12 @@ static int kubernetes_stage(Place *place, const Sealed *old, const Sealed *fresh
     return same ? write_side(self, old, fresh, fault) : place_stale(place, fault);
 }
 
-/* One key alone; NULL: it is taken out. Nothing else in the Secret is touched, or passes through here. */
-static int write_main(KubernetesPlace *self, const Sealed *replacement, Fault *fault)
+/* One key alone; NULL: it is taken out, and the mark is put in its place. Nothing else in the Secret is
+ * touched, or passes through here. */
+static int write_main(KubernetesPlace *self, const Sealed *replacement, const char *mark, Fault *fault)
 {
+    CLEANUP_MEM char *mark_key = mem_printf("%s" MARK_SUFFIX, self->key);
+    char encoded[2 * MARK_TEXT];
     CLEANUP_BUF Buf body = BUF_INIT(STORE_MAX_REQUEST);
     CLEANUP_MEM char *path = mem_printf("%s" QUERY, self->main);
     JsonWriter json = JSON_WRITER(&body);
@@ -303,6 +320,10 @@ static int write_main(KubernetesPlace *self, const Sealed *replacement, Fault *f
     json_object_end(&json);
     json_object_begin(&json, "data");
     int r = cluster_put_token(&json, self->key, replacement);
+    if (!replacement)
+        json_text(&json, mark_key,
+                  sodium_bin2base64(encoded, sizeof(encoded), (const unsigned char *)mark, strlen(mark),
+                                    sodium_base64_VARIANT_ORIGINAL));
     json_object_end(&json);
     json_object_end(&json);
     r = r ? r : json_finish(&json);
@@ -321,7 +342,7 @@ static int kubernetes_put(Place *place, RotateToken which, Fault *fault)
     if (r)
         return r;
     if (found.staged[which] && place_current(&found) != ROTATE_CURRENT_OTHER)
-        r = write_main(self, found.staged[which], fault);
+        r = write_main(self, found.staged[which], NULL, fault);
     else
         r = place_stale(place, fault);
     place_found_done(&found);
@@ -332,14 +353,16 @@ static int kubernetes_withdraw(Place *place, Fault *fault)
 {
     KubernetesPlace *self = (KubernetesPlace *)place;
     PlaceFound found;
+    char mark[MARK_TEXT];
     int r = kubernetes_look(place, &found, fault);
     if (r)
         return r;
-    if (place_current(&found) == ROTATE_CURRENT_OTHER)
-        r = found.current && !found.staged[ROTATE_OLD] ? write_side(self, found.current, NULL, fault)
-                                                       : place_stale(place, fault);
+    r = place_mark(&found, self->cluster.now, mark, fault);
+    if (r == 0 && place_current(&found) == ROTATE_CURRENT_OTHER)
+        r = !found.staged[ROTATE_OLD] ? write_side(self, found.current, NULL, fault)
+                                      : place_stale(place, fault);
     place_found_done(&found);
-    return r ? r : write_main(self, NULL, fault);
+    return r ? r : write_main(self, NULL, mark, fault);
 }
 
 /* Exactly what was looked at: one that was taken over takes nothing of its successor's away. */
@@ -372,6 +395,25 @@ static int kubernetes_clear(Place *place, Fault *fault)
                : cluster_refusal(&self->cluster, &call, what, fault);
 }
 
+static int kubernetes_tell(Place *place, Slice story, Fault *fault)
+{
+    KubernetesPlace *self = (KubernetesPlace *)place;
+    CLEANUP_MEM char *text = mem_dup(story.ptr, story.len);
+    place_take_story(place, text);
+    self->lock.beat = self->cluster.now;
+    return self->locked ? write_lock(self, fault) : 0;
+}
+
+static int kubernetes_hear(Place *place, Fault *fault)
+{
+    KubernetesPlace *self = (KubernetesPlace *)place;
+    int r = read_lock(self, fault);
+    mem_free(STEAL(place->held_by));
+    if (r == 0 && self->lock.holder[0])
+        place->held_by = mem_strdup(self->lock.holder);
+    return r;
+}
+
 static int kubernetes_may_write(Place *place, Fault *fault)
 {
     return cluster_may(&((KubernetesPlace *)place)->cluster, fault);
@@ -383,10 +425,10 @@ static Place *kubernetes_place_free(Place *place)
     KubernetesPlace *self = (KubernetesPlace *)place;
     Fault fault = {""};
     self->lock.holder[0] = 0;
-    if (self->locked && cluster_lock_write(&self->cluster, &self->lock, &fault))
+    if (self->locked && write_lock(self, &fault))
         log_warning("the lock of the rotation stays for a minute: %s", fault.text);
     cluster_done(&self->cluster);
-    char *const text[] = {self->main, self->side, self->holder};
+    char *const text[] = {self->main, self->side};
     for (size_t i = 0; i < COUNT_OF(text); i++)
         mem_free(text[i]);
     mem_free(self);
@@ -408,15 +450,15 @@ int place_kubernetes_open(const RotateSetup *setup, Place **ret_place, Fault *fa
 {
     static const PlaceDriver driver = {kubernetes_lock,     kubernetes_beat,      kubernetes_look,
                                        kubernetes_stage,    kubernetes_put,       kubernetes_clear,
-                                       kubernetes_withdraw, kubernetes_may_write, kubernetes_place_free};
+                                       kubernetes_withdraw, kubernetes_may_write, kubernetes_tell,
+                                       kubernetes_hear,     kubernetes_place_free};
     const TokenRef *ref = &setup->source.source.token;
     const Origin *origin = &setup->kubernetes.origin;
     KubernetesPlace *self = MEM_NEW(KubernetesPlace);
     keep_from_children(&setup->kubernetes);
-    *self = (KubernetesPlace){.place = {.driver = &driver, .lock_fd = -1},
+    *self = (KubernetesPlace){.place = {.driver = &driver, .lock_fd = -1, .holder = place_holder()},
                               .setup = setup,
-                              .key = ref->key,
-                              .holder = place_holder()};
+                              .key = ref->key};
     int r = cluster_init(&self->cluster, setup, ref, fault);
     self->place.label = mem_printf("the Secret %s/%s at %s", self->cluster.space, ref->name, origin->host);
     self->main = cluster_secret_path(&self->cluster, self->cluster.name);

@@ -61,6 +61,14 @@ int place_flock(Place *place, Fault *fault)
     return 0;
 }
 
+void place_take_story(Place *place, const char *text)
+{
+    size_t len = text ? strlen(text) : 0;
+    place->story.max = PLACE_STORY_MAX;
+    buf_reset(&place->story);
+    (void)!buf_append(&place->story, text ? text : "", len);
+}
+
 char *place_holder(void)
 {
     char host[65] = "";
@@ -100,10 +108,14 @@ Place *place_free(Place *place)
 {
     if (!place)
         return NULL;
+    char *const text[] = {place->label, place->lock_path, place->held_by, place->holder};
+    Buf story = place->story;
     fd_close(&place->lock_fd);
-    mem_free(place->label);
-    mem_free(place->lock_path);
-    return place->driver->free(place);
+    place->driver->free(place);
+    for (size_t i = 0; i < COUNT_OF(text); i++)
+        mem_free(text[i]);
+    buf_done(&story);
+    return NULL;
 }
 
 void place_found_done(PlaceFound *found)
@@ -120,6 +132,14 @@ RotateCurrent place_current(const PlaceFound *found)
     return secret_same(found->current, found->staged[ROTATE_NEW])   ? ROTATE_CURRENT_NEW
            : secret_same(found->current, found->staged[ROTATE_OLD]) ? ROTATE_CURRENT_OLD
                                                                     : ROTATE_CURRENT_OTHER;
+}
+
+int place_mark(const PlaceFound *found, int64_t now, char out[static MARK_TEXT], Fault *fault)
+{
+    if (!found->current)
+        return fault_set(fault, STORE_E_ABSENT, "there is no token there any more");
+    int r = mark_make(found->current, now, out);
+    return r ? fault_set(fault, r, "the locked memory is used up") : 0;
 }
 
 int place_stale(const Place *place, Fault *fault)
