@@ -49,8 +49,8 @@ struct Held {
     uint64_t counted; /* of these, in the reports of runs */
     unsigned runs;    /* that use it */
     Hold hold;
-    bool again; /* another fetch follows the one that is under way */
-    bool changed;     /* the store has said so since the fetch that is under way began */
+    bool again;   /* another fetch follows the one that is under way */
+    bool changed; /* the store has said so since the fetch that is under way began */
     struct Watch *watch;
     HeldWaiter *waiter;
     size_t n_waiter;

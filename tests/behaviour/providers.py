@@ -68,14 +68,14 @@ class Gitlab(Buildkite):
 
     `renewal` is what the next `self/rotate` does besides: "lost" (done, no answer), "500" (nothing), "500-done", "late" (answers
     504, and does it a moment later), "twice" (somebody between sends it again, and the first answer comes), "garbled" (done,
-    an answer without a token), "refused" (403). `asked` is each call of it.
+    an answer without a token), "refused" (403). `questions` is each call of it.
     """
 
     host, provider = "gitlab.com", "gitlab"
     rotate_path = "/api/v4/personal_access_tokens/self/rotate"
 
     def __init__(self, lab, *tokens, scopes=("read_builds",), **more):
-        self.renewal, self.asked, self.made, self.family, self.lock = None, [], [], {}, threading.Lock()
+        self.renewal, self.questions, self.made, self.family, self.lock = None, [], [], {}, threading.Lock()
         super().__init__(lab, *tokens, scopes=scopes, **more)
 
     def add(self, token, email="ci@example.com", scopes=("read_builds",), family=None, expires="2027-10-28"):
@@ -116,7 +116,7 @@ class Gitlab(Buildkite):
     def renew(self, token, said):
         expires = said.get("expires_at", time.strftime("%Y-%m-%d", time.gmtime(time.time() + 7 * 86400)))
         renewal, self.renewal = self.renewal, None
-        self.asked.append((token, said))
+        self.questions.append((token, said))
         if token in self.tokens and not set(self.tokens[token]["scopes"]) & {"api", "self_rotate"} or renewal == "refused":
             return Answer(403, b'{"error": "insufficient_scope", "error_description": "needs self_rotate"}')
         if renewal == "500":

@@ -58,20 +58,20 @@ def renewal(lab):
 def test_it_is_refused_until_somebody_accepts_what_may_be_lost(renewal):
     done = renewal.lab.purser("rotate", "ci", "--from-provider")
     assert done.status == 1 and "if its answer is lost" in done.err and "both are gone" in done.err, done.text
-    assert "--accept-loss" in done.err and renewal.api.asked == [] and renewal.steps() == []
+    assert "--accept-loss" in done.err and renewal.api.questions == [] and renewal.steps() == []
     dry = renewal.lab.purser("rotate", "ci", "--dry-run", "--from-provider")
     assert dry.status == 1 and "--accept-loss" in dry.err, dry.text
     dry = renewal.lab.purser("rotate", "ci", "--dry-run", "--from-provider", "--accept-loss")
-    assert dry.status == 0 and "gitlab would make it of the old one" in dry.out and renewal.api.asked == [], dry.text
+    assert dry.status == 0 and "gitlab would make it of the old one" in dry.out and renewal.api.questions == [], dry.text
 
 
 def test_the_provider_makes_the_new_one_and_the_old_one_is_dead(renewal):
     done = renewal.rotate()
     assert done.status == 0, done.text
     assert renewal.steps() == ["begin", "ask", "stage", "prove", "switch", "clear", "end"]
-    assert len(renewal.api.asked) == 1 and list(renewal.api.tokens) == renewal.api.made
+    assert len(renewal.api.questions) == 1 and list(renewal.api.tokens) == renewal.api.made
     assert renewal.current() == renewal.api.made[0]
-    expires = renewal.api.asked[0][1]["expires_at"]
+    expires = renewal.api.questions[0][1]["expires_at"]
     assert expires == time.strftime("%Y-%m-%d", time.gmtime(time.time() + 90 * 86400)), "not GitLab's own week"
     assert f"It expires at {expires}" in renewal.lab.purser("status").out
     renewal.check_no_secret(done.text)
@@ -83,7 +83,7 @@ def test_a_token_that_may_not_do_it_is_not_asked_to(renewal):
     renewal.api.add(renewal.old, scopes=["read_api"])
     done = renewal.rotate()
     assert done.status == 1 and "needs one of these scopes at gitlab: api self_rotate" in done.err, done.text
-    assert renewal.api.asked == [] and renewal.steps() == []
+    assert renewal.api.questions == [] and renewal.steps() == []
 
 
 def test_a_projects_token_has_its_own_path(lab):
@@ -95,7 +95,7 @@ def test_a_projects_token_has_its_own_path(lab):
     done = lab.purser("rotate", "ci")
     assert done.status == 0, done.text
     assert renewal.current() == renewal.api.made[0]
-    assert renewal.api.asked[0][1]["expires_at"] == time.strftime("%Y-%m-%d", time.gmtime(time.time() + 30 * 86400))
+    assert renewal.api.questions[0][1]["expires_at"] == time.strftime("%Y-%m-%d", time.gmtime(time.time() + 30 * 86400))
 
 
 @pytest.mark.parametrize("what", ["lost", "500-done", "garbled", "twice"])
@@ -107,7 +107,7 @@ def test_an_answer_that_nobody_has_is_a_sentence_for_a_person_and_never_a_second
         again = renewal.rotate(*([way] if way else []))
         assert again.status == 1, again.text
         assert "purser token set" in again.err or "--resume" in again.err, again.text
-    assert len(renewal.api.asked) == 1, "asked again it would revoke what there is"
+    assert len(renewal.api.questions) == 1, "asked again it would revoke what there is"
     if what == "twice":  # what was stored is dead too
         assert renewal.api.tokens == {} and "neither the old nor the new token works any more" in done.err
     else:
@@ -119,7 +119,7 @@ def test_an_answer_that_nobody_has_is_a_sentence_for_a_person_and_never_a_second
     assert renewal.lab.purser("token", "set", "ci", stdin=third).status == 0
     tidied = renewal.rotate("--abort")
     assert tidied.status == 0 and renewal.current() == third, tidied.text
-    assert renewal.rotate().status == 0 and len(renewal.api.asked) == 2
+    assert renewal.rotate().status == 0 and len(renewal.api.questions) == 2
     renewal.check_no_secret(done.text)
 
 
@@ -128,7 +128,7 @@ def test_an_error_is_followed_by_the_probe_and_a_wait_not_by_another_question(re
     renewal.api.renewal = what
     began = time.monotonic()
     done = renewal.rotate()
-    assert done.status == 1 and len(renewal.api.asked) == 1, done.text
+    assert done.status == 1 and len(renewal.api.questions) == 1, done.text
     assert (time.monotonic() - began > 1.4) == (what != "refused"), "what may still be carried out is waited for"
     if what == "late":
         assert "nobody has the new one" in done.err
@@ -148,12 +148,12 @@ def test_killed_around_the_question_it_is_not_asked_again(renewal, call, number,
              *map(str, renewal.lab.words("rotate", "ci", "--from-provider", "--accept-loss"))]
     done = subprocess.run(words, capture_output=True, timeout=60, cwd=renewal.lab.folder)
     assert done.returncode == -9 and "ask" in renewal.steps(), done
-    asked = len(renewal.api.asked)
+    asked = len(renewal.api.questions)
     assert asked == (0 if number == 6 else 1)
     began_anew = renewal.rotate()
     assert began_anew.status == 1 and "--resume" in began_anew.err, began_anew.text
     after = renewal.rotate("--resume")
-    assert len(renewal.api.asked) == asked, "asked again it would revoke what there is"
+    assert len(renewal.api.questions) == asked, "asked again it would revoke what there is"
     assert after.status == int(lost) and ("nobody has the new one" in after.err) == lost, after.text
     if not lost:
         assert renewal.current() in renewal.api.tokens
