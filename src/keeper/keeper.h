@@ -99,7 +99,7 @@ typedef struct Keeper {
     unsigned watches;    /* that are open */
     int ring_fd, key_fd; /* of the keyring, until it was read; -1: none */
     bool key_is_passphrase;
-    char *ring_path;
+    char *ring_path, *ring_key; /* of the key file; "": a passphrase */
     char *proxy;
     char **no_proxy;
     size_t n_no_proxy;
