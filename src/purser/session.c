@@ -25,12 +25,7 @@ static void take_login(KubernetesConfig *kubernetes, const KubernetesLogin *logi
     }
 }
 
-int session_open(const char *file, Session *ret_session)
-{
-    return session_open_as(file, &(KubernetesLogin){NULL, NULL}, ret_session);
-}
-
-int session_open_as(const char *file, const KubernetesLogin *login, Session *ret_session)
+static int open_session(const char *file, bool in_pod, const KubernetesLogin *login, Session *ret_session)
 {
     Session session = {.state = STATE_NONE};
     Fault fault = {0};
@@ -38,10 +33,12 @@ int session_open_as(const char *file, const KubernetesLogin *login, Session *ret
         log_error("%s", fault.text);
         return EXIT_FAILED;
     }
+    session.paths.in_pod = in_pod;
     int status = paths_load_config(file, &session.paths, &session.config);
     if (status >= 0)
         return status;
-    take_login(&session.config->kubernetes, login);
+    if (login)
+        take_login(&session.config->kubernetes, login);
     if (config_take_environment(session.config, environment, &fault) ||
         (config_needs_store(session.config, STORE_KUBERNETES) &&
          kubeconfig_take(&session.config->kubernetes, &fault))) {
@@ -56,6 +53,21 @@ int session_open_as(const char *file, const KubernetesLogin *login, Session *ret
     }
     *ret_session = session;
     return -1;
+}
+
+int session_open(const char *file, Session *ret_session)
+{
+    return open_session(file, false, NULL, ret_session);
+}
+
+int session_open_as(const char *file, const KubernetesLogin *login, Session *ret_session)
+{
+    return open_session(file, false, login, ret_session);
+}
+
+int session_open_in_pod(const char *file, Session *ret_session)
+{
+    return open_session(file, true, NULL, ret_session);
 }
 
 void session_close(Session *session)
