@@ -22,6 +22,7 @@ typedef struct KeeperSetup {
     uint64_t seed;      /* of this machine or pod: when its calls to stores come (store/plan.h) */
     char *audit_before; /* name of the file before this one; "" when this one goes on, or is the first */
     char *keyring_path; /* for sentences */
+    char *keyring_key;  /* its key file, which may be replaced; "": a passphrase */
     char *proxy;        /* site: "" or http://host:port */
     char **no_proxy;
     size_t n_no_proxy;

@@ -57,7 +57,7 @@ void setup_open_keyring(Keeper *keeper)
     KeyringKey key = {keeper->key_is_passphrase, keeper->key_fd};
     r = r ? r : keyring_read_lock(keeper->ring_path, keeper->ring_fd, &key, &lock, &ring, &fault);
     if (r == 0)
-        keeper->stores.store[STORE_KEYRING] = store_keyring_new(ring, lock, keeper->files, keeper->ring_path);
+        keeper->stores.store[STORE_KEYRING] = store_keyring_new(ring, lock, keeper->files, keeper->ring_path, keeper->ring_key);
     else
         keeper->stores.shut[STORE_KEYRING] =
             mem_strdup(fault.text[0] ? fault.text : "the keyring cannot be read");
@@ -190,6 +190,7 @@ static int take_setup(Keeper *keeper, IpcRecord *record, Fault *fault)
     keeper->ring_fd = setup.has_keyring ? ipc_record_take(record, next++) : -1;
     keeper->key_fd = setup.has_key ? ipc_record_take(record, next) : -1;
     keeper->ring_path = STEAL(setup.keyring_path);
+    keeper->ring_key = STEAL(setup.keyring_key);
     keeper->key_is_passphrase = setup.key_is_passphrase;
     keeper->sandbox_optional = setup.sandbox_optional;
     keeper->seed = setup.seed;
@@ -400,6 +401,7 @@ void setup_done(Keeper *keeper)
     kubernetes_config_done(&keeper->kubernetes);
     fd_close(&keeper->roots_fd);
     mem_free(keeper->ring_path);
+    mem_free(keeper->ring_key);
     mem_free(keeper->proxy);
     mem_free_strings(keeper->no_proxy, keeper->n_no_proxy);
     mem_free(keeper->egress_port);

@@ -56,8 +56,13 @@ static void install(Upstream *upstream, const Held *held)
     Live *live = NULL;
     if (held->token.token &&
         store_check_searchable(held->ref.name, secret_len(held->token.token), &fault) == 0 &&
-        close_hosts(upstream, &held->token, &fault) && live_new(secret_dup(held->token.token), &live) != 0)
-        fault_set(&fault, 0, "there is no locked memory left for the token");
+        close_hosts(upstream, &held->token, &fault)) {
+        int r = live_new(secret_dup(held->token.token), &live);
+        if (r)
+            fault_set(&fault, 0, "%s",
+                      r == -EBADMSG ? "it is a private key, which signs (githubApp, oauth2) and is never sent"
+                                    : "there is no locked memory left for the token");
+    }
     live_drop(upstream->live);
     upstream->live = live;
     mem_free(upstream->missing);

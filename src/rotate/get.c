@@ -7,14 +7,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 
-static NORETURN void become_command(const char *command, int out)
+/* It is told for which source: a command may serve several. */
+static NORETURN void become_command(const RotateSetup *setup, int out)
 {
-    if (dup2(out, STDOUT_FILENO) < 0)
+    char **argv = MEM_NEW_ARRAY(char *, setup->n_argv + 1);
+    memcpy(argv, setup->argv, setup->n_argv * sizeof(char *));
+    if (dup2(out, STDOUT_FILENO) < 0 || setenv("PURSER_SOURCE", setup->source.source.name, 1) < 0)
         _exit(126);
     signal(SIGPIPE, SIG_DFL);
-    execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+    execvp(argv[0], argv);
     _exit(127);
 }
 
@@ -27,7 +31,7 @@ static int take_from_command(const RotateSetup *setup, Sealed **ret_token, Fault
         return fault_set(fault, -errno, "no pipe: %s", strerror(errno));
     pid_t pid = fork();
     if (pid == 0)
-        become_command(setup->command, ends[1]);
+        become_command(setup, ends[1]);
     int error = errno;
     close(ends[1]);
     if (pid < 0) {
@@ -54,8 +58,18 @@ int get_token(const RotateSetup *setup, Sealed **ret_token, Fault *fault)
 {
     const char *name = setup->source.source.name;
     CLEANUP_MEM char *question = mem_printf("New token of \"%s\" (not shown): ", name);
-    if (setup->command[0])
+    if (setup->n_argv)
         return take_from_command(setup, ret_token, fault);
+    if (setup->unattended)
+        return fault_set(
+            fault, -ENOTTY,
+            "nobody is there to type a new token, and no command of `rotate:` or --command prints one");
+    if (setup->app && !setup->from_stdin)
+        return fault_set(
+            fault, -ENOTTY,
+            "a private key has lines, so it is not typed: `purser rotate %s --from-stdin < KEY.pem`, or "
+            "--command",
+            name);
     if (setup->from_stdin || isatty(STDIN_FILENO))
         return token_take(name, question, ret_token, fault);
     return token_take_terminal(name, question, ret_token, fault);

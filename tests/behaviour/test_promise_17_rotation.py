@@ -35,13 +35,13 @@ def start_load(lab, seconds, n=3):
 @pytest.mark.parametrize("store", ["keyring", "file"])
 def test_agents_read_the_new_token_without_a_restart_and_no_request_fails(lab, store):
     rotation = Rotation(lab, store)
-    load = start_load(lab, 85)
+    load = start_load(lab, 20)
     wait_until(lambda: len(rotation.api.used) > 20)
     began = time.monotonic()
     done = rotation.rotate(timeout=120)
     took = time.monotonic() - began
     assert done.status == 0, done.text
-    assert 5 < took < 67, "agents were waited for, and no longer than they need"
+    assert took < 5, "who runs here says that it has read the store, and that nothing is under way with the old one"
     mark = len(rotation.api.used)
     wait_until(lambda: len(rotation.api.used) > mark + 20)
     assert load.wait(60) == 0, (lab.folder / "load.log").read_text()
