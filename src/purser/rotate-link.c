@@ -131,7 +131,7 @@ static void hand_over(const Session *session, int fd, Fault *fault)
 static int find_vault_token(const Source *source, RotateSetup *setup, char *path, size_t size, Fault *fault)
 {
     const char *home = getenv("HOME");
-    if (rotate_kept(source)->kind != STORE_VAULT || setup->vault_token)
+    if ((!setup->approle && rotate_kept(source)->kind != STORE_VAULT) || setup->vault_token)
         return 0;
     if (!home || home[0] != '/')
         return fault_set(fault, -ENOENT, "Say --vault-token FILE: a token that may write the secret.");
@@ -205,11 +205,12 @@ static void fill(const Session *session, const Source *source, char *roots, Rota
     }
     setup->accept_loss |= plan->accept_loss;
     setup->life = plan->life;
-    setup->interval = setup->wait_said ? setup->interval : refresh_of(config, source);
+    /* A login reads its secret each time, and what it was given for it stays good. */
+    setup->interval = setup->wait_said ? setup->interval : setup->approle ? 0 : refresh_of(config, source);
     setup->shared = vault || cluster;
     setup->kubernetes = config->kubernetes;
     setup->kubernetes.configured = cluster;
-    setup->vault_token = vault ? setup->vault_token : (char *)"";
+    setup->vault_token = vault || setup->approle ? setup->vault_token : (char *)"";
     setup->vault = config->vault;
     setup->revealed = longest_revealed(config, source);
     setup->state = session->state.path;
@@ -266,6 +267,25 @@ static const Source *find_source(const Session *session, const char *name)
     return index < 0 ? NULL : &session->config->source[index];
 }
 
+/* What is no source: purser's own login. Its name is one that no source can have, and what a person says for
+ * it. */
+static const Source *find_login(const Session *session, Source *source)
+{
+    const VaultConfig *vault = &session->config->vault;
+    static char none[] = "", name[] = "--vault-login", provider[] = "Vault";
+    const char *what = vault->login != VAULT_LOGIN_APPROLE ? "does not log in to Vault by AppRole"
+                       : vault->wrapped ? "is given its secret id wrapped, by who makes a new one each time"
+                                        : NULL;
+    if (what) {
+        log_error("Purser %s, as %s has it.", what, session->config->path);
+        return NULL;
+    }
+    *source = (Source){
+        .name = name, .provider = provider, .probe = none, .api = vault->origin, .token = vault->secret};
+    source->plan = (RotatePlan){.schedule = none, .time_zone = none, .path = none, .vault_token = none};
+    return source;
+}
+
 int rotate_hand_over(const char *file, const char *name, const KubernetesLogin *login,
                      const RotateSetup *said)
 {
@@ -275,7 +295,8 @@ int rotate_hand_over(const char *file, const char *name, const KubernetesLogin *
     int status = session_open_as(file, login, &session);
     if (status >= 0)
         return status;
-    const Source *source = find_source(&session, name);
+    Source of_login;
+    const Source *source = said->approle ? find_login(&session, &of_login) : find_source(&session, name);
     status = source ? prepare(&session, source, said, &blob) : EXIT_USAGE;
     if (status < 0) {
         hand_over(&session, blob, &fault);

@@ -391,7 +391,7 @@ int place_vault_open(const RotateSetup *setup, Place **ret_place, Fault *fault)
                          .lock = mem_printf("%s%s", ref->name, data ? SIDE : LOCK)};
     self->side_gone = data ? mem_printf("%.*s/metadata/%s" SIDE, (int)(data - ref->name), ref->name, data + 6)
                            : mem_strdup(self->side);
-    int r = vault_api_init(&self->api, setup, fault);
+    int r = vault_api_init(&self->api, setup, ref->space[0] ? ref->space : setup->vault.space, fault);
     self->api.kv1 = !data;
     if (r) {
         place_free(&self->place);

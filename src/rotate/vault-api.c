@@ -22,11 +22,9 @@ static int read_token(VaultApi *api, Fault *fault)
     return token_take_pipe(path, fd, &api->token, fault);
 }
 
-int vault_api_init(VaultApi *api, const RotateSetup *setup, Fault *fault)
+int vault_api_init(VaultApi *api, const RotateSetup *setup, const char *space, Fault *fault)
 {
     const VaultConfig *vault = &setup->vault;
-    const TokenRef *ref = &setup->source.source.token;
-    const char *space = ref->space[0] ? ref->space : vault->space;
     *api = (VaultApi){.setup = setup,
                       .space = space[0] ? mem_printf("X-Vault-Namespace: %s", space) : NULL,
                       .server = {"Vault", &vault->origin, vault->server_name, vault->ca_file,
@@ -71,7 +69,9 @@ int vault_ask(VaultApi *api, VaultAsk *ask, Fault *fault)
                       .path = escaped,
                       .header = {"X-Vault-Request: true", api->space},
                       .credential = "X-Vault-Token: ",
-                      .token = ask->as ? ask->as : api->token,
+                      .token = ask->bare ? NULL
+                               : ask->as ? ask->as
+                                         : api->token,
                       .hidden = ask->hidden,
                       .body = ask->body ? *ask->body : BUF_INIT(0)};
     if (ask->body)

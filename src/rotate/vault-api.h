@@ -18,8 +18,9 @@ typedef struct VaultApi {
     int64_t now;   /* wall us, by the server's clock, at its last answer */
 } VaultApi;
 
-/* Reads --vault-token. Borrows setup. -errno with a sentence; vault_api_done() then too. */
-int vault_api_init(VaultApi *api, const RotateSetup *setup, Fault *fault) MUST_USE;
+/* Reads --vault-token. Borrows setup. `space`: the namespace; "": none. -errno with a sentence;
+ * vault_api_done() then too. */
+int vault_api_init(VaultApi *api, const RotateSetup *setup, const char *space, Fault *fault) MUST_USE;
 void vault_api_done(VaultApi *api);
 
 typedef struct VaultAsk {
@@ -27,6 +28,7 @@ typedef struct VaultAsk {
     Buf *body;                 /* taken over, wiped; NULL: none */
     const Sealed *hidden;      /* in the body, in case an error repeats it; NULL: none */
     const Sealed *as;          /* another token to ask with; NULL: the api's */
+    bool bare;                 /* without one: a login */
     /* The answer's JSON, whatever its status; borrowed. NULL: it is not wanted. */
     int (*take)(void *context, int status, const json_t *json, Fault *fault);
     void *context;
