@@ -57,7 +57,8 @@ void setup_open_keyring(Keeper *keeper)
     KeyringKey key = {keeper->key_is_passphrase, keeper->key_fd};
     r = r ? r : keyring_read_lock(keeper->ring_path, keeper->ring_fd, &key, &lock, &ring, &fault);
     if (r == 0)
-        keeper->stores.store[STORE_KEYRING] = store_keyring_new(ring, lock, keeper->files, keeper->ring_path, keeper->ring_key);
+        keeper->stores.store[STORE_KEYRING] =
+            store_keyring_new(ring, lock, keeper->files, keeper->ring_path, keeper->ring_key);
     else
         keeper->stores.shut[STORE_KEYRING] =
             mem_strdup(fault.text[0] ? fault.text : "the keyring cannot be read");

@@ -207,7 +207,7 @@ static void fill(const Session *session, const Source *source, char *roots, Rota
     setup->life = plan->life;
     /* A login reads its secret each time, and what it was given for it stays good. */
     setup->interval = setup->wait_said ? setup->interval : setup->approle ? 0 : refresh_of(config, source);
-    setup->shared = vault || cluster;
+    setup->shared = (vault || cluster) && !setup->database;
     setup->kubernetes = config->kubernetes;
     setup->kubernetes.configured = cluster;
     setup->vault_token = vault || setup->approle ? setup->vault_token : (char *)"";
@@ -240,7 +240,7 @@ static int prepare(const Session *session, const Source *source, const RotateSet
     char roots[4096], vault_token[4096];
     RotateSetup setup = *said;
     Fault fault = {""};
-    int status = check_kept(source);
+    int status = setup.database ? -1 : check_kept(source);
     if (status >= 0)
         return status;
     if (!setup.vault_token && source->plan.vault_token[0])
@@ -267,12 +267,22 @@ static const Source *find_source(const Session *session, const char *name)
     return index < 0 ? NULL : &session->config->source[index];
 }
 
-/* What is no source: purser's own login. Its name is one that no source can have, and what a person says for
- * it. */
+/* What is no source. Its name is one that no source can have, and what a person says for it. */
+static void make_source(const Session *session, const char *name, TokenRef token, Source *source)
+{
+    static char none[] = "", provider[] = "Vault";
+    *source = (Source){.name = (char *)name,
+                       .provider = provider,
+                       .probe = none,
+                       .api = session->config->vault.origin,
+                       .token = token};
+    source->plan = (RotatePlan){.schedule = none, .time_zone = none, .path = none, .vault_token = none};
+}
+
+/* Purser's own login. */
 static const Source *find_login(const Session *session, Source *source)
 {
     const VaultConfig *vault = &session->config->vault;
-    static char none[] = "", name[] = "--vault-login", provider[] = "Vault";
     const char *what = vault->login != VAULT_LOGIN_APPROLE ? "does not log in to Vault by AppRole"
                        : vault->wrapped ? "is given its secret id wrapped, by who makes a new one each time"
                                         : NULL;
@@ -280,9 +290,21 @@ static const Source *find_login(const Session *session, Source *source)
         log_error("Purser %s, as %s has it.", what, session->config->path);
         return NULL;
     }
-    *source = (Source){
-        .name = name, .provider = provider, .probe = none, .api = vault->origin, .token = vault->secret};
-    source->plan = (RotatePlan){.schedule = none, .time_zone = none, .path = none, .vault_token = none};
+    make_source(session, "--vault-login", vault->secret, source);
+    return source;
+}
+
+/* The sink's credential. */
+static const Source *find_sink(const Session *session, Source *source)
+{
+    const Sink *sink = &session->config->sink;
+    if (sink->kind != SINK_POSTGRES || sink->credential.kind != STORE_VAULT) {
+        log_error("The sink's credential is not made by Vault's database engine, as %s has it: replace it "
+                  "where it is kept.",
+                  session->config->path);
+        return NULL;
+    }
+    make_source(session, "--sink", sink->credential, source);
     return source;
 }
 
@@ -295,8 +317,10 @@ int rotate_hand_over(const char *file, const char *name, const KubernetesLogin *
     int status = session_open_as(file, login, &session);
     if (status >= 0)
         return status;
-    Source of_login;
-    const Source *source = said->approle ? find_login(&session, &of_login) : find_source(&session, name);
+    Source made;
+    const Source *source = said->approle    ? find_login(&session, &made)
+                           : said->database ? find_sink(&session, &made)
+                                            : find_source(&session, name);
     status = source ? prepare(&session, source, said, &blob) : EXIT_USAGE;
     if (status < 0) {
         hand_over(&session, blob, &fault);
