@@ -24,12 +24,16 @@ def leave(name="m.dat", text="1"):
 """
 
 
+def with_api(pod):
+    pod.token = new_token()
+    pod.api = pod.upstream("api.test", lambda request: Answer(200, b'{"ok": 1}'))
+    pod.source("api", "api.test", token=pod.token, tokenEnv=["API_TOKEN"])
+
+
 @pytest.fixture
 def pod(prefix, postgres):
     with Pod(prefix, postgres) as pod:
-        pod.token = new_token()
-        pod.api = pod.upstream("api.test", lambda request: Answer(200, b'{"ok": 1}'))
-        pod.source("api", "api.test", token=pod.token, tokenEnv=["API_TOKEN"])
+        with_api(pod)
         yield pod
 
 
