@@ -258,8 +258,8 @@ static int run(const Invocation *invocation)
                 NULL); /* as a container's first process it would not hear them before the loop */
     pod_tell_end();
     int status = take_options(invocation, &agent, &sockets);
-    if (status >= 0 ||
-        (status = session_open_in_pod(command_option(&command_agent, invocation, "file"), &session)) >= 0)
+    if (status >= 0 || (status = session_open_form(command_option(&command_agent, invocation, "file"),
+                                                   CONFIG_POD, &session)) >= 0)
         return status;
     session.state.audit_fd = pod_take_stdout();
     if (pod_check_sink(&session) && (status = select_retrievers(session.config, invocation, &all)) < 0) {
