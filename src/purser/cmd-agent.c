@@ -176,7 +176,9 @@ static int loop(Agent *agent)
 
 static int open_seats(Agent *agent, const char *sockets)
 {
+    CLEANUP_MEM bool *had_run = MEM_NEW_ARRAY(bool, agent->n_seat);
     Fault fault = {0};
+    supervisor_report_cut_short(&agent->supervisor, had_run);
     for (size_t i = 0; i < agent->n_seat; i++) {
         Seat *seat = &agent->seat[i];
         *seat = (Seat){.retriever = &agent->session->config->retriever[i],
@@ -189,7 +191,10 @@ static int open_seats(Agent *agent, const char *sockets)
                 fault.text, sockets);
             return EXIT_FAILED;
         }
+        if (had_run[i])
+            agent->seat[i].state = SEAT_DONE;
     }
+    end_when_done(agent);
     return -1;
 }
 

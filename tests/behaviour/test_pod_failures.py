@@ -9,7 +9,7 @@ import pytest
 from hunt import Memory, needles, search_files
 from lab import Answer
 from promise import as_root, below, role, wait_until
-from test_pod import end, hunter, pod, ready, runs  # noqa: F401
+from test_pod import end, hunter, pod, ready, runs, with_wheels  # noqa: F401
 
 pytestmark = [pytest.mark.plain, as_root]
 
@@ -139,6 +139,10 @@ def test_an_agent_that_is_killed_ends_its_runs_and_the_next_one_serves_who_comes
     two = pod.collect("two").wait()
     assert two.status == 0, two.text + agent.text
     assert pod.database.query("SELECT retriever FROM metric_sample") == [("two",)]
+    again = pod.collect("one").wait()
+    assert again.status == 123 and "has had its run" in again.message, again.text
+    end(agent)
+    assert runs(pod) == [("one", "failed"), ("two", "ok")], agent.text
 
 
 def test_a_gate_that_is_killed_ends_only_its_own_run(pod):
@@ -188,6 +192,17 @@ def test_told_to_end_while_it_waits_for_its_agent(pod):
     time.sleep(0.5)
     one.signal(signal.SIGTERM)
     assert one.wait(3).status == 143, one.text
+
+
+def test_an_agent_that_is_told_to_end_waits_for_a_runner_that_prepares_and_gives_it_no_run(pod):
+    hunter(pod)
+    how = with_wheels(pod, "tiny==1.0")
+    agent = ready(pod)
+    one = pod.collect("one", **how)
+    wait_until(lambda: list((pod.volumes / "scratch-one").glob("purser-*/venv")))
+    agent.signal(signal.SIGTERM)
+    assert one.wait(60).status == 123 and "told to end before this run" in one.message, one.text
+    assert agent.wait(5).status == 0 and not agent.audit("lease.issue"), agent.text
 
 
 def test_told_to_end_while_the_script_runs_its_rows_are_loaded_and_its_status_is_its_own(pod):
