@@ -15,7 +15,7 @@
 
 #include <signal.h>
 
-#define LAST_MS    2000                /* before the kubelet kills: to drop what is not loaded, and go */
+#define LAST       (2000 * 1000)       /* us: before the kubelet kills: to drop what is not loaded, and go */
 #define ALONE      (1200 * 1000)       /* us: nobody waits any more, and it may be that only 2 s are left */
 #define DROPPING   (500 * 1000)        /* us: for runs that were ended to end */
 #define GRACE      (30 * CLOCK_SECOND) /* Kubernetes' own default */
@@ -146,8 +146,8 @@ static void on_look(evutil_socket_t fd, short what, void *context)
     if (agent->dropped && now - agent->dropped > DROPPING) {
         event_base_loopbreak(agent->supervisor.base);
         agent->dropping = true;
-    } else if (!agent->dropped && (now - agent->told > (int64_t)agent->grace - (int64_t)LAST_MS * 1000 ||
-                                   now - agent->last_wanted > ALONE)) {
+    } else if (!agent->dropped &&
+               (now - agent->told > (int64_t)agent->grace - LAST || now - agent->last_wanted > ALONE)) {
         drop(agent, now);
     }
 }
