@@ -209,10 +209,21 @@ static int open_key_file(const State *state)
                   O_RDONLY | O_CLOEXEC | O_NOCTTY | (state->audit_key ? 0 : O_NOFOLLOW));
 }
 
+/* Two that begin at once have one key: what the one who was slower has bound already would be worth nothing.
+ */
+static int make_key_once(const State *state, Fault *fault)
+{
+    if (flock(state->fd, LOCK_EX) < 0)
+        return fault_set(fault, -errno, "Cannot lock the state folder %s: %s.", state->path, strerror(errno));
+    int r = faccessat(state->fd, KEY, F_OK, AT_SYMLINK_NOFOLLOW) < 0 ? make_key(state, fault) : 0;
+    flock(state->fd, LOCK_UN);
+    return r;
+}
+
 static int open_key(const State *state, int *ret_fd, Fault *fault)
 {
     int fd = open_key_file(state);
-    int r = fd < 0 && errno == ENOENT && !state->audit_key ? make_key(state, fault) : 0;
+    int r = fd < 0 && errno == ENOENT && !state->audit_key ? make_key_once(state, fault) : 0;
     if (r)
         return r;
     if (fd < 0)

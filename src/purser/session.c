@@ -3,6 +3,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "purser/kubeconfig.h"
 
 #include <stdlib.h>
@@ -12,7 +13,19 @@ static const char *environment(const char *name)
     return getenv(name);
 }
 
-int session_open_form(const char *file, ConfigForm form, Session *ret_session)
+static void take_login(KubernetesConfig *kubernetes, const KubernetesLogin *login)
+{
+    if (login->kubeconfig) {
+        mem_free(kubernetes->kubeconfig);
+        kubernetes->kubeconfig = mem_strdup(login->kubeconfig);
+    }
+    if (login->kubeconfig || login->context) {
+        mem_free(kubernetes->context);
+        kubernetes->context = mem_strdup(login->context ? login->context : "");
+    }
+}
+
+static int open_session(const char *file, ConfigForm form, const KubernetesLogin *login, Session *ret_session)
 {
     Session session = {.state = STATE_NONE};
     Fault fault = {0};
@@ -24,6 +37,8 @@ int session_open_form(const char *file, ConfigForm form, Session *ret_session)
     int status = paths_load_config(file, &session.paths, &session.config);
     if (status >= 0)
         return status;
+    if (login)
+        take_login(&session.config->kubernetes, login);
     if (config_take_environment(session.config, environment, &fault) ||
         (config_needs_store(session.config, STORE_KUBERNETES) &&
          kubeconfig_take(&session.config->kubernetes, &fault))) {
@@ -44,7 +59,17 @@ int session_open_form(const char *file, ConfigForm form, Session *ret_session)
 
 int session_open(const char *file, Session *ret_session)
 {
-    return session_open_form(file, CONFIG_MACHINE, ret_session);
+    return open_session(file, CONFIG_MACHINE, NULL, ret_session);
+}
+
+int session_open_as(const char *file, const KubernetesLogin *login, Session *ret_session)
+{
+    return open_session(file, CONFIG_MACHINE, login, ret_session);
+}
+
+int session_open_form(const char *file, ConfigForm form, Session *ret_session)
+{
+    return open_session(file, form, NULL, ret_session);
 }
 
 void session_close(Session *session)
