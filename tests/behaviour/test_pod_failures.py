@@ -8,7 +8,7 @@ import time
 import pytest
 from hunt import Memory, needles, search_files
 from lab import Answer
-from promise import as_root, below, role, wait_until
+from promise import as_root, below, new_token, role, wait_until
 from test_pod import end, hunter, pod, ready, runs, with_wheels  # noqa: F401
 
 pytestmark = [pytest.mark.plain, as_root]
@@ -337,3 +337,26 @@ def test_no_copy_of_the_token_is_left_in_the_agent_or_has_ever_been_in_the_retri
         assert search_files(pod.volumes / name, wanted)[0] == []
     for text in (agent.text, one.text):
         assert not [needle for needle in wanted if needle in text.encode()]
+
+
+def test_the_databases_password_is_in_no_process_or_volume_of_the_pod(pod):
+    """A file of a Secret in init and agent alone; a clerk has it only while it loads."""
+    password, cluster = new_token(), pod.database.cluster
+    cluster.query("postgres", f"CREATE ROLE loader{pod.database.name} LOGIN PASSWORD '{password}'; "
+                              f"ALTER DATABASE {pod.database.name} OWNER TO loader{pod.database.name}")
+    cluster.query(pod.database.name, f"GRANT ALL ON SCHEMA public TO loader{pod.database.name}")
+    (pod.token_files / "database").write_text(password)
+    dsn = f"host=127.0.0.1 port={cluster.port} dbname={pod.database.name} user=loader{pod.database.name} sslmode=require"
+    pod.more = (f"sink: {{postgres: {{dsn: '{dsn}', credentialFrom: {{file: /tokens/database}}}}}}\n"
+                "audit: {keyFile: /etc/purser-audit/key}\n")
+    hunter(pod, "one", "call(); leave()")
+    hunter(pod, "two", "print('DONE', flush=True); time.sleep(1000)")
+    agent = ready(pod)
+    two = pod.collect("two")
+    assert pod.collect("one").wait().status == 0, agent.text
+    wait_until(lambda: "DONE" in two.text and "purser-clerk-pg" not in below(agent.process.pid).values())
+    wanted, memory = needles(password), Memory()
+    for container in (agent, two):
+        for pid, name in below(container.process.pid).items():
+            assert memory.search(pid, wanted) == [], name
+    assert search_files(pod.volumes, wanted)[0] == []
