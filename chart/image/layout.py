@@ -30,9 +30,9 @@ def tar_of(entries, date):
     return out.getvalue()
 
 
-def zstd(data):
+def zstd(data, level):
     """One thread: with several, the bytes depend on how many."""
-    return subprocess.run(["zstd", "-18", "-T1", "--no-progress", "-c"], input=data, check=True,
+    return subprocess.run(["zstd", f"-{level}", "-T1", "--no-progress", "-c"], input=data, check=True,
                           capture_output=True).stdout
 
 
@@ -41,8 +41,8 @@ def as_json(value):
 
 
 class Image:
-    def __init__(self, folder, date):
-        self.folder, self.date, self.archive = folder, date, folder.with_name(folder.name + ".tar")
+    def __init__(self, folder, date, level):
+        self.level, self.folder, self.date, self.archive = level, folder, date, folder.with_name(folder.name + ".tar")
         self.blobs = folder / "blobs/sha256"
         shutil.rmtree(folder, ignore_errors=True)
         self.blobs.mkdir(parents=True)
@@ -59,7 +59,7 @@ class Image:
     def add_layer(self, what, entries, date):
         tar = tar_of(entries, date)
         self.plain.append("sha256:" + hashlib.sha256(tar).hexdigest())
-        self.layers.append(self.blob("layer.v1.tar+zstd", zstd(tar)))
+        self.layers.append(self.blob("layer.v1.tar+zstd", zstd(tar, self.level)))
         self.history.append({"created": self.moment(), "created_by": "chart/image/build", "comment": what})
 
     def finish(self, name, labels):
