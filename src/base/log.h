@@ -9,6 +9,7 @@
 typedef enum LogLevel { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG } LogLevel;
 
 void log_open(const char *program, LogLevel most); /* the name is kept, not copied */
+void log_first_error_to(int fd); /* the sentence of the first error goes there too: once, without a newline */
 void log_line(LogLevel level, const char *fmt, ...) FORMAT(2, 3);
 
 #define log_error(...)   log_line(LOG_ERROR, __VA_ARGS__)

@@ -348,6 +348,7 @@ typedef struct Config {
 typedef struct ConfigPaths {
     const char *policy_dir;    /* purser's own policy/, with provider/ in it */
     const char *default_state; /* state folder when the file names none */
+    bool in_pod;               /* scripts are in the retrievers' own containers, and are not looked for */
 } ConfigPaths;
 
 /* Parses `text` (the file called `path`, absolute). On failure -EINVAL and a sentence that begins

@@ -103,6 +103,8 @@ static int find_script(Loader *loader, const YamlNode *node, const char *name, R
                           "'%.100s' must be the name of a file in files/%s/, without a folder", name,
                           retriever->name);
     put_text(&retriever->script, name);
+    if (loader->paths->in_pod)
+        return 0;
     mem_free(retriever->script_path);
     retriever->script_path = mem_printf("%s/files/%s/%s", loader->config->directory, retriever->name, name);
     if (stat(retriever->script_path, &st))
@@ -131,10 +133,11 @@ static int read_script(Loader *loader, const YamlNode *node, Retriever *retrieve
                 : YAML_READ_MAP(loader->doc, node, "script", field, &form, loader->fault);
     if (!r)
         r = find_script(loader, node->kind == YAML_MAP ? yaml_get(node, "name") : node, form.name, retriever);
-    if (!r && form.secret)
+    bool in_pod = loader->paths->in_pod;
+    if (!r && form.secret && !in_pod)
         add_note(loader, "line %u: 'script.secret' is for a cluster; here the script is files/%s/%s.",
                  form.secret->line, retriever->name, retriever->script);
-    if (!r && form.mount_path)
+    if (!r && form.mount_path && !in_pod)
         add_note(loader, "line %u: 'script.mountPath' is for a cluster; here the script runs where it lies.",
                  node->line);
     mem_free(form.name);
@@ -154,6 +157,8 @@ static int note_cluster_keys(Loader *loader, const RetrieverForm *form, const Re
         YAML_FIELD(ImageForm, "pullPolicy", YAML_AS_TEXT, pull_policy),
     };
     int r = 0;
+    if (loader->paths->in_pod)
+        return 0;
     if (form->image && form->image->kind != YAML_TEXT) {
         ImageForm image = {0};
         r = YAML_READ_MAP(loader->doc, form->image, "image", field, &image, loader->fault);
@@ -181,6 +186,8 @@ static int note_cluster_keys(Loader *loader, const RetrieverForm *form, const Re
 static int read_program(Loader *loader, const YamlNode *node, RetrieverForm *form, Retriever *retriever)
 {
     bool has_command = yaml_get(node, "command");
+    if (loader->paths->in_pod && !form->script && !has_command)
+        return 0; /* its image's own program */
     if (!form->script == !has_command)
         return yaml_fault(
             loader->doc, node, loader->fault,

@@ -14,7 +14,6 @@
 #include "gate/gate.h"
 #include "http/chunk.h"
 #include "http/head.h"
-#include "http/paging.h"
 #include "ipc/stream.h"
 
 typedef enum ClientState {
@@ -124,8 +123,9 @@ int exchange_piece(Exchange *exchange, Slice *input, size_t most, Slice *ret_pie
 void response_take(Client *client, const IpcRecord *record);
 void response_cut_off(Client *client); /* the stream broke */
 
-/* Base-URL mode (links.c). How much of `at` is the source's own URL at the end of a path segment; 0: another
- * one. */
+/* Base-URL mode (links.c). What a source's own URL is; once. */
+void links_of_source(RunSourceInfo *source);
+/* How much of `at` is it, up to the end of a path segment; 0: another one. */
 size_t links_own_url(const Client *client, Slice at);
 /* Whether this answer's body is JSON whose links are rewritten (client->rewriting). Its length is not known
  * then, so not for HTTP/1.0. */

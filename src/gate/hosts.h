@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "http/paging.h"
 #include "ipc/gate.h"
 
 #define LEASE_ID_LEN                                                                                         \
@@ -11,6 +12,7 @@
 typedef struct RunSourceInfo {
     GateSource record;
     char lease_id[LEASE_ID_LEN + 1]; /* "" until its lease came */
+    PagingUrl own;                   /* its API's; "": longer than any link that is rewritten */
 } RunSourceInfo;
 
 typedef struct Host {

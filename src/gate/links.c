@@ -5,33 +5,27 @@
 
 #include <stdio.h>
 
-/* The source's own URL (origin and base), without its port where that is the scheme's own, or with it. */
-static bool write_own_url(const Origin *api, bool with_port, char url[PAGING_MAX_URL])
+void links_of_source(RunSourceInfo *source)
 {
-    bool literal = strchr(api->host, ':');
-    char port[8] = "";
-    if (with_port)
-        snprintf(port, sizeof(port), ":%u", api->port);
-    int n = snprintf(url, PAGING_MAX_URL, "%s://%s%s%s%s%s", api->tls ? "https" : "http", literal ? "[" : "",
-                     api->host, literal ? "]" : "", port, api->base);
-    return n < PAGING_MAX_URL;
-}
-
-static bool has_usual_port(const Origin *api)
-{
-    return api->port == (api->tls ? 443 : 80);
+    const Origin *api = &source->record.source.api;
+    bool literal = strchr(api->host, ':'), usual = api->port == (api->tls ? 443 : 80);
+    char url[2][PAGING_MAX_URL + 1], port[8];
+    snprintf(port, sizeof(port), ":%u", api->port);
+    for (int with_port = 0; with_port < 2; with_port++)
+        snprintf(url[with_port], sizeof(url[0]), "%s://%s%s%s%s%s", api->tls ? "https" : "http",
+                 literal ? "[" : "", api->host, literal ? "]" : "", with_port ? port : "", api->base);
+    if (paging_url(&source->own, url[usual ? 0 : 1], usual ? url[1] : ""))
+        source->own = (PagingUrl){0};
 }
 
 size_t links_own_url(const Client *client, Slice at)
 {
-    const Origin *api = &client->source->record.source.api;
-    char url[PAGING_MAX_URL];
-    for (int with_port = has_usual_port(api) ? 0 : 1; with_port < 2; with_port++) {
-        if (!write_own_url(api, with_port, url))
-            return 0;
-        size_t len = strlen(url), origin = len - strlen(api->base); /* of which letter case says nothing */
-        if (at.len >= len && slice_equal_nocase((Slice){at.ptr, origin}, (Slice){url, origin}) &&
-            slice_starts((Slice){at.ptr + origin, at.len - origin}, api->base) &&
+    const PagingUrl *own = &client->source->own;
+    for (int i = 0; i < 2; i++) {
+        size_t len = own->len[i], origin = own->origin[i];
+        if (len && at.len >= len &&
+            slice_equal_nocase((Slice){at.ptr, origin}, (Slice){own->text[i], origin}) &&
+            memcmp(at.ptr + origin, own->text[i] + origin, len - origin) == 0 &&
             (at.len == len || (at.ptr[len] && strchr("/?#>", at.ptr[len]))))
             return len;
     }
@@ -49,11 +43,12 @@ static bool is_json(Slice type)
             slice_is_nocase((Slice){essence.ptr + essence.len - 5, 5}, "+json"));
 }
 
+_Static_assert(sizeof(((Client *)0)->prefix) <= PAGING_MAX_URL, "what stands for a link");
+
 void links_begin(Client *client, const StreamResponse *response)
 {
-    char url[2][PAGING_MAX_URL] = {"", ""};
     client->rewriting = false;
-    if (!client->prefix[0] || client->exchange.http10)
+    if (!client->prefix[0] || client->exchange.http10 || !client->source->own.len[0])
         return;
     for (size_t i = 0; i < response->n_header && !client->rewriting; i++)
         client->rewriting =
@@ -62,8 +57,5 @@ void links_begin(Client *client, const StreamResponse *response)
         return;
     if (!client->paging)
         client->paging = MEM_NEW(Paging);
-    const Origin *api = &client->source->record.source.api;
-    bool usual = has_usual_port(api);
-    client->rewriting = write_own_url(api, !usual, url[0]) && (!usual || write_own_url(api, true, url[1])) &&
-                        paging_begin(client->paging, url[0], url[1], client->prefix) == 0;
+    paging_begin(client->paging, &client->source->own, client->prefix);
 }

@@ -173,13 +173,14 @@ static void write_piece(Client *client, Slice head, Slice piece, bool end)
 _Static_assert(RESPONSE_FRONT + IPC_MAX_PAYLOAD + PAGING_GROWTH + RESPONSE_BACK <= CONN_MAX_OUT,
                "what a client does not take now can wait");
 
-/* The body's piece as the client is to have it, with room around it as write_piece() needs. */
+/* The body's piece as the client is to have it, with room around it as write_piece() needs: the record's own,
+ * or this. */
 static Slice rewrite(Client *client, Slice piece, bool end)
 {
     static char room[RESPONSE_FRONT + IPC_MAX_PAYLOAD + PAGING_GROWTH + RESPONSE_BACK];
     if (!client->rewriting)
         return piece;
-    return (Slice){room + RESPONSE_FRONT, paging_piece(client->paging, piece, end, room + RESPONSE_FRONT)};
+    return paging_piece(client->paging, piece, end, room + RESPONSE_FRONT);
 }
 
 static void complete(Client *client)

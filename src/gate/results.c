@@ -28,8 +28,7 @@ static void tell_lost(Gate *gate)
     if (results->peer.fd >= 0 || !results->ended || results->said)
         return;
     results->said = true;
-    RunLoaded loaded = {.result = RUN_LOAD_FAILED,
-                        .sentence = slice_of("the results could not be loaded; they are kept")};
+    RunLoaded loaded = {.result = RUN_LOAD_FAILED, .sentence = slice_of("purser's own lines say why.")};
     runner_loaded(gate, &loaded);
 }
 

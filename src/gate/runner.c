@@ -273,6 +273,14 @@ void runner_loaded(Gate *gate, const RunLoaded *loaded)
         hang_up(gate);
 }
 
+static void adopt(Gate *gate, int fd)
+{
+    Runner *runner = &gate->runner;
+    runner->peer = (IpcPeer){.fd = fd, .self = IPC_GATE, .other = IPC_RUNNER, .stage = IPC_SETUP};
+    runner->event = event_new(gate->base, fd, EV_READ | EV_PERSIST, runner_readable, gate);
+    event_add(runner->event, NULL);
+}
+
 static void runner_arrives(evutil_socket_t listener, short what, void *arg)
 {
     (void)what;
@@ -290,9 +298,7 @@ static void runner_arrives(evutil_socket_t listener, short what, void *arg)
     }
     if (runner->peer.fd >= 0 || runner->greeted)
         return;
-    runner->peer = (IpcPeer){.fd = fd_steal(&fd), .self = IPC_GATE, .other = IPC_RUNNER, .stage = IPC_SETUP};
-    runner->event = event_new(gate->base, runner->peer.fd, EV_READ | EV_PERSIST, runner_readable, gate);
-    event_add(runner->event, NULL);
+    adopt(gate, fd_steal(&fd));
 }
 
 void runner_open(Gate *gate)
@@ -300,6 +306,10 @@ void runner_open(Gate *gate)
     Runner *runner = &gate->runner;
     runner->peer.fd = -1;
     runner->lease = MEM_NEW_ARRAY(char *, gate->n_source);
+    if (gate->setup.runner_connected) {
+        adopt(gate, fd_steal(&gate->fd[GATE_FD_RUNNER]));
+        return;
+    }
     runner->accept_event =
         event_new(gate->base, gate->fd[GATE_FD_RUNNER], EV_READ | EV_PERSIST, runner_arrives, gate);
     event_add(runner->accept_event, NULL);

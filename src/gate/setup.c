@@ -1,5 +1,6 @@
 /* What the supervisor tells a gate, and what follows from it. See gate.h. */
 #include "base/mem.h"
+#include "gate/client.h"
 #include "gate/gate.h"
 
 #include <errno.h>
@@ -22,9 +23,11 @@ static int take_source(Gate *gate, WireReader *wire)
 {
     RunSourceInfo source = {.lease_id = ""};
     int r = gate->n_source < CONFIG_MAX_SOURCES ? gate_source_get(wire, &source.record) : -EPROTO;
-    if (!r)
-        MEM_PUSH(gate->source, gate->n_source, source);
-    return r;
+    if (r)
+        return r;
+    links_of_source(&source);
+    MEM_PUSH(gate->source, gate->n_source, source);
+    return 0;
 }
 
 static int take_egress(Gate *gate, WireReader *wire)

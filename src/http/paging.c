@@ -14,14 +14,27 @@ typedef enum State {
 typedef enum Place { NOWHERE, TOP, LINKS, ONE } Place;
 typedef enum Key { OTHER, PAGE, LINK_LIST, HREF } Key;
 
+/* What came out so far: as long as it is what went in, only its length. */
 typedef struct Out {
-    char *at;
+    Slice in;
+    char *room;
+    size_t len;
+    bool copied; /* it lies in `room` */
 } Out;
 
 static void put(Out *out, const char *bytes, size_t len)
 {
-    memcpy(out->at, bytes, len);
-    out->at += len;
+    if (!out->copied) {
+        const char *same = out->in.ptr + out->len;
+        if (len <= out->in.len - out->len && (bytes == same || memcmp(bytes, same, len) == 0)) {
+            out->len += len;
+            return;
+        }
+        memcpy(out->room, out->in.ptr, out->len);
+        out->copied = true;
+    }
+    memcpy(out->room + out->len, bytes, len);
+    out->len += len;
 }
 
 static int take_url(const char *from, char to[PAGING_MAX_URL], size_t *ret_len)
@@ -41,19 +54,25 @@ static size_t origin_of(const char *url)
     return path ? (size_t)(path - url) : strlen(url);
 }
 
-int paging_begin(Paging *paging, const char *own, const char *own_with_port, const char *client)
+int paging_url(PagingUrl *ret_own, const char *own, const char *own_with_port)
 {
+    int r = take_url(own, ret_own->text[0], &ret_own->len[0]);
+    r = r ? r : take_url(own_with_port, ret_own->text[1], &ret_own->len[1]);
+    for (int i = 0; i < 2 && r == 0; i++)
+        ret_own->origin[i] = origin_of(ret_own->text[i]);
+    return r;
+}
+
+void paging_begin(Paging *paging, const PagingUrl *own, const char *client)
+{
+    paging->own = own;
+    paging->client = client;
     paging->state = BETWEEN;
-    paging->escaped = paging->wants_key = paging->broken = false;
+    paging->escaped = paging->wants_key = paging->over = false;
     paging->place = NOWHERE;
     paging->depth = 0;
     paging->key = OTHER;
     paging->links = paging->held_len = 0;
-    int r = take_url(own, paging->own[0], &paging->own_len[0]);
-    r = r ? r : take_url(own_with_port, paging->own[1], &paging->own_len[1]);
-    for (int i = 0; i < 2 && r == 0; i++)
-        paging->own_origin[i] = origin_of(paging->own[i]);
-    return r ? r : take_url(client, paging->client, &paging->client_len);
 }
 
 static Key key_of(const Paging *paging)
@@ -97,19 +116,20 @@ static Place place_of(const Paging *paging)
 static void open_container(Paging *paging, bool object)
 {
     Place place = object ? place_of(paging) : NOWHERE;
+    paging->over |= paging->depth == 0 && !object;
     if (paging->depth < COUNT_OF(paging->outer))
         paging->outer[paging->depth] = paging->place;
     paging->depth++;
     paging->place = (uint8_t)place;
     paging->wants_key = object;
     paging->key = OTHER;
-    paging->broken |= paging->depth == UINT32_MAX;
+    paging->over |= paging->depth == UINT32_MAX;
 }
 
 static void close_container(Paging *paging)
 {
     if (paging->depth == 0) {
-        paging->broken = true;
+        paging->over = true;
         return;
     }
     paging->depth--;
@@ -127,7 +147,7 @@ static void open_string(Paging *paging)
         paging->name_len = 0;
     } else if (paging->place != NOWHERE && may_link) {
         paging->state = LINK;
-        paging->alive = 1u | (paging->own_len[1] ? 2u : 0u);
+        paging->alive = 1u | (paging->own->len[1] ? 2u : 0u);
         paging->matched = paging->held_len = paging->whole_len = 0;
         paging->escape = 0;
     } else {
@@ -213,23 +233,23 @@ static char lower(char c)
 
 static bool is_next(const Paging *paging, unsigned i, char c)
 {
-    char wanted = paging->own[i][paging->matched];
-    return paging->matched < paging->own_len[i] &&
-           (paging->matched < paging->own_origin[i] ? lower(wanted) == lower(c) : wanted == c);
+    char wanted = paging->own->text[i][paging->matched];
+    return paging->matched < paging->own->len[i] &&
+           (paging->matched < paging->own->origin[i] ? lower(wanted) == lower(c) : wanted == c);
 }
 
 /* Whether the held bytes are one of the URLs, to its end. */
 static bool is_whole(const Paging *paging)
 {
     for (unsigned i = 0; i < 2; i++)
-        if (paging->alive >> i & 1 && paging->matched == paging->own_len[i])
+        if (paging->alive >> i & 1 && paging->matched == paging->own->len[i])
             return true;
     return false;
 }
 
 static void rewrite(Paging *paging, Out *out)
 {
-    put(out, paging->client, paging->client_len);
+    put(out, paging->client, strlen(paging->client));
     put(out, paging->held + paging->whole_len, paging->held_len - paging->whole_len);
     paging->links++;
     paging->held_len = 0;
@@ -321,11 +341,11 @@ static size_t read_link(Paging *paging, const char *in, size_t len, Out *out)
     return len;
 }
 
-size_t paging_piece(Paging *paging, Slice in, bool last, char *out)
+Slice paging_piece(Paging *paging, Slice in, bool last, char *room)
 {
-    Out to = {out};
+    Out out = {.in = in, .room = room};
     size_t at = 0;
-    while (at < in.len && !paging->broken) {
+    while (at < in.len && !paging->over) {
         const char *from = in.ptr + at;
         size_t left = in.len - at, n = 0;
         switch ((State)paging->state) {
@@ -339,15 +359,15 @@ size_t paging_piece(Paging *paging, Slice in, bool last, char *out)
             n = skip_string(paging, from, left);
             break;
         case LINK:
-            at += read_link(paging, from, left, &to);
+            at += read_link(paging, from, left, &out);
             continue;
         }
-        put(&to, from, n);
+        put(&out, from, n);
         at += n;
     }
     if (last && paging->state == LINK)
-        let_go(paging, &to);
+        let_go(paging, &out);
     if (at < in.len)
-        put(&to, in.ptr + at, in.len - at);
-    return (size_t)(to.at - out);
+        put(&out, in.ptr + at, in.len - at);
+    return (Slice){out.copied ? room : in.ptr, out.len};
 }

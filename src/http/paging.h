@@ -9,7 +9,7 @@
  *
  * Only in the outermost object; never in another string, whatever is in it. Escapes in the URL ("https:\/\/")
  * are understood. What is no JSON passes as it is. Memory is bounded by PAGING_MAX_HELD, and growth by
- * PAGING_MAX_LINKS links an answer. Pure.
+ * PAGING_MAX_LINKS links an answer. A piece that nothing is changed in is not copied. Pure.
  */
 #pragma once
 
@@ -21,14 +21,20 @@
 #define PAGING_GROWTH                                                                                        \
     (PAGING_MAX_HELD + PAGING_MAX_LINKS * PAGING_MAX_URL) /* most that a piece can grow by */
 
+/* What is looked for: the source's URL (origin and base). Made once a source. */
+typedef struct PagingUrl {
+    char text[2][PAGING_MAX_URL]; /* without and with its port; the second may be "" */
+    size_t len[2];
+    size_t origin[2]; /* of which letter case says nothing: up to where the path begins */
+} PagingUrl;
+
 typedef struct Paging {
-    char own[2][PAGING_MAX_URL],
-        client[PAGING_MAX_URL]; /* what is looked for (own[1] may be ""), what stands for it */
-    size_t own_len[2], client_len;
-    size_t own_origin[2]; /* of which letter case says nothing: up to where the path begins */
+    const PagingUrl *own; /* borrowed, as what stands for it */
+    const char *client;
     uint8_t state;
     bool escaped; /* in a string: after a backslash */
-    bool wants_key, broken;
+    bool wants_key;
+    bool over;        /* no link can follow: an array is the outermost, or this is no JSON */
     uint8_t place;    /* what the innermost container is, while it is one that can hold a link */
     uint8_t outer[4]; /* places of the containers around it */
     uint32_t depth;   /* containers that are open */
@@ -44,9 +50,12 @@ typedef struct Paging {
     size_t held_len, whole_len; /* whole_len: bytes of `held` up to the end of a whole URL */
 } Paging;
 
-/* own: the source's URL (origin and base), without and with its port, or only one of them. -ENAMETOOLONG. */
-int paging_begin(Paging *paging, const char *own, const char *own_with_port, const char *client) MUST_USE;
+/* -ENAMETOOLONG. */
+int paging_url(PagingUrl *ret_own, const char *own, const char *own_with_port) MUST_USE;
 
-/* Takes `in` and writes what may go on to `out` (room: in.len + PAGING_GROWTH). `last`: nothing is held back.
- * Returns how much was written. */
-size_t paging_piece(Paging *paging, Slice in, bool last, char *out);
+/* For the next answer. client: shorter than PAGING_MAX_URL. */
+void paging_begin(Paging *paging, const PagingUrl *own, const char *client);
+
+/* Takes `in` and returns what may go on: bytes of `in` itself where nothing changed, else of `room` (in.len +
+ * PAGING_GROWTH). `last`: nothing is held back. */
+Slice paging_piece(Paging *paging, Slice in, bool last, char *room) MUST_USE;

@@ -19,6 +19,7 @@ void gate_setup_put(const GateSetup *setup, WireWriter *wire)
     wire_put_u64(wire, setup->output_bytes);
     wire_put_u32(wire, setup->output_files);
     wire_put_u8(wire, setup->sandbox_optional);
+    wire_put_u8(wire, setup->runner_connected);
 }
 
 int gate_setup_get(WireReader *wire, GateSetup *ret_setup)
@@ -35,6 +36,7 @@ int gate_setup_get(WireReader *wire, GateSetup *ret_setup)
     setup.output_bytes = wire_get_u64(wire);
     setup.output_files = wire_get_u32(wire);
     setup.sandbox_optional = wire_get_bool(wire);
+    setup.runner_connected = wire_get_bool(wire);
     if (wire_finish(wire)) {
         gate_setup_done(&setup);
         return -EBADMSG;

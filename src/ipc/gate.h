@@ -6,8 +6,8 @@
 #include "ipc/keeper.h"
 
 /* Descriptors, in this order: [0] TCP listener on loopback, [1] unix stream listener (HTTP), [2] unix
- * seqpacket listener (the runner), [3] the gate's end of its keeper channel, [4] the gate's end of the
- * results channel (to a clerk), [5] the public roots (PEM, read-only). */
+ * seqpacket listener (the runner; or its connection), [3] the gate's end of its keeper channel, [4] the
+ * gate's end of the results channel (to a clerk), [5] the public roots (PEM, read-only). */
 typedef struct GateSetup {
     char *run;
     char *retriever;
@@ -19,6 +19,7 @@ typedef struct GateSetup {
     uint64_t output_bytes;
     uint32_t output_files;
     bool sandbox_optional;
+    bool runner_connected; /* [2] is no listener: the runner, in a container of its own, has come already */
 } GateSetup;
 
 void gate_setup_put(const GateSetup *setup, WireWriter *wire);

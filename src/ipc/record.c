@@ -76,6 +76,7 @@ static const IpcRule rules[] = {
     [IPC_ROOTS] = {IPC_ROOTS, "roots", G, R, IPC_SETUP, 0, 1, 1},
     [IPC_RUN_START] = {IPC_RUN_START, "run-start", G, R, IPC_SETUP, TEXT, 0, 0},
     [IPC_LOADED] = {IPC_LOADED, "loaded", C | G, G | R | S, LIVE, TEXT, 0, 0},
+    [IPC_RUN_NOT] = {IPC_RUN_NOT, "run-not", G, R, IPC_SETUP, TEXT, 0, 0},
 
     [IPC_CLERK_SETUP] = {IPC_CLERK_SETUP, "clerk-setup", S, C, IPC_SETUP, FULL, 0, 1},
     [IPC_CLERK_LOAD] = {IPC_CLERK_LOAD, "clerk-load", S, C, IPC_OPEN, FULL, 1, 1},

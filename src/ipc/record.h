@@ -101,6 +101,7 @@ typedef enum IpcType {
     IPC_ROOTS,     /* a descriptor of the public roots */
     IPC_RUN_START, /* RunLimits: everything was told, start the script */
     IPC_LOADED,    /* RunLoaded: also clerk -> gate, clerk -> supervisor */
+    IPC_RUN_NOT,   /* a sentence: no run begins, and why; instead of all of the above */
     /* supervisor -> clerk */
     IPC_CLERK_SETUP = 96, /* ClerkSetup (+ the clerk's end of a keeper channel) */
     IPC_CLERK_LOAD,       /* ClerkLoad + the clerk's end of the run's results channel */

@@ -121,6 +121,8 @@ static int put_aside(const State *state, int fd, char before[static 256])
 
 bool audit_files_turn(const State *state, uint64_t retain, AuditFiles *ret_files)
 {
+    if (state->audit_fd >= 0)
+        return false;
     AuditFiles files = AUDIT_FILES_NONE;
     CLEANUP_FD int fd = open_file(state, CURRENT, O_RDONLY);
     if (fd < 0 || !is_due(fd, retain) || fdatasync(fd) < 0 || put_aside(state, fd, files.before))
@@ -135,6 +137,8 @@ bool audit_files_turn(const State *state, uint64_t retain, AuditFiles *ret_files
 
 int audit_files_sync(const State *state)
 {
+    if (state->audit_fd >= 0)
+        return 0;
     CLEANUP_FD int fd = open_file(state, CURRENT, O_RDONLY);
     return fd < 0 ? fd : fdatasync(fd) < 0 ? -errno : 0;
 }
@@ -243,9 +247,25 @@ static void find_tail(const State *state, AuditFiles *files)
     mem_free_strings(name, n);
 }
 
+/* A chain of its own, whose lines go out of the pod as they are written. */
+static int open_elsewhere(const State *state, AuditFiles *ret_files, Fault *fault)
+{
+    AuditFiles files = AUDIT_FILES_NONE;
+    int r = open_key(state, &files.key, fault);
+    if (!r && (files.file = fcntl(state->audit_fd, F_DUPFD_CLOEXEC, 3)) < 0)
+        r = fault_set(fault, -errno, "The audit cannot be written: %s.", strerror(errno));
+    if (r)
+        audit_files_close(&files);
+    else
+        *ret_files = files;
+    return r;
+}
+
 int audit_files_open(const State *state, uint64_t retain, AuditFiles *ret_files, Fault *fault)
 {
     AuditFiles files = AUDIT_FILES_NONE;
+    if (state->audit_fd >= 0)
+        return open_elsewhere(state, ret_files, fault);
     CLEANUP_FD int current = open_file(state, CURRENT, O_RDWR);
     int r = open_key(state, &files.key, fault);
     if (r)

@@ -45,7 +45,8 @@ typedef struct Command {
 
 extern const Command command_run, command_schedule, command_status, command_ingest, command_check,
     command_token, command_doctor, command_schema, command_prune, command_policy, command_audit,
-    command_completion, command_man, command_lease, command_rotate, command_revoke;
+    command_completion, command_man, command_lease, command_rotate, command_revoke, command_agent,
+    command_init, command_ready;
 
 /* The table that main.c looks in, and its length. */
 extern const Command *const commands[];

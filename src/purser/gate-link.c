@@ -8,7 +8,9 @@
 #include "purser/reveal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #define SETUP_TIMEOUT_MS 15000
 
@@ -27,10 +29,19 @@ static void sockets_close(Sockets *sockets)
         fd_close(all[i]);
 }
 
+static int open_sockets_in_pod(Run *run, Sockets *sockets, Fault *fault)
+{
+    sockets->runner = fcntl(run->place.runner, F_DUPFD_CLOEXEC, 3);
+    if (sockets->runner < 0)
+        return fault_set(fault, -errno, "Cannot hand over the runner's connection: %s.", strerror(errno));
+    return run_folder_listen_shared(run->place.folder, "http", SOCK_STREAM, &sockets->http, fault);
+}
+
 static int open_sockets(Run *run, unsigned number, Sockets *sockets, Fault *fault)
 {
     Supervisor *supervisor = run->supervisor;
     int pair[2];
+    bool in_pod = run->place.folder != NULL;
     int r = netns_listen(supervisor->isolated, &sockets->tcp, &sockets->port, &run->ns_fd, fault);
     if (r && supervisor->isolated) {
         /* Without namespaces the runner's own limit (Landlock) is what is left; doctor says so. */
@@ -38,7 +49,9 @@ static int open_sockets(Run *run, unsigned number, Sockets *sockets, Fault *faul
         supervisor->isolated = false;
         r = netns_listen(false, &sockets->tcp, &sockets->port, &run->ns_fd, fault);
     }
-    if (!r)
+    if (!r && in_pod)
+        r = open_sockets_in_pod(run, sockets, fault);
+    else if (!r)
         r = run_folder_listen(supervisor->state, &run->folder, number, &run->user, &sockets->http,
                               &sockets->runner, fault);
     if (!r)
@@ -92,7 +105,8 @@ static int send_setup(Run *run, const Sockets *sockets, Fault *fault)
     char since[CLOCK_TEXT], until[CLOCK_TEXT], socket_path[128];
     const Retriever *retriever = run->retriever;
     WireWriter wire = WIRE_WRITER(bytes);
-    snprintf(socket_path, sizeof(socket_path), "%s/http", run->folder.sockets);
+    snprintf(socket_path, sizeof(socket_path), "%s/http",
+             run->place.folder ? POD_FOLDER : run->folder.sockets);
     GateSetup setup = {.run = run->id,
                        .retriever = retriever->name,
                        .uid = run->user.uid,
@@ -104,7 +118,8 @@ static int send_setup(Run *run, const Sockets *sockets, Fault *fault)
                        .grace = retriever->grace,
                        .output_bytes = retriever->output_bytes,
                        .output_files = retriever->output_files,
-                       .sandbox_optional = run->supervisor->config->sandbox_optional};
+                       .sandbox_optional = run->supervisor->config->sandbox_optional,
+                       .runner_connected = run->place.folder != NULL};
     gate_setup_put(&setup, &wire);
     const int fd[6] = {
         sockets->tcp,  sockets->http, sockets->runner, sockets->keeper_gate_end, sockets->results_gate_end,

@@ -6,9 +6,10 @@
 #include <stdio.h>
 
 const Command *const commands[] = {
-    &command_run,    &command_schedule, &command_status,     &command_check, &command_token,  &command_ingest,
-    &command_policy, &command_doctor,   &command_audit,      &command_prune, &command_schema, &command_lease,
-    &command_rotate, &command_revoke,   &command_completion, &command_man,
+    &command_run,    &command_schedule, &command_status,     &command_check,  &command_token,
+    &command_ingest, &command_policy,   &command_doctor,     &command_audit,  &command_prune,
+    &command_schema, &command_lease,    &command_rotate,     &command_revoke, &command_init,
+    &command_agent,  &command_ready,    &command_completion, &command_man,
 };
 const size_t n_commands = COUNT_OF(commands);
 

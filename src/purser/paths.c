@@ -24,16 +24,16 @@ static int find_state(Paths *paths, Fault *fault)
         return join(paths->state, sizeof(paths->state), "/var/lib/purser", "", fault);
     if (state && state[0] == '/')
         return join(paths->state, sizeof(paths->state), state, "/purser", fault);
-    if (home && home[0] == '/')
+    if (home && home[0] == '/' && home[1])
         return join(paths->state, sizeof(paths->state), home, "/.local/state/purser", fault);
-    return fault_set(fault, -ENOENT,
-                     "Neither HOME nor XDG_STATE_HOME is set, so there is no place for purser's state; "
-                     "say `state: /some/folder` in purser.yaml and set HOME.");
+    return join(paths->state, sizeof(paths->state), "/var/lib/purser", "",
+                fault); /* a service, a container */
 }
 
 int paths_find(Paths *ret_paths, Fault *fault)
 {
     char exe[PATH_MAX];
+    ret_paths->in_pod = false;
     ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
     if (n < 0)
         return fault_set(fault, -errno, "Cannot read /proc/self/exe; is /proc mounted?");
@@ -73,7 +73,7 @@ int paths_load_config(const char *named, const Paths *paths, Config **ret_config
         return EXIT_CONFIG;
     }
     Fault fault = {0};
-    ConfigPaths where = {.policy_dir = paths->policy, .default_state = paths->state};
+    ConfigPaths where = {.policy_dir = paths->policy, .default_state = paths->state, .in_pod = paths->in_pod};
     if (config_load(absolute, &where, ret_config, &fault)) {
         log_error("%s", fault.text);
         return EXIT_CONFIG;

@@ -17,12 +17,15 @@ bool reveal_is_granted(const Run *run, const GrantRef *grant)
 
 void reveal_path(const Run *run, uint32_t source, char out[static 256])
 {
-    snprintf(out, 256, "%s/token-%s", run->folder.tokens, name_of(run, source));
+    snprintf(out, 256, "%s/token-%s", run->place.folder ? POD_FOLDER "/tokens" : run->folder.tokens,
+             name_of(run, source));
 }
 
 int reveal_files(Run *run, unsigned n, KeeperRun *message, int *ret_file, Fault *fault)
 {
     int r = 0;
+    if (run->place.folder)
+        snprintf(run->folder.tokens, sizeof(run->folder.tokens), "%s/tokens", run->place.folder);
     for (size_t i = 0; i < run->retriever->n_grant && r == 0; i++) {
         const GrantRef *grant = &run->retriever->grant[i];
         if (!reveal_is_granted(run, grant))

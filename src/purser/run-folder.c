@@ -50,6 +50,17 @@ int run_folder_open(State *state, const char *id, const UserId *user, bool colle
     return 0;
 }
 
+int run_folder_open_bare(State *state, const char *id, RunFolder *ret_folder, Fault *fault)
+{
+    RunFolder folder = RUN_FOLDER_NONE;
+    snprintf(folder.path, sizeof(folder.path), "%s/runs/%s", state->path, id);
+    if (mkdirat(state->runs_fd, id, 0700) < 0 ||
+        (folder.fd = openat(state->runs_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
+        return fault_set(fault, -errno, "Cannot make the run's folder %s: %s.", folder.path, strerror(errno));
+    *ret_folder = folder;
+    return 0;
+}
+
 int run_folder_copy_script(RunFolder *folder, const char *from, Fault *fault)
 {
     TreeBounds bounds = {64u << 20, 1000, 4};
@@ -78,6 +89,26 @@ static int listen_at(const char *path, int type, const UserId *user, int *ret_fd
     return 0;
 }
 
+int run_folder_listen_shared(const char *folder, const char *name, int type, int *ret_fd, Fault *fault)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int n = snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", folder, name);
+    CLEANUP_FD int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int r = fd < 0 ? -errno : n >= (int)sizeof(address.sun_path) ? -ENAMETOOLONG : 0;
+    if (!r && unlink(address.sun_path) < 0 && errno != ENOENT) /* of an agent that was killed */
+        r = -errno;
+    /* Made with its mode: the other container could put something else in the place of a name that is changed
+     * afterwards. */
+    mode_t before = umask(0111);
+    if (!r && (bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 128) < 0))
+        r = -errno;
+    umask(before);
+    if (r)
+        return fault_set(fault, r, "Cannot make the socket %s/%s: %s.", folder, name, strerror(-r));
+    *ret_fd = fd_steal(&fd);
+    return 0;
+}
+
 int run_folder_listen(State *state, RunFolder *folder, unsigned n, const UserId *user, int *ret_http,
                       int *ret_run, Fault *fault)
 {
@@ -102,15 +133,18 @@ int run_folder_listen(State *state, RunFolder *folder, unsigned n, const UserId 
 int run_folder_reveal(State *state, RunFolder *folder, unsigned n, const UserId *user, const char *source,
                       int *ret_fd, Fault *fault)
 {
-    int r = state_memory(state, fault);
+    bool shared = folder->tokens[0] && !state->memory[0];
+    int r = shared ? 0 : state_memory(state, fault);
+    mode_t mode = shared ? 0444 : 0400;
     if (r)
         return r;
-    snprintf(folder->tokens, sizeof(folder->tokens), "%s/t%u", state->memory, n);
-    if (mkdir(folder->tokens, user->own ? 0711 : 0700) < 0 && errno != EEXIST)
+    if (!shared)
+        snprintf(folder->tokens, sizeof(folder->tokens), "%s/t%u", state->memory, n);
+    if (mkdir(folder->tokens, shared ? 0755 : user->own ? 0711 : 0700) < 0 && errno != EEXIST)
         return fault_set(fault, -errno, "Cannot make the folder %s: %s.", folder->tokens, strerror(errno));
     CLEANUP_MEM char *path = mem_printf("%s/token-%s", folder->tokens, source);
-    CLEANUP_FD int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
-    if (fd < 0 || fchmod(fd, 0400) < 0 || (user->own && fchown(fd, user->uid, user->gid) < 0))
+    CLEANUP_FD int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    if (fd < 0 || fchmod(fd, mode) < 0 || (user->own && fchown(fd, user->uid, user->gid) < 0))
         return fault_set(fault, -errno, "Cannot make the file %s: %s.", path, strerror(errno));
     *ret_fd = fd_steal(&fd);
     return 0;

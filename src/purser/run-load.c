@@ -23,7 +23,7 @@ void run_load_failed(Run *run, const char *sentence)
     run_load_stop(run);
     if (run->clerk.pid > 0)
         kill(run->clerk.pid, SIGTERM);
-    run->report.output_kept = true;
+    run_keep_output(run);
     if (run->report.status == RUN_OK)
         run->report.status = RUN_IS_RUNNING;
     run_set_status(run, RUN_NOT_LOADED, sentence);
@@ -62,7 +62,7 @@ static void take_loaded(Run *run, Slice payload)
     run->report.unchanged = loaded.unchanged;
     run->report.dead = loaded.dead;
     run->report.files = loaded.files;
-    run->report.output_kept = loaded.result != RUN_LOAD_OK;
+    run->report.output_kept = loaded.result != RUN_LOAD_OK && !run->place.folder;
     snprintf(sentence, sizeof(sentence), "%.*s", (int)loaded.sentence.len, loaded.sentence.ptr);
     run->supervisor->sink_failed = loaded.result != RUN_LOAD_OK;
     if (loaded.result != RUN_LOAD_OK) {
@@ -119,9 +119,8 @@ static void on_clerk(evutil_socket_t fd, short what, void *context)
         if (r || record.type == IPC_FAULT) {
             char sentence[768];
             if (r)
-                snprintf(sentence, sizeof(sentence),
-                         "The clerk ended before the results were loaded; they are kept and will be loaded "
-                         "again.");
+                snprintf(sentence, sizeof(sentence), "The clerk ended before the results were loaded; %s.",
+                         run_fate(run));
             else
                 snprintf(sentence, sizeof(sentence), "%.*s", (int)record.payload.len, record.payload.ptr);
             run_load_stop(run);

@@ -5,11 +5,18 @@
 
 /* The first thing that goes wrong is what the report says. */
 void run_set_status(Run *run, RunStatus status, const char *sentence);
+void run_keep_output(Run *run);       /* for a later run to load; in a pod nothing can be kept */
+const char *run_fate(const Run *run); /* what becomes of results that were not loaded: a clause */
 void run_enter(Run *run, RunPhase phase, uint64_t seconds); /* ended from here when it lasts longer */
 void run_enter_ending(Run *run);
 void run_settle(Run *run);  /* it ends now, and well if nothing has gone wrong */
 void run_advance(Run *run); /* whatever has just happened: is the run over? */
 void run_close_at_keeper(Run *run);
+void run_stop_gate(Run *run);
+
+/* In a pod: to a runner that waits for its run to begin, why it does not. */
+void run_tell_not(Run *run);
+void run_lose_runner(Run *run); /* its container has ended, or it is no longer waited for: to ENDING */
 
 void run_load(Run *run);                              /* LOADING begins */
 int run_load_clerk(Run *run, Fault *fault) MUST_USE;  /* starts its clerk and listens to it */

@@ -55,28 +55,7 @@ static void kill_runner(Run *run)
 {
     if (run->runner > 0)
         kill(run->runner, SIGKILL);
-}
-
-/* A phase has lasted too long: what hangs must not hold up this retriever's next run. */
-static void on_timer(evutil_socket_t fd, short what, void *context)
-{
-    Run *run = context;
-    (void)fd, (void)what;
-    if (run->phase == RUN_PREPARING && run->prepare > 0) {
-        kill(run->prepare, SIGKILL);
-    } else if (run->phase == RUN_RUNNING) {
-        run_set_status(run, RUN_TIMED_OUT,
-                       "The script's runner did not end at the time limit (limits.time) and was killed.");
-        kill_runner(run);
-    } else if (run->phase == RUN_LOADING) {
-        run_load_failed(run, "Loading took too long and was ended; the results are kept.");
-    } else if (run->phase == RUN_ENDING) {
-        kill_runner(run);
-        if (run->clerk.pid > 0)
-            kill(run->clerk.pid, SIGKILL);
-        run->keeper_open = false;
-        run_advance(run);
-    }
+    fd_close(&run->place.runner);
 }
 
 /* The run is over at the keeper: its leases end now, and what was revealed to it; its report comes. */
@@ -90,12 +69,39 @@ void run_close_at_keeper(Run *run)
     }
 }
 
-static void stop_gate(Run *run)
+void run_stop_gate(Run *run)
 {
+    fd_close(&run->place.runner); /* then the gate's end is the runner's too */
     if (run->gate_event)
         event_free(run->gate_event);
     run->gate_event = NULL;
     role_stop(&run->gate, 1000);
+}
+
+/* A phase has lasted too long: what hangs must not hold up this retriever's next run. */
+static void on_timer(evutil_socket_t fd, short what, void *context)
+{
+    Run *run = context;
+    (void)fd, (void)what;
+    if (run->phase == RUN_PREPARING && run->prepare > 0) {
+        kill(run->prepare, SIGKILL);
+    } else if (run->phase == RUN_RUNNING) {
+        run_set_status(run, RUN_TIMED_OUT,
+                       "The script's runner did not end at the time limit (limits.time) and was killed.");
+        kill_runner(run);
+        if (run->place.folder) /* its gate's end is all that it hears */
+            run_lose_runner(run);
+    } else if (run->phase == RUN_LOADING) {
+        char sentence[128];
+        snprintf(sentence, sizeof(sentence), "Loading took too long and was ended; %s.", run_fate(run));
+        run_load_failed(run, sentence);
+    } else if (run->phase == RUN_ENDING) {
+        kill_runner(run);
+        if (run->clerk.pid > 0)
+            kill(run->clerk.pid, SIGKILL);
+        run->keeper_open = false;
+        run_advance(run);
+    }
 }
 
 /* Nothing is loaded; its runner, which waits for that, is told so. */
@@ -140,7 +146,7 @@ static void script_ended(Run *run, const RunEnd *end)
         end_recorded(run);
         return;
     }
-    run->report.output_kept = true; /* until the clerk says otherwise */
+    run_keep_output(run); /* until the clerk says otherwise */
     write_report(run);
     run_load(run);
 }
@@ -161,7 +167,8 @@ static void on_gate(evutil_socket_t fd, short what, void *context)
             (end.exit_status >= 0 || end.signal || end.timed_out || end.outputs || end.collected_only)) {
             script_ended(run, &end);
             run_advance(run);
-        }
+        } else if (run->phase == RUN_RUNNING && run->place.folder)
+            run_lose_runner(run);
         /* else: the runner went away without a report; its exit status says why */
         return;
     }
@@ -185,7 +192,7 @@ static void on_gate(evutil_socket_t fd, short what, void *context)
     event_del(run->gate_event);
     kill_runner(run); /* can report to nobody, and would only wait */
     if (run->phase == RUN_RUNNING) {
-        run->report.output_kept = true; /* what the script had left by now is collected by a later run */
+        run_keep_output(run); /* what the script had left by now is collected by a later run */
         run_close_at_keeper(run);
         run_enter_ending(run);
     }
@@ -197,12 +204,13 @@ static void start_script(Run *run)
     Fault fault = {0};
     int r = run->told_to_end ? fault_set(&fault, -ECANCELED, "%s", TOLD_TO_END) : gate_begin(run, &fault);
     user_kill_wait(&run->killer);
-    if (!r)
+    if (!r && !run->place.folder)
         r = runner_start(run, &run->runner, &fault);
     if (!r && (r = gate_await(run, &fault)))
         kill_runner(run);
     if (r) {
         run_set_status(run, RUN_NOT_STARTED, fault.text);
+        run_tell_not(run);
         run->report.output_kept = run->collect;
         run_close_at_keeper(run);
         run_enter_ending(run);
@@ -292,7 +300,7 @@ static void runner_ended(Run *run, int wait_status)
     run_set_status(run, WIFSIGNALED(wait_status) ? RUN_FAILED : RUN_NOT_STARTED, sentence);
     run->report.ended = clock_wall();
     /* What lies in out/ is collected by a runner that the script cannot have touched. */
-    run->report.output_kept = true;
+    run_keep_output(run);
     run_close_at_keeper(run);
     run_enter_ending(run);
 }
@@ -308,7 +316,7 @@ static void finish(Run *run)
 {
     run->phase = RUN_DONE;
     evtimer_del(run->timer);
-    stop_gate(run);
+    run_stop_gate(run);
     run_settle(run);
     write_report(run);
     if (run->folder.fd >= 0)
@@ -344,16 +352,34 @@ static Run *run_alloc(Supervisor *supervisor, const Retriever *retriever)
     run->retriever = retriever;
     run->folder = RUN_FOLDER_NONE;
     run->gate = run->clerk = ROLE_NONE;
-    run->ns_fd = run->results_fd = -1;
+    run->ns_fd = run->results_fd = run->place.runner = -1;
     run->timer = evtimer_new(supervisor->base, on_timer, run);
     run->report.exit_status = -1;
     return run;
+}
+
+static void open_in_pod(Run *run)
+{
+    Fault fault = {0};
+    run->user = (UserId){.uid = run->place.uid};
+    if (run_folder_open_bare(run->supervisor->state, run->id, &run->folder, &fault)) {
+        run_set_status(run, RUN_NOT_STARTED, fault.text);
+        run_tell_not(run);
+        run_enter_ending(run);
+        return;
+    }
+    write_report(run);
+    start_script(run);
 }
 
 static void open_folder(Run *run)
 {
     Fault fault = {0};
     State *state = run->supervisor->state;
+    if (run->place.folder) {
+        open_in_pod(run);
+        return;
+    }
     int r = user_of_retriever(state->fd, run->retriever->name, false, &run->user, &fault);
     if (!r)
         r = run_folder_open(state, run->id, &run->user, run->collect, &run->folder, &fault);
@@ -393,6 +419,7 @@ static void refuse_on_loop(evutil_socket_t fd, short what, void *context)
     Run *run = context;
     (void)fd, (void)what;
     run_set_status(run, RUN_NO_TOKEN, "A token that it needs is not there; its script could only fail.");
+    run_tell_not(run);
     run_enter_ending(run);
     run_advance(run);
 }
@@ -523,8 +550,15 @@ void run_keeper_gone(Run *run, const char *why)
 
 void run_stop_loading(Run *run)
 {
-    if (run->phase == RUN_LOADING)
-        run_load_failed(run, "purser was told to end while it was loading; the results are kept.");
+    char sentence[160];
+    snprintf(sentence, sizeof(sentence), "purser was told to end while it was %s; %s.",
+             run->phase == RUN_LOADING ? "loading" : "running", run_fate(run));
+    if (run->phase == RUN_LOADING) {
+        run_load_failed(run, sentence);
+    } else if (run->phase == RUN_RUNNING && run->place.folder) {
+        run_set_status(run, RUN_NOT_LOADED, sentence);
+        run_lose_runner(run);
+    }
     run_advance(run);
 }
 
@@ -532,6 +566,7 @@ void run_terminate(Run *run)
 {
     if (run->phase == RUN_WAITING) {
         run_set_status(run, RUN_NOT_STARTED, TOLD_TO_END);
+        run_tell_not(run);
         finish(run);
         return;
     }
@@ -546,11 +581,12 @@ Run *run_free(Run *run)
 {
     if (!run)
         return NULL;
-    stop_gate(run);
+    run_stop_gate(run);
     run_load_stop(run);
     seals_done(&run->sealing);
     event_free(run->timer);
     run_folder_close(&run->folder);
+    fd_close(&run->place.runner);
     fd_close(&run->ns_fd);
     fd_close(&run->results_fd);
     run_report_done(&run->report);

@@ -19,6 +19,15 @@
 
 typedef enum RunPhase { RUN_WAITING, RUN_PREPARING, RUN_RUNNING, RUN_LOADING, RUN_ENDING, RUN_DONE } RunPhase;
 
+/* Of a run in a pod: its runner is in another container, and has come to the retriever's socket. */
+struct RunPlace {
+    const char *folder; /* which that container has as POD_FOLDER; NULL: the run is not in a pod */
+    int runner; /* its connection, of which the gate gets another descriptor: to see it end. Taken over */
+    uid_t uid;
+};
+
+#define POD_FOLDER "/run/purser"
+
 typedef struct Run {
     Supervisor *supervisor;
     const Retriever *retriever;
@@ -27,6 +36,7 @@ typedef struct Run {
     bool collect;
     RunPhase phase;
     RunReport report; /* what run.json says */
+    RunPlace place;
     RunFolder folder;
     Environment environment;
     pid_t prepare, runner;
@@ -48,15 +58,17 @@ Run *run_new(Supervisor *supervisor, const Retriever *retriever, int64_t window_
 /* The same for a run whose outputs were not loaded. */
 Run *run_new_collect(Supervisor *supervisor, const Retriever *retriever, const RunReport *old);
 
+/* On the loop's next turn. */
 void run_start(Run *run);
-void run_refuse(Run *run); /* instead: a token that it needs is not there */ /* on the loop's next turn */
+void run_refuse(Run *run); /* instead: its status says why, or a token that it needs is not there */
 
 bool run_owns_pid(Run *run, pid_t pid);
 void run_child_ended(Run *run, pid_t pid, int wait_status); /* the pid was reaped */
 void run_keeper_record(
     Run *run, const IpcRecord *record); /* RUN_SOURCE, RUN_REFUSAL, RUN_LIMIT, RUN_CLOSED of this run */
 void run_keeper_gone(Run *run, const char *why);
-void run_stop_loading(Run *run); /* its outputs are kept for a later run */
-void run_terminate(Run *run);    /* SIGTERM to its runner: the script gets its grace. One that waits ends */
+void run_stop_loading(Run *run); /* its outputs are kept for a later run; one in a pod ends, running or not */
+bool run_has_runner(const Run *run); /* in a pod: it has not gone */
+void run_terminate(Run *run); /* SIGTERM to its runner: the script gets its grace. One that waits ends */
 
 Run *run_free(Run *run);

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "purser/process.h"
 #include "purser/reveal.h"
+#include "runner/prepare.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,12 +36,7 @@ static void words_done(Words *words)
 }
 #define CLEANUP_WORDS CLEANUP(words_done)
 
-/* The site's own package index and proxy, as its administrator has set them for pip: passed on by name. */
-static const char *const passed_to_prepare[] = {
-    "PIP_INDEX_URL",    "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_CONFIG_FILE", "PIP_CERT",
-    "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT", "PIP_NO_INDEX",   "SSL_CERT_FILE",   "REQUESTS_CA_BUNDLE",
-    "HTTPS_PROXY",      "https_proxy",         "HTTP_PROXY",     "http_proxy",      "NO_PROXY",
-    "no_proxy"};
+static const char *const passed_to_prepare[] = {PREPARE_PASSED};
 
 typedef struct Launch {
     const UserId *user;

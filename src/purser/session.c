@@ -12,7 +12,7 @@ static const char *environment(const char *name)
     return getenv(name);
 }
 
-int session_open(const char *file, Session *ret_session)
+static int open_session(const char *file, bool in_pod, Session *ret_session)
 {
     Session session = {.state = STATE_NONE};
     Fault fault = {0};
@@ -20,6 +20,7 @@ int session_open(const char *file, Session *ret_session)
         log_error("%s", fault.text);
         return EXIT_FAILED;
     }
+    session.paths.in_pod = in_pod;
     int status = paths_load_config(file, &session.paths, &session.config);
     if (status >= 0)
         return status;
@@ -37,6 +38,16 @@ int session_open(const char *file, Session *ret_session)
     }
     *ret_session = session;
     return -1;
+}
+
+int session_open(const char *file, Session *ret_session)
+{
+    return open_session(file, false, ret_session);
+}
+
+int session_open_in_pod(const char *file, Session *ret_session)
+{
+    return open_session(file, true, ret_session);
 }
 
 void session_close(Session *session)

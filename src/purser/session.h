@@ -14,6 +14,7 @@ typedef struct Session {
 
 /* file: of --file, or NULL. An exit status after saying why, or -1 to go on. */
 int session_open(const char *file, Session *ret_session);
+int session_open_in_pod(const char *file, Session *ret_session); /* scripts are in other containers */
 void session_close(Session *session);
 
 /* Prints what a JsonWriter collected, and a newline, on standard output. EXIT_OK or EXIT_FAILED. */

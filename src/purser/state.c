@@ -210,6 +210,7 @@ void state_close(State *state)
     fd_close(&state->runs_fd);
     fd_close(&state->envs_fd);
     fd_close(&state->lock_fd);
+    fd_close(&state->audit_fd);
     *state = STATE_NONE;
 }
 

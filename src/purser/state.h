@@ -21,11 +21,12 @@ typedef struct State {
     char *path;
     int fd, runs_fd, envs_fd;
     int lock_fd;
+    int audit_fd;     /* where the audit's lines go instead of STATE/audit/; -1: nowhere else */
     char runtime[64]; /* "" until state_runtime() */
     char memory[64];  /* "" until state_memory() */
 } State;
 
-#define STATE_NONE ((State){.fd = -1, .runs_fd = -1, .envs_fd = -1, .lock_fd = -1})
+#define STATE_NONE ((State){.fd = -1, .runs_fd = -1, .envs_fd = -1, .lock_fd = -1, .audit_fd = -1})
 
 /* Makes what is missing; -errno with a sentence, also when another's process could not reach its run's folder
  * (a parent that is closed to other users while purser runs as root). */
@@ -51,12 +52,19 @@ typedef struct RunFolder {
 /* Makes STATE/runs/ID with work/ and out/ of that user, or (collect) opens what is there. */
 int run_folder_open(State *state, const char *id, const UserId *user, bool collect, RunFolder *ret_folder,
                     Fault *fault) MUST_USE;
+/* In a pod: makes STATE/runs/ID for run.json alone. */
+int run_folder_open_bare(State *state, const char *id, RunFolder *ret_folder, Fault *fault) MUST_USE;
 /* Copies the regular files of `from` (at most 1,000, 64 MiB, 4 deep) into script/, readable by everyone. */
 int run_folder_copy_script(RunFolder *folder, const char *from, Fault *fault) MUST_USE;
 /* Listening sockets of this user in RUNTIME/N: stream and seqpacket. */
 int run_folder_listen(State *state, RunFolder *folder, unsigned n, const UserId *user, int *ret_http,
                       int *ret_run, Fault *fault) MUST_USE;
-/* An empty file in MEMORY/tN for a token that is revealed: mode 0400, this user's, open for writing. */
+/* The same in a folder that another container has too, for any user there; type: SOCK_STREAM, SOCK_SEQPACKET.
+ */
+int run_folder_listen_shared(const char *folder, const char *name, int type, int *ret_fd,
+                             Fault *fault) MUST_USE;
+/* An empty file in MEMORY/tN for a token that is revealed: mode 0400, this user's, open for writing. In a pod
+ * (folder->tokens is set already): in that folder, for any user of the container that shares it. */
 int run_folder_reveal(State *state, RunFolder *folder, unsigned n, const UserId *user, const char *source,
                       int *ret_fd, Fault *fault) MUST_USE;
 void run_folder_end_reveal(RunFolder *folder); /* overwrites and removes them */

@@ -9,7 +9,7 @@
 #include "purser/audit-files.h"
 #include "purser/command.h"
 #include "purser/orphans.h"
-#include "purser/run.h"
+#include "purser/run-phase.h"
 #include "purser/token-list.h"
 #include "purser/token-state.h"
 
@@ -60,7 +60,8 @@ static bool knows_tokens(const Supervisor *supervisor, const Retriever *retrieve
 
 static void start_or_refuse(Supervisor *supervisor, Run *run)
 {
-    if (run->collect || supervisor_has_tokens(supervisor, run->retriever))
+    bool is_over = run->report.status != RUN_IS_RUNNING;
+    if (!is_over && (run->collect || supervisor_has_tokens(supervisor, run->retriever)))
         run_start(run);
     else
         run_refuse(run);
@@ -71,7 +72,9 @@ static void start_waiting(Supervisor *supervisor)
 {
     for (size_t i = 0; i < supervisor->n_run; i++) {
         Run *run = supervisor->run[i];
-        bool first = run->phase == RUN_WAITING && (run->collect || knows_tokens(supervisor, run->retriever));
+        bool ready =
+            run->collect || run->report.status != RUN_IS_RUNNING || knows_tokens(supervisor, run->retriever);
+        bool first = run->phase == RUN_WAITING && ready;
         for (size_t k = 0; k < i && first; k++)
             first = supervisor->run[k]->retriever != run->retriever;
         if (first)
@@ -198,8 +201,12 @@ static void on_end(int signal_number, short what, void *context)
     (void)what;
     supervisor->told_to_end += supervisor->told_to_end == 0 && signal_number == SIGINT ? 2 : 1;
     supervisor->draining = true;
+    if (supervisor->told_to_end == 1 && supervisor->on_draining)
+        supervisor->on_draining(supervisor);
     if (supervisor->n_run == 0) {
         event_base_loopbreak(supervisor->base);
+    } else if (supervisor->in_pod) {
+        log_info("Told to end: what is under way is loaded first, for as long as there is time.");
     } else if (supervisor->told_to_end == 1) {
         log_info("No new runs; waiting for those that are running; a second signal ends the scripts.");
     } else if (supervisor->told_to_end == 2) {
@@ -253,7 +260,7 @@ int supervisor_open(Supervisor *supervisor, const Config *config, const Paths *p
     supervisor->state = state;
     supervisor->first_clerk = supervisor->first_gate = ROLE_NONE;
     supervisor->keeper = KEEPER_NONE;
-    supervisor->isolated = geteuid() == 0;
+    supervisor->isolated = geteuid() == 0 && !supervisor->in_pod;
     /* What a script leaves behind becomes our child, so that its end can be seen and made. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     signal(SIGPIPE, SIG_IGN);
@@ -267,7 +274,7 @@ int supervisor_open(Supervisor *supervisor, const Config *config, const Paths *p
     int status = EXIT_TOKEN, r = keeper_begin(config, paths, state, used, &supervisor->keeper, &fault);
     if (!r) {
         go_ahead(supervisor);
-        status = state_runtime(state, &fault) ? EXIT_FAILED : EXIT_TOKEN;
+        status = !supervisor->in_pod && state_runtime(state, &fault) ? EXIT_FAILED : EXIT_TOKEN;
         r = status == EXIT_FAILED || keeper_await(&supervisor->keeper, &fault);
     }
     if (r) {
@@ -434,6 +441,23 @@ void supervisor_start_run(Supervisor *supervisor, const Retriever *retriever, in
     add_run(supervisor, run_new(supervisor, retriever, window_since));
 }
 
+void supervisor_start_run_in_pod(Supervisor *supervisor, const Retriever *retriever, int64_t window_since,
+                                 RunPlace *place)
+{
+    Run *run = run_new(supervisor, retriever, window_since);
+    run->place = *place;
+    place->runner = -1;
+    add_run(supervisor, run);
+}
+
+void supervisor_report_run(Supervisor *supervisor, const Retriever *retriever, int64_t window_since,
+                           RunStatus status, const char *sentence)
+{
+    Run *run = run_new(supervisor, retriever, window_since);
+    run_set_status(run, status, sentence);
+    add_run(supervisor, run);
+}
+
 void supervisor_collect_left_over(Supervisor *supervisor, const bool *used_retriever)
 {
     RunReport *list = NULL;
@@ -452,14 +476,19 @@ void supervisor_collect_left_over(Supervisor *supervisor, const bool *used_retri
     mem_free(list);
 }
 
+int supervisor_turn(Supervisor *supervisor)
+{
+    int r = event_base_loop(supervisor->base, EVLOOP_ONCE);
+    free_ended(supervisor);
+    return r < 0 ? -EIO : 0;
+}
+
 int supervisor_loop(Supervisor *supervisor, bool until_drained)
 {
-    while (supervisor->n_run || (until_drained && !supervisor->draining)) {
-        if (event_base_loop(supervisor->base, EVLOOP_ONCE) < 0)
-            return -EIO;
-        free_ended(supervisor);
-    }
-    return 0;
+    int r = 0;
+    while (!r && (supervisor->n_run || (until_drained && !supervisor->draining)))
+        r = supervisor_turn(supervisor);
+    return r;
 }
 
 void supervisor_run_done(Supervisor *supervisor, Run *run)

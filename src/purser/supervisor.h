@@ -13,6 +13,8 @@
 typedef struct Run Run;
 typedef struct Supervisor Supervisor;
 
+typedef struct RunPlace RunPlace;
+
 /* A run has reached DONE; the Run is freed after this returns. */
 typedef void RunEnded(Supervisor *supervisor, const RunReport *report);
 
@@ -25,6 +27,7 @@ struct Supervisor {
     Role first_clerk; /* started beside the keeper, for supervisor_windows() */
     Role first_gate;  /* and this one for the first run, where one starts_now */
     bool starts_now;  /* set by the caller: runs follow at once */
+    bool in_pod;      /* set by the caller: runners are in other containers */
     bool sink_asked;  /* first_clerk has its first command */
     struct event *keeper_event, *ping_event, *child_event, *term_event, *int_event;
     Run **run;
@@ -41,6 +44,7 @@ struct Supervisor {
     bool sink_failed;   /* a load or a seal: it is not tried once more only for seals */
     Recorded *recorded; /* `purser policy record`; NULL otherwise */
     RunEnded *on_run_ended;
+    void (*on_draining)(Supervisor *supervisor); /* NULL, or: told to end, for the first time */
     void *context;
 };
 
@@ -63,9 +67,17 @@ bool supervisor_is_busy(const Supervisor *supervisor, const Retriever *retriever
 /* Starts a run as soon as no other of its retriever is under way (they share a user id); it is in
  * supervisor->run until it ends. */
 void supervisor_start_run(Supervisor *supervisor, const Retriever *retriever, int64_t window_since);
+/* The same for a runner that has come to its socket; `place` is taken over. */
+void supervisor_start_run_in_pod(Supervisor *supervisor, const Retriever *retriever, int64_t window_since,
+                                 RunPlace *place);
+/* A run that is over before it could begin: it is only reported. */
+void supervisor_report_run(Supervisor *supervisor, const Retriever *retriever, int64_t window_since,
+                           RunStatus status, const char *sentence);
 /* Takes up runs whose outputs were not loaded, of the retrievers that `used_retriever` marks. */
 void supervisor_collect_left_over(Supervisor *supervisor, const bool *used_retriever);
 
+/* One turn of the loop: waits for something to happen. */
+int supervisor_turn(Supervisor *supervisor) MUST_USE;
 /* Runs the loop until no run is left and, when `until_drained`, until it was told to end. */
 int supervisor_loop(Supervisor *supervisor, bool until_drained);
 

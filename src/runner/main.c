@@ -2,10 +2,12 @@
  * leaves. Static and small, so that it runs in any image; it holds no secret but the run's leases, and only
  * until they are in the script's environment.
  */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "runner/lock-in.h"
 #include "runner/options.h"
+#include "runner/pod.h"
 #include "runner/prepare.h"
 #include "runner/session.h"
 #include "runner/status.h"
@@ -15,15 +17,17 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
 typedef struct Run {
-    const Options *options;
+    Options *options;
     OutputSink *sink;
     int signal_fd, output_fd;
+    Pod pod;
     char scratch[PATH_MAX], output_dir[PATH_MAX + 8], bundle[PATH_MAX + 8];
     Environment environment;
     Session session;
@@ -67,7 +71,7 @@ static int start_script(Run *run, Script *script, Fault *fault)
         read[n_read++] = options->purser;
     const ScriptSpec spec = {.argv = (const char *const *)options->command,
                              .envp = run->environment.entry,
-                             .directory = run->scratch,
+                             .directory = options->pod ? run->pod.directory : run->scratch,
                              .memory = options->memory,
                              .processes = options->processes,
                              .file_bytes = limits->output_bytes,
@@ -82,12 +86,24 @@ static int start_script(Run *run, Script *script, Fault *fault)
     return script_start(&spec, script, fault);
 }
 
+/* A last sentence of its own. */
+static FORMAT(2, 3) void say(Run *run, const char *fmt, ...)
+{
+    char text[900];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    output_say(run->sink, "%s", text);
+    pod_tell_end(&run->pod, text);
+}
+
 /* What it sends when the script never ran, so that the run has an end; the status stays what it was. */
 static int broken(Run *run, const Fault *fault)
 {
     RunEnd end = {.exit_status = -1};
     Fault unloaded;
-    output_say(run->sink, "%s", fault->text);
+    say(run, "%s", fault->text);
     if (session_finish(&run->session, -1, &end, run->sink, &unloaded))
         output_say(run->sink, "%s", unloaded.text);
     return STATUS_BROKEN;
@@ -98,7 +114,7 @@ static int finish(Run *run, RunEnd *end)
     Fault fault;
     int status = end->collected_only ? 0 : status_of_end(end);
     if (session_finish(&run->session, run->output_fd, end, run->sink, &fault)) {
-        output_say(run->sink, "%s", fault.text);
+        say(run, "%s", fault.text);
         return status ? status : STATUS_NOT_LOADED;
     }
     return status;
@@ -111,6 +127,8 @@ static int run_script(Run *run)
     RunEnd end;
     bool gate_gone;
     int r = environment_set_folders(&run->environment, run->scratch, run->output_dir, run->options->env_dir);
+    if (!r && run->options->pod)
+        r = environment_set_text(&run->environment, "PWD", run->pod.directory);
     if (!r && run->options->purser)
         r = environment_add_program(&run->environment, run->options->purser);
     if (!r)
@@ -135,44 +153,95 @@ static int run_script(Run *run)
     if (r)
         return broken(run, &fault);
     if (gate_gone) {
-        output_say(run->sink, "The run's gate has ended, so the script was ended too; what it left is kept.");
+        say(run, "The run's gate has ended, so the script was ended too; as to what it left, %s.",
+            run->session.afterwards);
         return STATUS_NOT_LOADED;
     }
     return finish(run, &end);
 }
 
-static int run_session(const Options *options, int signal_fd, OutputSink *sink)
+/* The container's image must have what the command needs; then what pip installs. 0, or an exit status. */
+static int make_ready(Run *run)
+{
+    Fault fault;
+    int status;
+    if (pod_find_command(run->options, &run->pod, &fault)) {
+        say(run, "%s", fault.text);
+        return STATUS_BROKEN;
+    }
+    if (!run->options->requirements ||
+        !(status = pod_prepare(run->options, &run->pod, run->signal_fd, run->sink)))
+        return 0;
+    say(run, "The environment could not be built from %s; what pip said is above.",
+        run->options->requirements);
+    return status > STATUS_SIGNAL ? status : STATUS_BROKEN;
+}
+
+static int connect_gate(Run *run)
+{
+    Fault fault;
+    int r = session_connect(&run->session, run->options->socket, run->options->wait * CLOCK_SECOND, &fault);
+    if (!r)
+        return 0;
+    say(run, "%s", fault.text);
+    return r == -EINTR ? STATUS_SIGNAL + SIGTERM : STATUS_NO_GATE;
+}
+
+static int begin(Run *run)
+{
+    Fault fault;
+    int r = environment_set_usual(&run->environment, run->options->name);
+    if (!r && run->options->pod)
+        r = pod_inherit(&run->environment);
+    if (r)
+        fault_set(&fault, r, "The script's environment cannot be made: %s.", strerror(-r));
+    else if (!(r = session_begin(&run->session, &fault)))
+        return 0;
+    say(run, "%s", fault.text);
+    return r == -EINTR ? STATUS_SIGNAL + SIGTERM : r == -ECANCELED ? STATUS_BROKEN : STATUS_NO_GATE;
+}
+
+static int collect(Run *run)
+{
+    RunEnd end = {.exit_status = -1, .collected_only = true};
+    int r = lock_in(run->output_fd, run->options->walls_optional);
+    if (r)
+        output_say(run->sink, "The runner's own walls cannot be set up: %s.", strerror(-r));
+    return r ? STATUS_BROKEN : finish(run, &end);
+}
+
+static int run_session(Options *options, int signal_fd, OutputSink *sink)
 {
     static Run run;
     Fault fault;
-    run = (Run){.options = options, .sink = sink, .signal_fd = signal_fd, .output_fd = options->output_fd};
+    run = (Run){.options = options,
+                .sink = sink,
+                .signal_fd = signal_fd,
+                .output_fd = options->output_fd,
+                .pod = POD_NONE};
     run.session.environment = &run.environment;
-    bool collect = options->mode == RUNNER_COLLECT;
-    int r = 0;
-    if (!collect) {
+    run.session.signal_fd = signal_fd;
+    run.session.afterwards = options->pod ? "the next run collects this window again" : "they are kept";
+    bool is_collect = options->mode == RUNNER_COLLECT;
+    int r = options->pod ? pod_open(options, &run.pod, &fault) : 0;
+    if (!r && !is_collect) {
         r = make_folders(&run, &fault);
         run.session.bundle = run.bundle;
     }
-    if (!r && (r = environment_set_usual(&run.environment, options->name)))
-        fault_set(&fault, r, "The script's environment cannot be made: %s.", strerror(-r));
     if (r) {
-        output_say(sink, "%s", fault.text);
+        say(&run, "%s", fault.text);
         return STATUS_BROKEN;
     }
-    int status;
-    if (session_open(&run.session, options->socket, &fault)) {
-        output_say(sink, "%s", fault.text);
-        status = STATUS_NO_GATE;
-    } else if (collect) {
-        RunEnd end = {.exit_status = -1, .collected_only = true};
-        if ((r = lock_in(run.output_fd, options->walls_optional)))
-            output_say(sink, "The runner's own walls cannot be set up: %s.", strerror(-r));
-        status = r ? STATUS_BROKEN : finish(&run, &end);
-    } else {
-        status = run_script(&run);
-    }
+    int status = connect_gate(&run);
+    if (!status && options->pod)
+        status = make_ready(&run);
+    if (!status)
+        status = begin(&run);
+    if (!status)
+        status = is_collect ? collect(&run) : run_script(&run);
     environment_done(&run.environment);
     session_close(&run.session);
+    pod_close(&run.pod);
     return status;
 }
 

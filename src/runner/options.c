@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define POD_WAIT 120 /* s: an agent that is started with the retriever */
+#define WAIT     5
+
 typedef enum FlagKind {
     FLAG_TEXT,
     FLAG_LIST,
@@ -50,13 +53,15 @@ static const Flag flags[] = {
     {"--no-file-limit", NULL, "files are limited already, by a container", FLAG_SWITCH, AT(no_file_limit), 0},
     {"--sandbox-optional", NULL, "a limit that this kernel cannot set is left out", FLAG_SWITCH,
      AT(walls_optional), 0},
-    {"--requirements", "FILE", "of --prepare: what pip installs", FLAG_TEXT, AT(requirements), 0},
-    {"--python", "PATH", "of --prepare: the interpreter", FLAG_TEXT, AT(python), 0},
-    {"--package-index", "URL", "of --prepare: instead of pip's own", FLAG_TEXT, AT(package_index), 0},
-    {"--proxy", "URL", "of --prepare: the way out", FLAG_TEXT, AT(proxy), 0},
-    {"--ca-file", "FILE", "of --prepare: whom to trust", FLAG_TEXT, AT(ca_file), 0},
-    {"--pass", "NAME", "of --prepare: this variable is passed on (repeatable)", FLAG_LIST, AT(pass),
-     AT(n_pass)},
+    {"--wait", "SECONDS", "for a gate that is not there yet (default: in a pod 120, else 5)", FLAG_NUMBER,
+     AT(wait), 0},
+    {"--requirements", "FILE", "what pip installs: with --prepare, or in a pod before the script", FLAG_TEXT,
+     AT(requirements), 0},
+    {"--python", "PATH", "for pip: the interpreter (in a pod: the image's)", FLAG_TEXT, AT(python), 0},
+    {"--package-index", "URL", "for pip: instead of its own", FLAG_TEXT, AT(package_index), 0},
+    {"--proxy", "URL", "for pip: the way out", FLAG_TEXT, AT(proxy), 0},
+    {"--ca-file", "FILE", "for pip: whom to trust", FLAG_TEXT, AT(ca_file), 0},
+    {"--pass", "NAME", "for pip: this variable is passed on (repeatable)", FLAG_LIST, AT(pass), AT(n_pass)},
 };
 
 static void print_help(void)
@@ -71,13 +76,17 @@ static void print_help(void)
         snprintf(left, sizeof(left), "%s %s", flags[i].name, flags[i].value ? flags[i].value : "");
         printf("  %-22s %s\n", left, flags[i].help);
     }
-    printf("\nIts status is the script's, or\n"
-           "  121  the script succeeded, but its results could not be loaded (they are kept)\n"
+    printf("\nWithout --socket it is the main process of a retriever's container in a pod: it waits for the "
+           "agent,\nprepares, keeps the container's environment and working folder, and works in a folder of "
+           "its own in\n$TMPDIR or /tmp.\n"
+           "\nIts status is the script's, or\n"
+           "  121  the script succeeded, but its results could not be loaded (they are kept; in a pod the "
+           "next run\n       collects the same window again)\n"
            "  122  the run's gate could not be reached\n"
            "  123  the run broke before the script started\n"
            "  124  the script ran longer than its time limit\n"
            "  128+N  signal N ended the script\n\n"
-           "  purser-exec -- python3 /app/collect.py\n");
+           "  purser-exec --requirements /files/requirements.txt -- python3 /files/collect.py\n");
 }
 
 static int wrong(const char *flag, const char *what)
@@ -175,6 +184,9 @@ int options_parse(int argc, char **argv, Options *ret_options)
         if (r)
             return r;
     }
+    options.pod = options.mode == RUNNER_RUN && !options.socket;
+    if (!options.wait)
+        options.wait = options.pod ? POD_WAIT : WAIT;
     options.socket = or_environment(options.socket, "PURSER_RUN_SOCKET", "/run/purser/run");
     options.name = or_environment(options.name, "PURSER_RETRIEVER", "script");
     int r = check(&options);

@@ -1,4 +1,5 @@
-/* The command line of purser-exec. In a pod, where nobody writes these flags, most come from the defaults. */
+/* The command line of purser-exec. In a pod, where nobody writes these flags, most come from the defaults
+ * (pod.h). */
 #pragma once
 
 #include "base/slice.h"
@@ -21,6 +22,8 @@ typedef struct Options {
     bool own_uid;               /* no other process has this user id: files are kept apart by it */
     bool no_connect_limit, no_file_limit;
     bool walls_optional; /* `sandbox: {required: false}` */
+    bool pod;            /* the main process of a container: no --socket was given */
+    uint64_t wait;       /* s: for a gate that is not there yet */
     const char *requirements, *python, *package_index, *proxy, *ca_file;
     const char *pass[OPTIONS_MAX_LIST]; /* variables of the preparation's environment */
     size_t n_pass;

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "runner/collect.h"
+#include "runner/supervise.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,11 +14,12 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#define CONNECT_WAIT (5 * CLOCK_SECOND)
-#define SETUP_WAIT   60000  /* ms, between records */
-#define LOAD_WAIT    600000 /* ms */
-#define MAX_ROOTS    (8u << 20)
-#define MAX_AGAIN    20
+#define SETUP_WAIT 60000  /* ms, between records */
+#define LOAD_WAIT  600000 /* ms */
+#define MAX_ROOTS  (8u << 20)
+#define MAX_AGAIN  20
+
+#define TOLD_TO_END "It was told to end before the script began."
 
 static int connect_once(const char *path, int *ret_fd)
 {
@@ -32,23 +34,29 @@ static int connect_once(const char *path, int *ret_fd)
     return 0;
 }
 
-static int connect_gate(const char *path, int *ret_fd)
+static int connect_gate(Session *session, const char *path, uint64_t wait)
 {
-    int64_t until = clock_mono() + CONNECT_WAIT;
+    int64_t until = clock_mono() + (int64_t)wait;
     for (;;) {
-        int r = connect_once(path, ret_fd);
+        struct pollfd told = {session->signal_fd, POLLIN, 0};
+        int r = connect_once(path, &session->gate.fd);
         if ((r != -ENOENT && r != -ECONNREFUSED) || clock_mono() > until)
             return r;
-        usleep(50000);
+        if (poll(&told, 1, 50) > 0 && supervise_told_to_end(session->signal_fd))
+            return -EINTR;
     }
 }
 
 static int receive(Session *session, int timeout_ms, IpcRecord *ret_record)
 {
-    struct pollfd wait = {session->gate.fd, POLLIN, 0};
+    bool begun = session->gate.stage != IPC_SETUP; /* then the results are to be loaded first */
+    struct pollfd wait[] = {{session->gate.fd, POLLIN, 0}, {begun ? -1 : session->signal_fd, POLLIN, 0}};
     int n;
-    while ((n = poll(&wait, 1, timeout_ms)) < 0 && errno == EINTR)
-        ;
+    do {
+        n = poll(wait, COUNT_OF(wait), timeout_ms);
+        if (n > 0 && wait[1].revents && supervise_told_to_end(session->signal_fd))
+            return -EINTR;
+    } while ((n < 0 && errno == EINTR) || (n > 0 && !wait[0].revents));
     return n == 0 ? -ETIMEDOUT : n < 0 ? -errno : ipc_recv(&session->gate, session->room, ret_record);
 }
 
@@ -79,7 +87,7 @@ static int write_bundle(const char *path, int roots, Slice ca)
     return r ? r : io_write_all(fd, buf_slice(&text).ptr, text.len);
 }
 
-static int take_setup(Session *session)
+static int take_setup(Session *session, Fault *fault)
 {
     CLEANUP_FD int roots = -1;
     CLEANUP_BUF Buf ca = BUF_INIT(64u << 10);
@@ -101,6 +109,8 @@ static int take_setup(Session *session)
             r = run_limits_get(&wire, &session->limits);
             explicit_bzero(session->room, IPC_MAX_RECORD);
             return r || !session->bundle ? r : write_bundle(session->bundle, roots, buf_slice(&ca));
+        } else if (record.type == IPC_RUN_NOT) {
+            return fault_set(fault, -ECANCELED, "%.*s", (int)record.payload.len, record.payload.ptr);
         } else {
             r = -EPROTO;
         }
@@ -110,19 +120,32 @@ static int take_setup(Session *session)
     }
 }
 
-int session_open(Session *session, const char *path, Fault *fault)
+int session_connect(Session *session, const char *path, uint64_t wait, Fault *fault)
 {
     session->gate = (IpcPeer){.fd = -1, .self = IPC_RUNNER, .other = IPC_GATE, .stage = IPC_SETUP};
     session->room = mem_new(1, IPC_MAX_RECORD);
-    int r = connect_gate(path, &session->gate.fd);
+    int r = connect_gate(session, path, wait);
+    if (r == -EINTR)
+        return fault_set(fault, r, TOLD_TO_END);
     if (r)
         return fault_set(fault, r, "Cannot reach the run's gate at %s: %s.", path, strerror(-r));
-    r = ipc_send(&session->gate, IPC_HELLO, (Slice){"", 0}, NULL, 0);
-    if (!r)
-        r = take_setup(session);
+    return 0;
+}
+
+int session_begin(Session *session, Fault *fault)
+{
+    int r = ipc_send(&session->gate, IPC_HELLO, (Slice){"", 0}, NULL, 0);
+    if (!r || r == -EPIPE || r == -ECONNRESET)
+        r = take_setup(session, fault);
+    /* One that has hung up without reading: first that is told, then what it had said before. */
+    if (r == -ECONNRESET)
+        r = take_setup(session, fault);
+    if (r == -ECANCELED)
+        return r;
+    if (r == -EINTR)
+        return fault_set(fault, r, TOLD_TO_END);
     if (r == -ECONNRESET || r == -EPIPE)
-        return fault_set(fault, r, "The run's gate at %s closed the connection; its own lines say why.",
-                         path);
+        return fault_set(fault, r, "The run's gate closed the connection; its own lines say why.");
     if (r)
         return fault_set(fault, r, "The set-up from the run's gate failed: %s.", strerror(-r));
     session->gate.stage = IPC_OPEN;
@@ -177,19 +200,19 @@ int session_finish(Session *session, int output_fd, RunEnd *end, OutputSink *sin
         if (!r)
             r = wait_loaded(session, &loaded);
         if (r == -ETIMEDOUT)
-            return fault_set(fault, r, "The results were not loaded within 10 minutes; they are kept.");
+            return fault_set(fault, r, "The results were not loaded within 10 minutes; %s.",
+                             session->afterwards);
         if (r)
-            return fault_set(fault, r,
-                             "The run's gate was gone before the results were loaded (%s); they are kept.",
-                             strerror(-r));
+            return fault_set(fault, r, "The run's gate was gone before the results were loaded (%s); %s.",
+                             strerror(-r), session->afterwards);
         if (loaded.result == RUN_LOAD_FAILED)
-            return fault_set(fault, -EIO, "The results could not be loaded: %.*s", (int)loaded.sentence.len,
-                             loaded.sentence.ptr);
+            return fault_set(fault, -EIO, "The results could not be loaded: %.*s (%s)",
+                             (int)loaded.sentence.len, loaded.sentence.ptr, session->afterwards);
         if (loaded.result == RUN_LOAD_OK) {
             say_loaded(sink, &loaded);
             return 0;
         }
     }
-    return fault_set(fault, -EIO, "The results were asked for %d times and never loaded; they are kept.",
-                     MAX_AGAIN);
+    return fault_set(fault, -EIO, "The results were asked for %d times and never loaded; %s.", MAX_AGAIN,
+                     session->afterwards);
 }

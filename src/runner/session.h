@@ -12,12 +12,16 @@ typedef struct Session {
     RunLimits limits;
     Environment *environment; /* filled in from ENV */
     const char *bundle;       /* path: CA and ROOTS are written there; NULL: nowhere */
+    const char *afterwards;   /* what becomes of results that were not loaded: "they are kept" */
+    int signal_fd;            /* until RUN_START a signal to end is obeyed */
     void *room;               /* IPC_MAX_RECORD bytes */
 } Session;
 
-/* Connects (a gate that is not there yet is waited for 5 s), says HELLO, and takes all up to RUN_START.
- * -errno with a sentence. */
-int session_open(Session *session, const char *path, Fault *fault) MUST_USE;
+/* Connects; a gate that is not there yet is waited for, `wait` us at most. -EINTR when told to end. -errno
+ * with a sentence. */
+int session_connect(Session *session, const char *path, uint64_t wait, Fault *fault) MUST_USE;
+/* Says HELLO, and takes all up to RUN_START. -ECANCELED: no run begins, the sentence is the gate's. */
+int session_begin(Session *session, Fault *fault) MUST_USE;
 void session_close(Session *session);
 
 /* Passes on what lies in the output folder, then the end, and waits (10 min at most) until it is loaded;

@@ -40,6 +40,15 @@ int supervise_open(int *ret_signal_fd)
     return tree_adopt();
 }
 
+int supervise_told_to_end(int signal_fd)
+{
+    struct signalfd_siginfo info;
+    while (read(signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+        if (info.ssi_signo != SIGCHLD)
+            return (int)info.ssi_signo;
+    return 0;
+}
+
 static void ask_to_end(Watch *watch)
 {
     if (watch->ending)

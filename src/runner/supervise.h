@@ -13,6 +13,9 @@ typedef struct SuperviseSpec {
 /* Before anything is started: signals come as descriptors from here on. */
 int supervise_open(int *ret_signal_fd) MUST_USE;
 
+/* While nothing runs: the signal that asks to end, or 0. */
+int supervise_told_to_end(int signal_fd);
+
 /* Prints, waits, ends what is left. Fills in exit_status, signal and timed_out; *ret_gate_gone: it was ended
  * because the gate was gone. */
 void supervise_script(Script *script, const SuperviseSpec *spec, int signal_fd, OutputSink *sink,

@@ -189,7 +189,7 @@ static void report_seccomp(SandboxReport *report)
         const char *what;
         ProbeStep *attempt;
         const char *context;
-    } attempt[] = {{"open a file", try_open, "/etc/passwd"},
+    } attempt[] = {{"open a file", try_open, "/proc/self/exe"},
                    {"make a socket", try_connect, NULL},
                    {"start a program", try_exec, "/bin/true"},
                    {"fork", try_fork, NULL},
@@ -236,7 +236,7 @@ static bool refused(unsigned wall, ProbeStep *attempt, const void *context, int 
 static void report_landlock(SandboxReport *report)
 {
     int abi = landlock_abi();
-    if (refused(LANDLOCK_FILES, try_open, "/etc/passwd", EACCES))
+    if (refused(LANDLOCK_FILES, try_open, "/proc/self/exe", EACCES))
         sandbox_add(report, "landlock-files", SANDBOX_NEEDED_IF_REQUIRED, SANDBOX_HOLDS,
                     "Landlock (version %d) keeps roles and scripts to their own files.", abi);
     else

@@ -27,6 +27,8 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "plain: only on the build without sanitizers: these keep freed bytes, and need "
                                        "system calls and memory of their own")
     config.addinivalue_line("markers", "cluster: needs the Kubernetes that tests/cluster/build makes")
+    config.addinivalue_line("markers", "long: every place there is, or hundreds of random ones; only tests/run --all has the "
+                                       "minutes, and a choice of them runs each time")
     if not hasattr(config, "workerinput"):
         cluster_world.choose_folder()
         config.add_cleanup(cluster_world.end)

@@ -147,7 +147,7 @@ class Gate:
         ipc.send(self.control, Type.GATE_SETUP, pack(
             ("text", "run-1"), ("text", "retriever"), ("u32", uid), ("u16", self.port), ("text", str(self.http_path)),
             ("text", "2020-01-01T00:00:00Z"), ("text", "2020-01-02T00:00:00Z"), ("u64", 600_000_000),
-            ("u64", 1_000_000), ("u64", output_bytes), ("u32", output_files), ("u8", 0)),
+            ("u64", 1_000_000), ("u64", output_bytes), ("u32", output_files), ("u8", 0), ("u8", 0)),
             [tcp.fileno(), *[one.fileno() for one in listeners], keeper_end.fileno(), clerk_end.fileno(), roots])
         for one in (tcp, *listeners, clerk_end):
             one.close()

@@ -46,7 +46,7 @@ def unpack(data, *kinds):
     for kind in kinds:
         if kind == "text":
             (n,) = struct.unpack_from("=I", data, at)
-            values.append(data[at + 4:at + 4 + n].decode())
+            values.append(data[at + 4:at + 4 + n].decode(errors="surrogateescape"))  # of hostile roles too
             at += 4 + n
         else:
             fmt = "=" + Kinds[kind]

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from lab import free_port
 
-COMMANDS = "run schedule status check token ingest policy doctor audit prune schema lease rotate revoke completion man".split()
+COMMANDS = "run schedule status check token ingest policy doctor audit prune schema lease rotate revoke init agent ready completion man".split()
 JOB = '{"type": "job", "scope": "a/b", "id": 1, "name": "unit", "status": "completed"}\n'
 SCRIPT = "import os\nopen(os.environ['OUTPUTDIR'] + '/a.dat', 'w').write('1')\n"
 

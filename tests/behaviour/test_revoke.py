@@ -95,6 +95,16 @@ def test_json(keyring):
     assert told.status == 0 and '"result":"revoked"' in told.out.splitlines()[-1]
 
 
+@pytest.mark.parametrize("store, places", [("keyring", [("rename", 1), ("sendto", 3)]), ("file", [("rename", 1), ("unlink", 1)])])
+def test_killed_before_the_calls_that_matter_and_said_again(lab, store, places):
+    for call, number in places:
+        rotation = again(lab, store)
+        assert killed_at(rotation, call, number, command="revoke"), "it makes that call"
+        assert revoke(rotation).status == 0
+        check_revoked(rotation, [rotation.old])
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("store", ["keyring", "file"])
 def test_killed_before_each_call_and_said_again(lab, store):
     places = 0

@@ -58,6 +58,7 @@ def again(lab, store):
     return Rotation(lab, store)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("store", ["keyring", "file"])
 @pytest.mark.parametrize("way", ["--resume", "--abort"])
 def test_killed_before_each_call_it_ends_with_one_working_token(lab, store, way):
@@ -74,10 +75,26 @@ def test_killed_before_each_call_it_ends_with_one_working_token(lab, store, way)
     assert ends == {True, False}  # before anything was staged, the old one stays; after the old one is dead, the new one
 
 
-def test_killed_twice(lab):
+@pytest.mark.parametrize("store, way, places", [
+    # Before both are staged, before the switch, before the old one is retired, before what was staged goes.
+    ("keyring", "--resume", [("rename", 1), ("rename", 2), ("sendto", 6), ("rename", 3)]),
+    ("file", "--abort", [("rename", 2), ("rename", 3), ("sendto", 7), ("unlink", 1)]),
+])
+def test_killed_before_the_calls_that_matter_it_ends_with_one_working_token(lab, store, way, places):
+    kept = []
+    for call, number in places:
+        rotation = again(lab, store)
+        assert killed_at(rotation, call, number), "it makes that call"
+        check(rotation, go_on(rotation, way))
+        kept.append(rotation.current() == rotation.new)
+    assert kept[0] is False and kept[-1] is True
+
+
+@pytest.mark.parametrize("times", [3, pytest.param(40, marks=pytest.mark.long)])
+def test_killed_twice(lab, times):
     """The second time in the middle of --resume or --abort."""
     choose = random.Random(4)
-    for _ in range(25):
+    for _ in range(times):
         rotation = again(lab, choose.choice(["keyring", "file"]))
         if not killed_at(rotation, choose.choice(["fsync", "sendto"]), choose.randint(2, 18)):
             continue
@@ -85,9 +102,10 @@ def test_killed_twice(lab):
         check(rotation, go_on(rotation, choose.choice(["--resume", "--abort"])), told=False)
 
 
-def test_killed_at_random_moments_while_the_provider_has_mishaps(lab):
+@pytest.mark.parametrize("times", [4, pytest.param(200, marks=pytest.mark.long)])
+def test_killed_at_random_moments_while_the_provider_has_mishaps(lab, times):
     choose = random.Random(7)
-    for _ in range(20):
+    for _ in range(times):
         rotation = again(lab, choose.choice(["keyring", "file"]))
         rotation.api.mishap = choose.choice([None, "500", "lost", "lies"])
         process = rotation.start()

@@ -19,15 +19,21 @@ static Paging paging;
 static size_t rewrite(const char *in, size_t len, size_t size, char *out)
 {
     size_t n = 0;
-    assert_int_equal(paging_begin(&paging, OWN, "https://api.test:443/v3", CLIENT), 0);
+    PagingUrl own;
+    assert_int_equal(paging_url(&own, OWN, "https://api.test:443/v3"), 0);
+    paging_begin(&paging, &own, CLIENT);
     for (size_t at = 0; at < len || len == 0; at += size) {
         size_t part = len - at < size ? len - at : size;
         char *copy = malloc(part ? part : 1); /* so that reading past it is seen */
         if (part)
             memcpy(copy, in + at, part);
-        size_t grown = paging_piece(&paging, (Slice){copy, part}, at + part == len, out + n);
-        assert_true(grown <= part + PAGING_GROWTH);
-        n += grown;
+        Slice made = paging_piece(&paging, (Slice){copy, part}, at + part == len, out + n);
+        assert_true(made.len <= part + PAGING_GROWTH);
+        if (made.ptr == copy)
+            memcpy(out + n, copy, made.len);
+        else
+            assert_ptr_equal(made.ptr, out + n);
+        n += made.len;
         free(copy);
         if (len == 0)
             break;
@@ -195,11 +201,12 @@ static void depth_is_only_a_number(void **state)
 {
     (void)state;
     static char in[200000], out[200000 + PAGING_GROWTH];
-    size_t half = 50000;
-    memset(in, '[', half);
-    memset(in + half, ']', half);
-    int n = snprintf(in + 2 * half, 1000, "{\"next\":\"" OWN "/x\"}");
-    size_t len = 2 * half + (size_t)n, made = rewrite(in, len, 4096, out);
+    size_t half = 50000, len = (size_t)snprintf(in, sizeof(in), "{\"a\":");
+    memset(in + len, '[', half);
+    memset(in + len + half, ']', half);
+    len += 2 * half;
+    len += (size_t)snprintf(in + len, sizeof(in) - len, ",\"next\":\"" OWN "/x\"}");
+    size_t made = rewrite(in, len, 4096, out);
     assert_int_equal(made, len + strlen(CLIENT) - strlen(OWN));
 }
 
@@ -209,23 +216,44 @@ static void a_url_that_is_too_long_is_not_begun(void **state)
     char url[PAGING_MAX_URL + 1];
     memset(url, 'a', PAGING_MAX_URL);
     url[PAGING_MAX_URL] = '\0';
-    assert_int_not_equal(paging_begin(&paging, url, "", CLIENT), 0);
-    assert_int_not_equal(paging_begin(&paging, OWN, "", url), 0);
+    PagingUrl own;
+    assert_int_not_equal(paging_url(&own, url, ""), 0);
+    assert_int_not_equal(paging_url(&own, OWN, url), 0);
     url[PAGING_MAX_URL - 1] = '\0';
-    assert_int_equal(paging_begin(&paging, url, "", url), 0);
+    assert_int_equal(paging_url(&own, url, ""), 0);
+    paging_begin(&paging, &own, url);
     /* The longest one, with every character escaped, and one more that makes it another. */
     static char in[8 * PAGING_MAX_URL], out[8 * PAGING_MAX_URL + PAGING_GROWTH];
     size_t len = (size_t)snprintf(in, sizeof(in), "{\"next\":\"");
     for (int i = 0; i < PAGING_MAX_URL; i++)
         len += (size_t)snprintf(in + len, sizeof(in) - len, "\\u0061");
     len += (size_t)snprintf(in + len, sizeof(in) - len, "\"}");
-    assert_int_equal(paging_piece(&paging, (Slice){in, len}, true, out), len);
-    assert_memory_equal(in, out, len);
+    Slice made = paging_piece(&paging, (Slice){in, len}, true, out);
+    assert_int_equal(made.len, len);
+    assert_memory_equal(in, made.ptr, len);
+}
+
+static void what_does_not_change_is_not_copied(void **state)
+{
+    (void)state;
+    static const char *const same[] = {"{\"next\":\"https://other.test/\",\"jobs\":[{\"url\":\"" OWN
+                                       "/1\"}]}",
+                                       "[{\"next\":\"" OWN "/2\"}]", "no JSON", ""};
+    PagingUrl own;
+    char room[1000 + PAGING_GROWTH];
+    assert_int_equal(paging_url(&own, OWN, ""), 0);
+    for (size_t i = 0; i < COUNT_OF(same); i++) {
+        paging_begin(&paging, &own, CLIENT);
+        Slice made = paging_piece(&paging, slice_of(same[i]), true, room);
+        assert_ptr_equal(made.ptr, same[i]);
+        assert_int_equal(made.len, strlen(same[i]));
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_does_not_change_is_not_copied),
         cmocka_unit_test(only_a_whole_url_of_the_source_is_rewritten),
         cmocka_unit_test(the_documented_places_are_rewritten),
         cmocka_unit_test(both_forms_of_the_url_and_its_escapes_are_understood),

@@ -1,0 +1,42 @@
+/* What is different for a run in a pod. See run-phase.h. */
+#include "purser/run-phase.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <poll.h>
+
+void run_keep_output(Run *run)
+{
+    run->report.output_kept = !run->place.folder;
+}
+
+const char *run_fate(const Run *run)
+{
+    return run->place.folder ? "the next run collects this window again" : "the results are kept";
+}
+
+bool run_has_runner(const Run *run)
+{
+    struct pollfd runner = {.fd = run->place.runner, .events = POLLRDHUP};
+    return runner.fd >= 0 && poll(&runner, 1, 0) == 0;
+}
+
+/* To a runner in a pod that waits for its run to begin. */
+void run_tell_not(Run *run)
+{
+    const IpcPeer runner = {run->place.runner, IPC_GATE, IPC_RUNNER, IPC_SETUP};
+    if (runner.fd >= 0 && ipc_send(&runner, IPC_RUN_NOT, slice_of(run->report.sentence), NULL, 0))
+        log_warning("%s: its runner has gone.", run->id);
+    fd_close(&run->place.runner);
+}
+
+/* Its container has ended, or is no longer waited for. */
+void run_lose_runner(Run *run)
+{
+    run_stop_gate(run);
+    run_set_status(run, RUN_FAILED, "Its runner ended before it could report; its container's log says why.");
+    run->report.ended = clock_wall();
+    run_close_at_keeper(run);
+    run_enter_ending(run);
+}
