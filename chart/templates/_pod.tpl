@@ -49,11 +49,10 @@ agent alone; a retriever has its own socket, output, scratch and script, and not
 
 {{- define "purser.agent" -}}
 {{- $native := include "purser.nativeSidecar" .top -}}
-{{- $seconds := int .top.Values.terminationGracePeriodSeconds -}}
 - name: agent
   image: {{ include "purser.image" .top }}
   imagePullPolicy: {{ .top.Values.image.pullPolicy }}
-  command: [/usr/bin/purser, agent, --file, /etc/purser/purser.yaml, --grace, {{ sub $seconds 5 | max 5 }}s
+  command: [/usr/bin/purser, agent, --file, /etc/purser/purser.yaml, --grace, {{ .top.Values.terminationGracePeriodSeconds }}s
     {{- if not $native }}, --end-when-done{{ end }}]
   {{- if $native }}
   restartPolicy: Always
@@ -229,8 +228,48 @@ agent alone; a retriever has its own socket, output, scratch and script, and not
 {{- $said | replace " " "" | trimSuffix "B" -}}
 {{- end -}}
 
-{{- define "purser.pod" -}}
+{{- define "purser.podSpec" -}}
 {{- $native := include "purser.nativeSidecar" .top -}}
+serviceAccountName: {{ include "purser.serviceAccount" .top }}
+automountServiceAccountToken: false
+enableServiceLinks: false
+restartPolicy: Never
+terminationGracePeriodSeconds: {{ .top.Values.terminationGracePeriodSeconds }}
+{{- with include "purser.pullSecrets" .top }}
+{{- . | trim | nindent 0 }}
+{{- end }}
+{{- with .top.Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .top.Values.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- range $key := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" "hostAliases" "dnsConfig" }}
+{{- with get $.top.Values $key }}
+{{ $key }}:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  seccompProfile: {type: RuntimeDefault}
+initContainers:
+{{- include "purser.init" . | nindent 0 }}
+{{- if $native }}
+{{- include "purser.agent" . | nindent 0 }}
+{{- end }}
+containers:
+{{- if not $native }}
+{{- include "purser.agent" . | nindent 0 }}
+{{- end }}
+{{- range $index, $r := .retrievers }}
+{{- include "purser.retrieverContainer" (dict "top" $.top "retriever" $r "index" $index) | nindent 0 }}
+{{- end }}
+volumes:
+{{- include "purser.volumes" . | nindent 0 }}
+{{- end -}}
+
+{{- define "purser.pod" -}}
 metadata:
   labels:
     {{- include "purser.labels" .top | nindent 4 }}
@@ -243,43 +282,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
   {{- end }}
 spec:
-  serviceAccountName: {{ include "purser.serviceAccount" .top }}
-  automountServiceAccountToken: false
-  enableServiceLinks: false
-  restartPolicy: Never
-  terminationGracePeriodSeconds: {{ .top.Values.terminationGracePeriodSeconds }}
-  {{- with include "purser.pullSecrets" .top }}
-  {{- . | trim | nindent 2 }}
-  {{- end }}
-  {{- with .top.Values.priorityClassName }}
-  priorityClassName: {{ . }}
-  {{- end }}
-  {{- with .top.Values.runtimeClassName }}
-  runtimeClassName: {{ . }}
-  {{- end }}
-  {{- range $key := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" "hostAliases" "dnsConfig" }}
-  {{- with get $.top.Values $key }}
-  {{ $key }}:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- end }}
-  securityContext:
-    runAsNonRoot: true
-    seccompProfile: {type: RuntimeDefault}
-  initContainers:
-  {{- include "purser.init" . | nindent 2 }}
-  {{- if $native }}
-  {{- include "purser.agent" . | nindent 2 }}
-  {{- end }}
-  containers:
-  {{- if not $native }}
-  {{- include "purser.agent" . | nindent 2 }}
-  {{- end }}
-  {{- range $index, $r := .retrievers }}
-  {{- include "purser.retrieverContainer" (dict "top" $.top "retriever" $r "index" $index) | nindent 2 }}
-  {{- end }}
-  volumes:
-  {{- include "purser.volumes" . | nindent 2 }}
+  {{- include "purser.podSpec" . | nindent 2 }}
 {{- end -}}
 
 {{- define "purser.job" -}}

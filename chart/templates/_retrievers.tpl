@@ -64,11 +64,12 @@ purser.groups (top): a list of {name, schedule, timeZone, manual, retrievers}: o
 {{- $fullname := include "purser.fullname" . -}}
 {{- $order := list -}}
 {{- $groups := dict -}}
+{{- $top := printf "%s|%s" (default "never" .Values.schedule) .Values.timeZone -}}
 {{- range $r := include "purser.retrievers" . | fromJsonArray -}}
 {{- $key := printf "%s|%s" (ternary "never" $r.schedule $r.manual) $r.timeZone -}}
 {{- if not (hasKey $groups $key) -}}
 {{- $order = append $order $key -}}
-{{- $usual := and (eq $r.schedule (toString $.Values.schedule)) (eq $r.timeZone (toString $.Values.timeZone)) -}}
+{{- $usual := eq $key $top -}}
 {{- $name := ternary $fullname (printf "%s-%s" $fullname (ternary "manual" ($key | sha256sum | trunc 6) $r.manual)) $usual -}}
 {{- $_ := set $groups $key (dict "name" $name "schedule" $r.schedule "timeZone" $r.timeZone "manual" $r.manual "retrievers" list) -}}
 {{- end -}}

@@ -137,6 +137,10 @@ class World:
             raise Failed(f"kubectl {' '.join(map(str, words))}: {done.stderr}")
         return done.stdout if check else done
 
+    def kill(self, container):
+        """As the kernel does when memory runs out."""
+        cluster("kill", container)
+
     def get(self, what, space=None, *words):
         return json.loads(self.kubectl("get", what, *(["-n", space] if space else []), "-o", "json", *words))
 

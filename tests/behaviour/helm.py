@@ -58,8 +58,10 @@ def pods(objects):
     for each in objects:
         if each["kind"] == "CronJob":
             yield each["metadata"]["name"], each["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-        elif each["kind"] in ("Job", "StatefulSet", "Deployment"):
+        elif each["kind"] in ("StatefulSet", "Deployment"):
             yield each["metadata"]["name"], each["spec"]["template"]["spec"]
+        elif each["kind"] == "Pod":
+            yield each["metadata"]["name"], each["spec"]
 
 
 def containers(pod):
