@@ -24,9 +24,11 @@ CACHE = BINARIES.parent / "images"
 NAMES = {"python": ["python:3.8-slim", "python:3.13-slim"], "postgres": ["postgres:17"]}
 
 
-def choose_folder():
-    """Once, by the process that starts the others."""
-    os.environ.setdefault(FOLDER, f"/tmp/purser-cluster-{os.getpid()}")
+def choose_folder(config):
+    """Once, by the process that starts the others. A cluster that the environment names already is kept for the next session."""
+    if FOLDER not in os.environ:
+        os.environ[FOLDER] = f"/tmp/purser-cluster-{os.getpid()}"
+        config.add_cleanup(end)
 
 
 def cluster(*words, check=True, **more):
@@ -37,7 +39,7 @@ def cluster(*words, check=True, **more):
 
 
 def end():
-    """By the same process, when all tests are done."""
+    """By the same process, when all tests are done: `end()` by hand for a cluster that was kept."""
     folder = Path(os.environ[FOLDER])
     Path(f"{folder}.lock").unlink(missing_ok=True)
     if folder.exists():
@@ -136,6 +138,14 @@ class World:
         if check and done.returncode:
             raise Failed(f"kubectl {' '.join(map(str, words))}: {done.stderr}")
         return done.stdout if check else done
+
+    def image(self, name):
+        return CACHE / f"{name}.tar"
+
+    def words(self, *words):
+        """What runs this inside, from anywhere."""
+        folder = os.environ[FOLDER]
+        return ["env", f"CLUSTER_DIR={folder}/node", f"CLUSTER_NETNS={Path(folder).name}", str(TOP / "tests/cluster/cluster"), "run", *words]
 
     def kill(self, container):
         """As the kernel does when memory runs out."""

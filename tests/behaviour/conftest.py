@@ -30,8 +30,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "long: every place there is, or hundreds of random ones; only tests/run --all has the "
                                        "minutes, and a choice of them runs each time")
     if not hasattr(config, "workerinput"):
-        cluster_world.choose_folder()
-        config.add_cleanup(cluster_world.end)
+        cluster_world.choose_folder(config)
     named = Path(os.environ.get("PURSER_PREFIX", "/nonexistent")).resolve()
     assert (named / "bin/purser").exists(), \
         "PURSER_PREFIX must name an installed tree; tests/run makes one in build/stage/usr/local"
