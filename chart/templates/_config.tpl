@@ -87,6 +87,10 @@ sink:
 site:
   {{- . | nindent 2 }}
 {{- end }}
+{{- if include "purser.asksApiServer" .top }}
+kubernetes:
+  {{- toYaml .top.Values.kubernetes | nindent 2 }}
+{{- end }}
 {{- if .top.Values.vault.address }}
 vault:
   {{- include "purser.vault" .top | nindent 2 }}

@@ -188,7 +188,7 @@ class World:
 
 # What every release of these tests says beside its own values.
 USUAL = {"site": {"ca": {"configMap": "stand-in-ca"}}, "database": {"bundled": {"persistence": {"enabled": False}}},
-         "schedule": "never", "grafana": {"dashboards": {"enabled": False}}, "terminationGracePeriodSeconds": 20}
+         "kubernetes": {"spread": "0s"}, "vault": {"spread": "0s"}, "schedule": "never", "grafana": {"dashboards": {"enabled": False}}, "terminationGracePeriodSeconds": 20}
 
 
 def merged(base, more):

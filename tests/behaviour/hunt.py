@@ -69,9 +69,15 @@ class Memory:
 
 
 def search_files(folder, wanted):
-    """The same, in every plain file, every name and every link below a folder; (hits, how many files were read)."""
+    """The same, in every plain file, every name and every link below a folder, but not in what is mounted there; (hits, how many
+    files were read)."""
     hits, read = [], 0
+    try:
+        device = os.stat(folder).st_dev
+    except FileNotFoundError:  # it went meanwhile
+        return hits, read
     for top, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not os.path.ismount(os.path.join(top, name))]
         for name in folders + files:
             path = Path(top) / name
             text = os.fsencode(name)
@@ -79,6 +85,8 @@ def search_files(folder, wanted):
                 text += os.fsencode(os.readlink(path))
             elif path.is_file():
                 try:
+                    if path.stat().st_dev != device:
+                        continue
                     text += path.read_bytes()
                 except FileNotFoundError:  # it went meanwhile
                     continue

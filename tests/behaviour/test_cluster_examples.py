@@ -99,7 +99,7 @@ def test_the_external_database_example_brings_its_rows(kubernetes):
     (folder / "password").write_text("of-the-superuser")
     serve(kubernetes, "databases", "db", "localhost/tests/postgres:1", 5432, folder, ["db.databases.svc"], user=999,
           command=["postgres", "-c", "ssl=on", "-c", "ssl_cert_file=/served/tls.pem", "-c", "ssl_key_file=/served/tls.key"],
-          env=[{"name": "PGDATA", "value": "/tmp/data"}, {"name": "POSTGRES_PASSWORD_FILE", "value": "/served/password"}],
+          env=[{"name": "PGDATA", "value": "/tmp/data"}, {"name": "LANG", "value": "C.UTF-8"}, {"name": "POSTGRES_PASSWORD_FILE", "value": "/served/password"}],
           ready={"exec": {"command": ["pg_isready", "-q", "-h", "localhost"]}})
 
     def psql(sql, database="postgres"):

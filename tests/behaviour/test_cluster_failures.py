@@ -35,7 +35,7 @@ VALUES = merged(SMALL, {
         *SMALL["sources"],
         {"name": "absent", "provider": "gitlab", "token": {"secretName": "not-there"}},
         {"name": "empty", "provider": "circleci", "token": {"secretName": "empty-token", "secretValue": ""}},
-        {"name": "vaulted", "provider": "buildkite", "token": {"vault": {"path": "secret/data/x", "key": "y"}}}],
+        {"name": "vaulted", "provider": "buildkite", "token": {"vault": {"path": "secret/data/x", "key": "token"}}}],
     "vault": {"address": "https://vault.stand-ins.svc:8200", "role": "purser"},
     "retrievers": RETRIEVERS,
     "files": {each["name"]: {"once.py": ONCE, "bad.py": BAD, "slow.py": SLOW} for each in RETRIEVERS},
@@ -108,7 +108,7 @@ def test_an_image_without_python_is_what_its_container_says(space):
     assert ended["exitCode"] == 123 and "python3" in ended["message"] and "image" in ended["message"]
 
 
-def test_an_agent_that_is_killed_fails_the_job_and_the_next_collects_the_same_window(space):
+def test_an_agent_that_is_killed_fails_the_job_and_its_window_is_not_done(space):
     begin(space, "killed")
     begun(space, "killed")
     pod = space.pod("killed")
@@ -116,7 +116,8 @@ def test_an_agent_that_is_killed_fails_the_job_and_the_next_collects_the_same_wi
     space.world.kill(agent["containerID"])
     assert space.finished("killed") == "Failed"
     assert space.ended("killed", "killed")["exitCode"] not in (0, None)
-    assert space.rows("SELECT count(*) FROM metric_sample WHERE retriever = 'killed'") == [("0",)]
+    for table in "metric_sample", "stream_state":
+        assert space.rows(f"SELECT count(*) FROM {table} WHERE retriever = 'killed'") == [("0",)]
 
 
 def test_a_job_past_its_deadline_ends_and_says_so(space):
@@ -149,10 +150,11 @@ def test_a_pod_that_is_evicted_while_its_script_ends_loads_its_rows(space):
     assert space.rows("SELECT status FROM collection_run WHERE retriever = 'told'") != []
 
 
-def test_a_database_that_goes_in_mid_run_fails_the_job_and_the_next_one_collects(space):
+def test_a_database_that_goes_in_mid_run_fails_the_job_and_both_say_so(space):
     begin(space, "later")
     begun(space, "later")
     space.kubectl("scale", "statefulset/ci-purser-postgresql", "--replicas=0")
     ended = space.ended("later", "later", 180)
-    assert ended["exitCode"] == 121 and "database" in ended["message"].lower(), ended
+    assert ended["exitCode"] == 121 and "could not be loaded" in ended["message"] and "the next run" in ended["message"], ended
     assert space.finished("later") == "Failed"
+    assert "ci-purser-postgresql" in space.logs("later", "agent")

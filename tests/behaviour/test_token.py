@@ -49,6 +49,8 @@ class Terminal:
         self.shown = b""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            for number in (signal.SIGINT, signal.SIGQUIT):  # a shell's background job ignores them
+                signal.signal(number, signal.SIG_DFL)
             os.execv(line[0], [str(part) for part in line])
 
     def wait_for(self, text, seconds=10):
