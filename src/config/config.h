@@ -340,6 +340,7 @@ typedef struct Config {
     VaultConfig vault;
     KubernetesConfig kubernetes;
     bool sandbox_optional; /* `sandbox: {required: false}` */
+    char *audit_key_file;  /* `audit: {keyFile: ...}`; "": STATE/audit.key */
     bool audit_optional;   /* `audit: {onFailure: continue}`: requests go on when they cannot be recorded */
     char **note;           /* what was ignored or mapped on one machine, a sentence each */
     size_t n_note;

@@ -21,10 +21,17 @@ static Config *config_new(const char *path)
 {
     Config *config = MEM_NEW(Config);
     const char *slash = strrchr(path, '/');
-    char **const text[] = {&config->state,           &config->sink.path,          &config->sink.dsn,
-                           &config->sink.owner_role, &config->sink.reader_role,   &config->site.proxy,
-                           &config->site.ca_file,    &config->site.package_index, &config->keyring.path,
-                           &config->keyring.key_file};
+    char **const text[] = {&config->state,
+                           &config->sink.path,
+                           &config->sink.dsn,
+                           &config->sink.owner_role,
+                           &config->sink.reader_role,
+                           &config->site.proxy,
+                           &config->site.ca_file,
+                           &config->site.package_index,
+                           &config->keyring.path,
+                           &config->keyring.key_file,
+                           &config->audit_key_file};
     for (size_t i = 0; i < COUNT_OF(text); i++)
         *text[i] = mem_strdup("");
     config->path = mem_strdup(path);

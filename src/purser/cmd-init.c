@@ -101,6 +101,10 @@ static int check_rest(Session *session, const Selection *all)
             break; /* one sentence: the rest is told once this is mended */
     }
     check_done(&check);
+    if (check.status == EXIT_OK && !session->config->audit_key_file[0])
+        log_warning(
+            "audit: {keyFile: ...} is not said: the audit's key ends with this pod, and its lines cannot be "
+            "verified after that.");
     return check.status;
 }
 

@@ -36,6 +36,8 @@ static int open_session(const char *file, bool in_pod, Session *ret_session)
         session_close(&session);
         return EXIT_FAILED;
     }
+    if (session.config->audit_key_file[0])
+        session.state.audit_key = session.config->audit_key_file;
     *ret_session = session;
     return -1;
 }

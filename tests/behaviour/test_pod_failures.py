@@ -96,7 +96,6 @@ def test_a_database_that_has_gone_before_a_run_lets_it_not_begin(pod):
     try:
         agent.signal(signal.SIGKILL)
         agent.wait()
-        (pod.volumes / "state/ready").unlink()
         agent = pod.agent()
         one = pod.collect("one").wait(40)
         assert one.status == 123 and not pod.api.requests, one.text + agent.text
