@@ -95,10 +95,7 @@ kubernetes:
 vault:
   {{- include "purser.vault" .top | nindent 2 }}
 {{- end }}
-{{- with .top.Values.audit }}
-audit:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
+audit: {keyFile: /etc/purser-audit/audit.key, onFailure: {{ .top.Values.audit.onFailure }}}
 {{- with .top.Values.sandbox }}
 sandbox:
   {{- toYaml . | nindent 2 }}

@@ -22,6 +22,7 @@ agent alone; a retriever has its own socket, output, scratch and script, and not
 {{- define "purser.agentMounts" -}}
 - {name: config, mountPath: /etc/purser, readOnly: true}
 - {name: state, mountPath: /var/lib/purser}
+- {name: audit-key, mountPath: /etc/purser-audit, readOnly: true}
 {{- if include "purser.sinkSources" .top | trim }}
 - {name: sink, mountPath: /etc/purser-sink, readOnly: true}
 {{- end }}
@@ -40,6 +41,10 @@ agent alone; a retriever has its own socket, output, scratch and script, and not
 {{- with .top.Values.agent.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{- define "purser.auditSecret" -}}
+{{- default (printf "%s-audit" (include "purser.fullname" .)) .Values.audit.existingSecret -}}
 {{- end -}}
 
 {{- define "purser.agentEnv" -}}
@@ -178,6 +183,7 @@ agent alone; a retriever has its own socket, output, scratch and script, and not
     {{- end }}
 - {name: bin, emptyDir: {medium: Memory, sizeLimit: 4Mi}}
 - {name: state, emptyDir: {medium: Memory, sizeLimit: {{ .top.Values.agent.stateSizeLimit }}}}
+- {name: audit-key, secret: {secretName: {{ include "purser.auditSecret" .top }}, items: [{key: audit.key, path: audit.key}], defaultMode: 0444}}
 {{- with include "purser.sinkSources" .top | trim }}
 - name: sink
   projected:

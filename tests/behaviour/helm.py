@@ -74,7 +74,7 @@ def retrievers(pod):
 
 
 # What is made up anew whenever there is no cluster to look at
-RANDOM = re.compile(r'^( +(?:postgres-password|password|reader-password|admin-password|ca\.crt|tls\.crt|tls\.key|tlsCACert): )'
+RANDOM = re.compile(r'^( +(?:postgres-password|password|reader-password|admin-password|audit\.key|ca\.crt|tls\.crt|tls\.key|tlsCACert): )'
                     r'"?[^\n]{20,}$', re.MULTILINE)
 
 

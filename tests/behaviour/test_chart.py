@@ -93,7 +93,7 @@ def test_a_retriever_is_given_what_is_its_own_and_nothing_else(name, rendered):
         seen = {}
         for container in mine:
             volumes = {mount["name"] for mount in container["volumeMounts"]}
-            assert not volumes & {"config", "state", "sink", "api-token", "vault-token", "vault-ca"}, where
+            assert not volumes & {"config", "state", "sink", "audit-key", "api-token", "vault-token", "vault-ca"}, where
             for volume in volumes - {"bin", "site-ca", "cache"}:
                 assert seen.setdefault(volume, container["name"]) == container["name"], volume
             assert all(mount.get("readOnly") for mount in container["volumeMounts"] if mount["name"] in ("bin", "site-ca"))

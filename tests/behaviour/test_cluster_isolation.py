@@ -99,7 +99,7 @@ for port in others:
     except OSError as fault:
         tried[port] = str(fault)
 
-there = [place for place in ("/var/run/secrets/kubernetes.io", "/run/secrets/kubernetes.io", "/etc/purser", "/etc/purser-sink",
+there = [place for place in ("/var/run/secrets/kubernetes.io", "/run/secrets/kubernetes.io", "/etc/purser", "/etc/purser-sink", "/etc/purser-audit",
                              "/var/lib/purser", "/run/purser/neighbour", "/run/purser/spy", "/purser/output/mark.dat") if os.path.exists(place)]
 writable = [place for place in ("/", "/purser/bin", "/files", "/etc", "/usr/local") if os.access(place, os.W_OK)]
 status = dict(line.split(":", 1) for line in open("/proc/self/status").read().splitlines() if ":" in line)

@@ -2,6 +2,7 @@
 itself to rows in the database."""
 import base64
 import json
+import subprocess
 from datetime import datetime
 
 import pytest
@@ -138,13 +139,25 @@ def test_without_native_sidecars_the_agent_ends_by_itself(kubernetes):
         assert space.rows("SELECT count(*) FROM metric_sample") == [("1",)]
 
 
-def test_three_pods_at_once_load_each_of_their_rows_once(kubernetes):
+def test_three_pods_at_once_load_each_of_their_rows_once_and_their_audits_verify_together(kubernetes, prefix, tmp_path):
     with kubernetes.space("three") as space:
         space.secret("github-token", token=kubernetes.tokens["github"].read_text())
         space.install(SMALL)
         jobs = [space.job(f"run-{number}") for number in range(3)]
         assert [space.finished(job) for job in jobs] == ["Complete"] * 3
         assert space.rows("SELECT count(*), count(DISTINCT purser_run) FROM collection_run") == [("3", "3")]
+        # As docs/kubernetes.md has it: one key for all pods, so their lines can be verified together.
+        (tmp_path / "audit.key").write_bytes(base64.b64decode(space.get("secret/ci-purser-audit")["data"]["audit.key"]))
+        (tmp_path / "audit.key").chmod(0o600)
+        log = space.kubectl("logs", "-l", "app.kubernetes.io/component=retrievers", "-c", "agent", "--prefix", "--tail=-1")
+
+        def verify(text):
+            return subprocess.run([prefix / "bin/purser", "audit", "verify", "--export", "--offline", "--key", tmp_path / "audit.key",
+                                   "--file", tmp_path / "purser.yaml", "-"], input=text, capture_output=True, text=True)
+        (tmp_path / "purser.yaml").write_text("sources: []\n")
+        whole = verify(log)
+        assert whole.returncode == 0, whole.stdout + whole.stderr
+        assert verify(log.replace('"method":"GET"', '"method":"PUT"', 1)).returncode == 1
 
 
 def test_the_api_server_turns_down_a_pod_that_is_not_restricted(kubernetes):
