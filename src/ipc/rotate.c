@@ -20,7 +20,7 @@ static void put_rotation(const Rotation *rotation, WireWriter *wire)
 void rotate_setup_put(const RotateSetup *setup, WireWriter *wire)
 {
     unsigned char *room = MEM_NEW_ARRAY(unsigned char, ROTATE_MAX_SOURCE);
-    WireWriter source = {.data = room, .room = ROTATE_MAX_SOURCE}, vault = source;
+    WireWriter source = {.data = room, .room = ROTATE_MAX_SOURCE}, vault = source, kubernetes = source;
     wire_put_u8(wire, (uint8_t)setup->act);
     wire_put_u8(wire, setup->json);
     wire_put_u8(wire, setup->from_stdin);
@@ -47,6 +47,11 @@ void rotate_setup_put(const RotateSetup *setup, WireWriter *wire)
         keeper_vault_put(&setup->vault, &vault);
     wire_put_slice(wire, (Slice){(const char *)vault.data, vault.len});
     wire->failed |= vault.failed;
+    wire_put_u8(wire, setup->kubernetes.configured);
+    if (setup->kubernetes.configured)
+        keeper_kubernetes_put(&setup->kubernetes, &kubernetes);
+    wire_put_slice(wire, (Slice){(const char *)kubernetes.data, kubernetes.len});
+    wire->failed |= kubernetes.failed;
     keeper_source_put(&setup->source, &source);
     wire_put_slice(wire, (Slice){(const char *)source.data, source.len});
     wire->failed |= source.failed;
@@ -96,10 +101,14 @@ int rotate_setup_get(WireReader *wire, RotateSetup *ret_setup)
     setup.vault_token = wire_dup_text(wire, MAX_PATH);
     Slice vault_blob = wire_get_slice(wire, ROTATE_MAX_SOURCE);
     WireReader vault = WIRE_READER(vault_blob.ptr, vault_blob.len);
+    bool in_cluster = wire_get_bool(wire);
+    Slice kubernetes_blob = wire_get_slice(wire, ROTATE_MAX_SOURCE);
+    WireReader kubernetes = WIRE_READER(kubernetes_blob.ptr, kubernetes_blob.len);
     Slice blob = wire_get_slice(wire, ROTATE_MAX_SOURCE);
     WireReader source = WIRE_READER(blob.ptr, blob.len);
     if (act >= ROTATE_ACTS || setup.interval > INT64_MAX / 4 || setup.revealed > INT64_MAX / 4 ||
         wire_finish(wire) || (setup.vault_token[0] && keeper_vault_get(&vault, &setup.vault)) ||
+        (in_cluster && keeper_kubernetes_get(&kubernetes, &setup.kubernetes)) ||
         keeper_source_get(&source, &setup.source)) {
         rotate_setup_done(&setup);
         return -EBADMSG;
@@ -130,6 +139,8 @@ void rotate_setup_done(RotateSetup *setup)
     mem_free_strings(setup->no_proxy, setup->n_no_proxy);
     if (setup->vault.configured)
         vault_config_done(&setup->vault);
+    if (setup->kubernetes.configured)
+        kubernetes_config_done(&setup->kubernetes);
     keeper_source_done(&setup->source);
     *setup = (RotateSetup){0};
 }

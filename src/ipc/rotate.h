@@ -39,6 +39,7 @@ typedef struct RotateSetup {
     uint64_t older_than; /* us: a younger token stays; 0: any is replaced */
     char *vault_token;   /* a file: with it the secret may be written; "" where the token is not in Vault */
     VaultConfig vault;   /* then */
+    KubernetesConfig kubernetes; /* where the token is in a Secret: whom to ask, and this person's login */
     KeeperSource source;
 } RotateSetup;
 

@@ -5,11 +5,13 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "keeper/token.h"
+#include "keeper/watch.h"
 #include "store/plan.h"
 
 #include <errno.h>
 
-#define CLOSE_US (2L * CLOCK_SECOND)
+#define CLOSE_US   (2L * CLOCK_SECOND)
+#define CHANGED_US 50000 /* several writes in a row are read once */
 
 static void plan(Held *held, int64_t next)
 {
@@ -73,7 +75,7 @@ static void take_token(Held *held, StoreResult *result)
     result->token = (StoredToken){0};
     held->fault.text[0] = 0;
     held->failures = 0;
-    held->was_outage = false;
+    held->was_outage = held->revoked = false;
     held->settled = true;
     take_life(held, held->token.life);
     token_changed(held, !same);
@@ -84,7 +86,7 @@ static void take_token(Held *held, StoreResult *result)
 static void take_failure(Held *held, const StoreResult *result)
 {
     int64_t now = clock_mono();
-    bool gone = result->result == STORE_E_ABSENT;
+    bool revoked = result->result == STORE_E_REVOKED, gone = revoked || result->result == STORE_E_ABSENT;
     /* One that has just come back may not know its own rules for a moment. */
     bool coming = result->result == STORE_E_DENIED && held->was_outage && !held->settled;
     bool outage = result->result == STORE_E_OUTAGE || coming;
@@ -101,8 +103,10 @@ static void take_failure(Held *held, const StoreResult *result)
     bool tried_enough = patience <= 0;
     if (!held->settled && outage && patience > 0 && (int64_t)wait > patience)
         wait = (uint64_t)patience; /* a last try, before its runs are told */
-    bool news = (had && gone) || (!held->settled && (!outage || tried_enough));
+    bool news = (gone && (had || revoked != held->revoked)) || (!held->settled && (!outage || tried_enough));
     held->settled |= !outage || tried_enough;
+    if (gone)
+        held->revoked = revoked;
     token_failed(held, result->result);
     if (news)
         token_changed(held, true);
@@ -119,15 +123,27 @@ static void on_fetched(void *context, StoreResult *result)
         take_token(held, result);
     else
         take_failure(held, result);
+    if (held->changed)
+        held_changed(held);
+    watch_begin(held);
     if (held->settled) {
         wake(held);
         token_settled(held->keeper);
     }
 }
 
+void held_changed(Held *held)
+{
+    int64_t soon = clock_mono() + CHANGED_US, again = held->asked + CLOCK_SECOND;
+    held->changed = held->call != HELD_RESTS;
+    if (!held->changed)
+        plan(held, soon > again ? soon : again);
+}
+
 static void fetch(Held *held)
 {
     held->call = HELD_FETCHES;
+    held->changed = false;
     held->asked = clock_mono();
     held->keeper->opened = true;
     if (!token_may_mint(held)) {
@@ -381,6 +397,7 @@ void held_free_all(Keeper *keeper)
     for (Held *held; (held = TAILQ_FIRST(&keeper->held));) {
         TAILQ_REMOVE(&keeper->held, held, link);
         evtimer_del(&held->timer);
+        watch_free(held->watch);
         stored_token_done(&held->token);
         token_ref_done(&held->ref);
         mem_free(held->waiter);

@@ -32,10 +32,13 @@ struct Held {
     int64_t expires;   /* wall, for people; 0: never */
     unsigned failures; /* one after the other */
     bool was_outage;   /* the last of them */
+    bool revoked;      /* there is none since the store has a revocation's mark */
     unsigned renewed, turn;
     uint64_t calls;   /* to the store */
     uint64_t counted; /* of these, in the reports of runs */
     unsigned runs;    /* that use it */
+    bool changed;     /* the store has said so since the fetch that is under way began */
+    struct Watch *watch;
     HeldWaiter *waiter;
     size_t n_waiter;
     struct event timer;
@@ -53,6 +56,9 @@ bool held_is_settled(const Held *held);
 /* Reads the store again now, unless that was done within HELD_AGAIN_US: then done() is called at once. */
 #define HELD_AGAIN_US (10L * 1000000)
 void held_read_again(Held *held, HeldDone *done, void *context);
+
+/* The store says that it may be another one now: it is read, once a second at most. */
+void held_changed(Held *held);
 
 void held_enter(Held *held); /* a run uses it: one that was given back is fetched anew */
 void held_leave(Held *held);

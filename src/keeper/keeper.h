@@ -68,6 +68,7 @@ typedef struct Upstream {
     Held *held; /* NULL: no run of this process uses it */
     Live *live; /* its token; NULL: `missing` says why */
     char *missing;
+    bool revoked;       /* ... and it is that */
     int ca_fd;          /* -1: none */
     SSL_CTX *tls;       /* made when first dialled: parsing the roots takes 30 ms */
     Endpoint *endpoint; /* one for each of source_hosts() */
@@ -96,6 +97,7 @@ typedef struct Keeper {
     uint64_t seed;
     struct HeldList held;
     unsigned closing;    /* calls that the end waits for */
+    unsigned watches;    /* that are open */
     int ring_fd, key_fd; /* of the keyring, until it was read; -1: none */
     bool key_is_passphrase;
     char *ring_path;

@@ -36,6 +36,7 @@ static const RefusalKind kinds[REFUSAL_COUNT] = {
     [REFUSAL_SOURCE_RESERVE] = {"source-reserve", 429},
     [REFUSAL_UPSTREAM_LIMIT] = {"upstream-rate-limit", 429},
     [REFUSAL_TOKEN_MISSING] = {"token-missing", 502},
+    [REFUSAL_TOKEN_REVOKED] = {"token-revoked", 403},
     [REFUSAL_BUSY] = {"busy", 503},
     [REFUSAL_AUDIT] = {"audit-failed", 503},
     [REFUSAL_INTERNAL] = {"internal", 500},

@@ -43,6 +43,7 @@ typedef enum Refusal {
     REFUSAL_UPSTREAM_LIMIT,
     /* purser itself */
     REFUSAL_TOKEN_MISSING,
+    REFUSAL_TOKEN_REVOKED,
     REFUSAL_BUSY,
     REFUSAL_AUDIT,
     REFUSAL_INTERNAL,

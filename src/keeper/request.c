@@ -149,13 +149,19 @@ static bool write_head(Stream *stream)
     return credential > 0;
 }
 
+static bool refuse_missing(const Upstream *upstream, Refused *refused)
+{
+    return refused_set(refused, upstream->revoked ? REFUSAL_TOKEN_REVOKED : REFUSAL_TOKEN_MISSING, "%s",
+                       upstream->missing);
+}
+
 void stream_connected(Stream *stream)
 {
     Refused refused;
     stream->state = STREAM_WAITING;
     stream->live = live_use(stream->upstream->live);
     if (!stream->live) { /* gone while the connection was opened */
-        refused_set(&refused, REFUSAL_TOKEN_MISSING, "%s", stream->upstream->missing);
+        refuse_missing(stream->upstream, &refused);
         stream_refuse(stream, &refused);
         return;
     }
@@ -303,7 +309,7 @@ static bool check_token(const Stream *stream, Refused *refused)
 {
     const Upstream *upstream = stream->upstream;
     if (!upstream->live)
-        return refused_set(refused, REFUSAL_TOKEN_MISSING, "%s", upstream->missing);
+        return refuse_missing(upstream, refused);
     return !stream->endpoint->closed ||
            refused_set(refused, REFUSAL_HOST_CLOSED, "%s", stream->endpoint->closed);
 }

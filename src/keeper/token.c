@@ -61,6 +61,7 @@ static void install(Upstream *upstream, const Held *held)
     live_drop(upstream->live);
     upstream->live = live;
     mem_free(upstream->missing);
+    upstream->revoked = !live && held->revoked;
     upstream->missing = live ? NULL
                              : mem_printf("source %s has no token: %s", upstream->source.name,
                                           fault.text[0] ? fault.text : "the store has none");
@@ -147,9 +148,9 @@ void token_changed(Held *held, bool replaced)
 
 void token_failed(Held *held, int result)
 {
-    (void)result;
     bool first = held->failures == 1;
-    audit_held(held, "token.fetch", "token-missing", held->fault.text);
+    audit_held(held, "token.fetch", result == STORE_E_REVOKED ? "token-revoked" : "token-missing",
+               held->fault.text);
     if (held->store && held->store->life.refresh && first)
         log_warning("the token %s (%s): %s", held->ref.name, store_name(held), held->fault.text);
 }

@@ -62,7 +62,8 @@ static int run(const Invocation *invocation)
         log_error("--older-than takes a time, as in 30d.");
         return EXIT_USAGE;
     }
-    return rotate_hand_over(given(invocation, "file"), invocation->argument[0], &setup);
+    KubernetesLogin login = {given(invocation, "kubeconfig"), given(invocation, "context")};
+    return rotate_hand_over(given(invocation, "file"), invocation->argument[0], &login, &setup);
 }
 
 const Command command_rotate = {
@@ -75,15 +76,16 @@ const Command command_rotate = {
         "must\n"
         "have read it, the old one is retired (by the provider where it has a call for that, else by you) "
         "and\n"
-        "tried until it is dead. Each step is on record in STATE/rotate/SOURCE.journal before it is taken. "
-        "A\n"
-        "rotation that was interrupted is gone on with by --resume, or undone by --abort, at any time; if\n"
+        "tried until it is dead. Each step is on record in STATE/rotate/SOURCE.journal (and in a store that "
+        "is\n"
+        "shared) before it is taken. A rotation that was interrupted is gone on with by --resume, or undone "
+        "by --abort, at any time; if\n"
         "neither of its tokens works any more, it says what to do.\n\n"
-        "For tokens of the keyring, of files, and of Vault's or OpenBao's KV 2 (written with check-and-set, "
-        "by\n"
-        "a token of yours; agents can only read). The new one must belong to the old one's account and may "
-        "do\n"
-        "no more than it, where the provider tells.\n\n"
+        "For tokens of the keyring, of files, of Vault's or OpenBao's KV 2, and of Kubernetes' Secrets "
+        "(these\n"
+        "two written with check-and-set, by a login of yours; agents can only read). The new one must "
+        "belong\n"
+        "to the old one's account and may do no more than it, where the provider tells.\n\n"
         "Examples:\n"
         "  purser rotate buildkite\n"
         "  pass show ci/buildkite-new | purser rotate buildkite --from-stdin\n"
@@ -103,6 +105,9 @@ const Command command_rotate = {
                {"allow-other-identity", 0, NULL, "the new token may belong to another account"},
                {"vault-token", 0, "FILE",
                 "Vault: a token that may write the secret (default: ~/.vault-token)"},
+               {"kubeconfig", 0, "FILE",
+                "Kubernetes: a login that may write the Secret (default: purser.yaml's)"},
+               {"context", 0, "NAME", "of the kubeconfig"},
                {"json", 0, NULL, "an object a line, for scripts"}},
     .min_arguments = 1,
     .max_arguments = 1,

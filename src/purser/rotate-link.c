@@ -7,6 +7,7 @@
 #include "purser/audit-files.h"
 #include "purser/command.h"
 #include "purser/keeper-link.h"
+#include "purser/kubeconfig.h"
 #include "store/plan.h"
 
 #include <errno.h>
@@ -29,6 +30,14 @@ static int check_vault(const Source *source)
     return EXIT_USAGE;
 }
 
+static int check_secret(const Source *source)
+{
+    if (source->token.key[0])
+        return -1;
+    log_error("%s: its token is in the Secret %s; say which `key:` of it.", source->name, source->token.name);
+    return EXIT_USAGE;
+}
+
 /* What purser can rotate: where the token is kept as text that a person put there. */
 static int check_kept(const Source *source)
 {
@@ -40,12 +49,7 @@ static int check_kept(const Source *source)
     case STORE_VAULT:
         return check_vault(source);
     case STORE_KUBERNETES:
-        log_error(
-            "%s: purser rotates tokens of the keyring, of files and of Vault's KV 2. Put the new one of this "
-            "source into its Secret by hand (%s), wait for `refresh`, and delete the old one at its "
-            "provider.",
-            source->name, token->name);
-        return EXIT_USAGE;
+        return check_secret(source);
     default:
         log_error("%s: its tokens are minted and live for an hour or less. What they are minted with is "
                   "replaced by "
@@ -130,13 +134,45 @@ static int find_vault_token(const Source *source, RotateSetup *setup, char *path
     return 0;
 }
 
+/* What a kubeconfig holds itself is read by a child, into memory that purser-rotate inherits. */
+static int open_part(const KubernetesConfig *config, char **at, Fault *fault)
+{
+    size_t part = strlen(KUBECONFIG_PART);
+    if (strncmp(*at, KUBECONFIG_PART, part) != 0)
+        return 0;
+    CLEANUP_FD int fd = kubeconfig_open(config, *at + part);
+    int kept = fd < 0 ? -1 : fcntl(fd, F_DUPFD, 64); /* past those that it is started with */
+    if (kept < 0)
+        return fault_set(fault, -EIO, "The kubeconfig %s cannot be passed on.", config->kubeconfig);
+    mem_free(*at);
+    *at = mem_printf("/proc/self/fd/%d", kept);
+    return 0;
+}
+
+static int open_parts(KubernetesConfig *config, Fault *fault)
+{
+    int r = open_part(config, &config->ca_file, fault);
+    r = r ? r : open_part(config, &config->cert_file, fault);
+    r = r ? r : open_part(config, &config->key_file, fault);
+    return r ? r : open_part(config, &config->token.name, fault);
+}
+
+/* How soon every agent must have read the store again. */
+static uint64_t refresh_of(const Config *config, const Source *source)
+{
+    return source->token.kind == STORE_VAULT        ? config->vault.life.refresh
+           : source->token.kind == STORE_KUBERNETES ? config->kubernetes.life.refresh
+                                                    : PLAN_LOCAL_REFRESH;
+}
+
 static void fill(const Session *session, const Source *source, char *roots, RotateSetup *setup)
 {
     const Config *config = session->config;
-    bool vault = source->token.kind == STORE_VAULT;
-    uint64_t refresh = vault ? config->vault.life.refresh : PLAN_LOCAL_REFRESH;
-    setup->interval = setup->wait_said ? setup->interval : refresh;
-    setup->shared = vault;
+    bool vault = source->token.kind == STORE_VAULT, cluster = source->token.kind == STORE_KUBERNETES;
+    setup->interval = setup->wait_said ? setup->interval : refresh_of(config, source);
+    setup->shared = vault || cluster;
+    setup->kubernetes = config->kubernetes;
+    setup->kubernetes.configured = cluster;
     setup->vault_token = vault ? setup->vault_token : (char *)"";
     setup->vault = config->vault;
     setup->revealed = longest_revealed(config, source);
@@ -155,13 +191,13 @@ static void fill(const Session *session, const Source *source, char *roots, Rota
     setup->source.source = *source;
 }
 
-int rotate_hand_over(const char *file, const char *name, RotateSetup *setup)
+int rotate_hand_over(const char *file, const char *name, const KubernetesLogin *login, RotateSetup *setup)
 {
     Session session;
     char roots[4096], vault_token[4096];
     Fault fault = {""};
     CLEANUP_FD int blob = -1;
-    int status = session_open(file, &session);
+    int status = session_open_as(file, login, &session);
     if (status >= 0)
         return status;
     int32_t index = config_find_source(session.config, name);
@@ -174,6 +210,8 @@ int rotate_hand_over(const char *file, const char *name, RotateSetup *setup)
     int r = status < 0 ? audit_files_make_key(&session.state, &fault) : -EINVAL;
     r = r ? r : find_roots(session.config, roots, sizeof(roots), &fault);
     r = r ? r : find_vault_token(source, setup, vault_token, sizeof(vault_token), &fault);
+    if (r == 0 && source->token.kind == STORE_KUBERNETES)
+        r = open_parts(&session.config->kubernetes, &fault);
     if (r == 0) {
         fill(&session, source, roots, setup);
         r = write_blob(setup, &blob, &fault);

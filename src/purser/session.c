@@ -3,6 +3,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "purser/kubeconfig.h"
 
 #include <stdlib.h>
@@ -12,7 +13,19 @@ static const char *environment(const char *name)
     return getenv(name);
 }
 
-static int open_session(const char *file, bool in_pod, Session *ret_session)
+static void take_login(KubernetesConfig *kubernetes, const KubernetesLogin *login)
+{
+    if (login->kubeconfig) {
+        mem_free(kubernetes->kubeconfig);
+        kubernetes->kubeconfig = mem_strdup(login->kubeconfig);
+    }
+    if (login->kubeconfig || login->context) {
+        mem_free(kubernetes->context);
+        kubernetes->context = mem_strdup(login->context ? login->context : "");
+    }
+}
+
+static int open_session(const char *file, bool in_pod, const KubernetesLogin *login, Session *ret_session)
 {
     Session session = {.state = STATE_NONE};
     Fault fault = {0};
@@ -24,6 +37,8 @@ static int open_session(const char *file, bool in_pod, Session *ret_session)
     int status = paths_load_config(file, &session.paths, &session.config);
     if (status >= 0)
         return status;
+    if (login)
+        take_login(&session.config->kubernetes, login);
     if (config_take_environment(session.config, environment, &fault) ||
         (config_needs_store(session.config, STORE_KUBERNETES) &&
          kubeconfig_take(&session.config->kubernetes, &fault))) {
@@ -44,12 +59,17 @@ static int open_session(const char *file, bool in_pod, Session *ret_session)
 
 int session_open(const char *file, Session *ret_session)
 {
-    return open_session(file, false, ret_session);
+    return open_session(file, false, NULL, ret_session);
+}
+
+int session_open_as(const char *file, const KubernetesLogin *login, Session *ret_session)
+{
+    return open_session(file, false, login, ret_session);
 }
 
 int session_open_in_pod(const char *file, Session *ret_session)
 {
-    return open_session(file, true, ret_session);
+    return open_session(file, true, NULL, ret_session);
 }
 
 void session_close(Session *session)

@@ -15,6 +15,14 @@ typedef struct Session {
 /* file: of --file, or NULL. An exit status after saying why, or -1 to go on. */
 int session_open(const char *file, Session *ret_session);
 int session_open_in_pod(const char *file, Session *ret_session); /* scripts are in other containers */
+
+/* A person's own way into the cluster, instead of the one in purser.yaml that agents use. NULL each: not
+ * said. */
+typedef struct KubernetesLogin {
+    const char *kubeconfig, *context;
+} KubernetesLogin;
+
+int session_open_as(const char *file, const KubernetesLogin *login, Session *ret_session);
 void session_close(Session *session);
 
 /* Prints what a JsonWriter collected, and a newline, on standard output. EXIT_OK or EXIT_FAILED. */

@@ -16,7 +16,14 @@ struct Journal {
     unsigned char key[AUDIT_KEY];
     JournalEnd end;
     Buf text;
+    JournalShare *share; /* NULL: it stays here */
+    void *context;
+    char *who;
+    JournalEnd shared_end;
+    Buf shared;
 };
+
+const unsigned char JOURNAL_SHARED_KEY[AUDIT_KEY] = "purser: the journal in the store";
 
 static bool is_step(Slice word)
 {
@@ -100,6 +107,53 @@ static void take(JournalEnd *end, const JournalLine *line)
     memcpy(end->step, line->step, sizeof(end->step));
 }
 
+static bool begins_something(const char *step)
+{
+    static const char *const steps[] = {"begin", "resume", "abort", "revoke"};
+    for (size_t i = 0; i < COUNT_OF(steps); i++)
+        if (strcmp(step, steps[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Onto `out`, and into `end`. */
+static int put_line(const unsigned char key[AUDIT_KEY], JournalEnd *end, int64_t when, const char *step,
+                    const char *detail, Buf *out)
+{
+    char time[CLOCK_TEXT], mac[AUDIT_HEX];
+    JournalLine line = {.number = end->number + 1, .time = when, .detail = slice_of(detail)};
+    snprintf(line.step, sizeof(line.step), "%s", step);
+    size_t before = out->len;
+    int r = make_mac(key, &end->last, &line, &line.mac);
+    r = r ? r
+          : buf_printf(out, "%llu %s %s %s %s\n", (unsigned long long)line.number,
+                       clock_format(time, line.time), line.step, audit_mac_text(&line.mac, mac), detail);
+    if (r)
+        return r;
+    take(end, &line);
+    end->whole += out->len - before;
+    return 0;
+}
+
+int journal_shorten(const char *source, const JournalEnd *end, Buf *out, JournalEnd *ret_end)
+{
+    static const char *const detail = "what came before was too long to be kept here";
+    JournalEnd anew = begin(source, JOURNAL_SHARED_KEY);
+    int r = 0;
+    buf_reset(out);
+    if (end->open && !(end->revoking && !end->given))
+        r = put_line(JOURNAL_SHARED_KEY, &anew, end->begun, "begin", detail, out);
+    if (r == 0 && end->given)
+        r = put_line(JOURNAL_SHARED_KEY, &anew, end->time, "switch", detail, out);
+    if (r == 0 && end->open && !end->forward)
+        r = put_line(JOURNAL_SHARED_KEY, &anew, end->time, "abort", detail, out);
+    if (r == 0 && end->revoking)
+        r = put_line(JOURNAL_SHARED_KEY, &anew, end->begun, "revoke", detail, out);
+    if (r == 0)
+        *ret_end = anew;
+    return r;
+}
+
 int journal_read(const char *source, Slice text, const unsigned char key[AUDIT_KEY], JournalEach *each,
                  void *context, JournalEnd *ret_end, Fault *fault)
 {
@@ -178,7 +232,8 @@ int journal_open(const char *folder, const char *source, const unsigned char key
     *journal = (Journal){.source = mem_strdup(source),
                          .path = mem_printf("%s/%s.journal", folder, source),
                          .fd = -1,
-                         .text = BUF_INIT(JOURNAL_MAX)};
+                         .text = BUF_INIT(JOURNAL_MAX),
+                         .shared = BUF_INIT(JOURNAL_MAX_SHARED)};
     memcpy(journal->key, key, AUDIT_KEY);
     int r = open_file(folder, journal);
     r = r ? failed(journal->path, "opened", r, fault) : read_file(journal, fault);
@@ -195,7 +250,7 @@ int journal_open(const char *folder, const char *source, const unsigned char key
 
 const JournalEnd *journal_end(const Journal *journal)
 {
-    return &journal->end;
+    return journal->shared_end.number ? &journal->shared_end : &journal->end;
 }
 
 Slice journal_text(const Journal *journal)
@@ -203,29 +258,57 @@ Slice journal_text(const Journal *journal)
     return buf_slice(&journal->text);
 }
 
+int journal_share(Journal *journal, Slice text, const char *who, JournalShare *share, void *context,
+                  Fault *fault)
+{
+    JournalEnd end;
+    int r = journal_read(journal->source, text, JOURNAL_SHARED_KEY, NULL, NULL, &end, fault);
+    if (r)
+        return fault_prefix(fault, r, "in the store");
+    buf_reset(&journal->shared);
+    r = buf_append(&journal->shared, text.ptr, end.whole);
+    if (r)
+        return fault_set(fault, r, "the rotation journal of %s in the store is too long", journal->source);
+    journal->shared_end = end;
+    journal->share = share;
+    journal->context = context;
+    journal->who = mem_strdup(who);
+    return 0;
+}
+
+static int add_shared(Journal *journal, const char *step, const char *detail, Fault *fault)
+{
+    bool long_ago = !journal->shared_end.open && journal->shared.len > JOURNAL_MAX_SHARED / 2;
+    CLEANUP_MEM char *whole =
+        begins_something(step) ? mem_printf("%s: %s", journal->who, detail) : mem_strdup(detail);
+    int r = 0;
+    if (long_ago || journal->shared.len + JOURNAL_MAX_LINE > JOURNAL_MAX_SHARED)
+        r = journal_shorten(journal->source, &journal->shared_end, &journal->shared, &journal->shared_end);
+    r = r ? r
+          : put_line(JOURNAL_SHARED_KEY, &journal->shared_end, clock_wall(), step, whole, &journal->shared);
+    if (r)
+        return fault_set(fault, r, "the rotation journal in the store cannot be written: %s", strerror(-r));
+    return journal->share(journal->context, buf_slice(&journal->shared), fault);
+}
+
 int journal_add(Journal *journal, const char *step, Fault *fault, const char *fmt, ...)
 {
-    char raw[512], detail[600], time[CLOCK_TEXT], mac[AUDIT_HEX];
+    char raw[512], detail[600];
     va_list args;
     va_start(args, fmt);
     vsnprintf(raw, sizeof(raw), fmt, args);
     va_end(args);
     text_escape(detail, sizeof(detail), raw, strlen(raw));
-    JournalLine line = {.number = journal->end.number + 1, .time = clock_wall(), .detail = slice_of(detail)};
-    snprintf(line.step, sizeof(line.step), "%s", step);
     CLEANUP_BUF Buf text = BUF_INIT(2 * JOURNAL_MAX_LINE);
-    int r = make_mac(journal->key, &journal->end.last, &line, &line.mac);
-    r = r ? r
-          : buf_printf(&text, "%llu %s %s %s %s\n", (unsigned long long)line.number,
-                       clock_format(time, line.time), line.step, audit_mac_text(&line.mac, mac), detail);
+    JournalEnd end = journal->end;
+    int r = put_line(journal->key, &end, clock_wall(), step, detail, &text);
     r = r ? r : io_write_all(journal->fd, text.data, text.len);
     if (r == 0 && fsync(journal->fd) < 0)
         r = -errno;
     if (r)
         return failed(journal->path, "written", r, fault);
-    take(&journal->end, &line);
-    journal->end.whole += text.len;
-    return 0;
+    journal->end = end;
+    return journal->share ? add_shared(journal, step, detail, fault) : 0;
 }
 
 Journal *journal_free(Journal *journal)
@@ -234,6 +317,8 @@ Journal *journal_free(Journal *journal)
         return NULL;
     fd_close(&journal->fd);
     buf_done(&journal->text);
+    buf_done(&journal->shared);
+    mem_free(journal->who);
     mem_free(journal->source);
     mem_free(journal->path);
     explicit_bzero(journal->key, sizeof(journal->key));

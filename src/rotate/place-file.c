@@ -45,9 +45,11 @@ static int read_token(const char *path, Sealed **ret_token, struct stat *status,
     if (!scratch)
         return fault_set(fault, -ENOMEM, "the locked memory is used up");
     ssize_t n = pread(fd, scratch, ROOM, 0);
-    int r = n < 0 ? failed(path, "read", -errno, fault)
-                  : store_seal(path, (Slice){scratch, (size_t)n},
-                               memmem(scratch, (size_t)n, "-----BEGIN ", 11) != NULL, ret_token, fault);
+    bool marked = n >= (ssize_t)strlen(MARK_FILE) && memcmp(scratch, MARK_FILE, strlen(MARK_FILE)) == 0;
+    int r = n < 0    ? failed(path, "read", -errno, fault)
+            : marked ? 0
+                     : store_seal(path, (Slice){scratch, (size_t)n},
+                                  memmem(scratch, (size_t)n, "-----BEGIN ", 11) != NULL, ret_token, fault);
     *ret_newline = n > 0 && scratch[n - 1] == '\n';
     secret_release(scratch, ROOM);
     return r;
@@ -71,20 +73,24 @@ static int file_look(Place *place, PlaceFound *ret_found, Fault *fault)
     return 0;
 }
 
+static int zero(int fd, off_t size)
+{
+    static const char zeros[4096];
+    int r = size > (off_t)ROOM ? -EINVAL : 0;
+    for (off_t at = 0; r == 0 && at < size; at += (off_t)sizeof(zeros))
+        r = pwrite(fd, zeros, (size_t)(size - at < 4096 ? size - at : 4096), at) < 0 ? -errno : 0;
+    return r == 0 && fsync(fd) < 0 ? -errno : r;
+}
+
 /* Overwritten first: a token's file that is only removed stays on the disk. */
 static int wipe(const char *path, Fault *fault)
 {
     CLEANUP_FD int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     struct stat status;
-    static const char zeros[4096];
     if (fd < 0)
         return errno == ENOENT ? 0 : failed(path, "removed", -errno, fault);
-    int r = fstat(fd, &status) < 0 || status.st_size > (off_t)ROOM ? -EINVAL : 0;
-    for (off_t at = 0; r == 0 && at < status.st_size; at += (off_t)sizeof(zeros))
-        r = pwrite(fd, zeros, (size_t)(status.st_size - at < 4096 ? status.st_size - at : 4096), at) < 0
-                ? -errno
-                : 0;
-    if (r == 0 && (fsync(fd) < 0 || unlink(path) < 0))
+    int r = fstat(fd, &status) < 0 ? -errno : zero(fd, status.st_size);
+    if (r == 0 && unlink(path) < 0)
         r = -errno;
     return r ? failed(path, "removed", r, fault) : 0;
 }
@@ -176,28 +182,54 @@ static int file_clear(Place *place, Fault *fault)
     return synced ? failed(self->path, "synced", synced, fault) : r;
 }
 
-/* First it is kept beside, then it goes: one that dies in between has both, and they are the same. */
+/* In the place of the token, with its owner and mode. */
+static int write_mark(const FilePlace *self, const char *fresh, const struct stat *status, const char *mark,
+                      Fault *fault)
+{
+    CLEANUP_MEM char *line = mem_printf(MARK_FILE "%s\n", mark);
+    CLEANUP_FD int fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    bool ours = status->st_uid == geteuid() && status->st_gid == getegid();
+    int r = fd < 0 ? -errno : 0;
+    if (r == 0 && ((!ours && fchown(fd, status->st_uid, status->st_gid) < 0) ||
+                   fchmod(fd, status->st_mode & 07777) < 0))
+        r = -errno;
+    r = r ? r : io_write_all(fd, line, strlen(line));
+    if (r == 0 && (fsync(fd) < 0 || rename(fresh, self->path) < 0))
+        r = -errno;
+    return r ? failed(self->path, "marked", r, fault) : 0;
+}
+
+/* The mark comes in one step; then the bytes that lay there are overwritten on the disk. */
+static int take_away(const FilePlace *self, const char *mark, Fault *fault)
+{
+    CLEANUP_MEM char *fresh = mem_printf("%s.purser-write", self->path);
+    CLEANUP_FD int old = open(self->path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    struct stat status;
+    int r = wipe(fresh, fault);
+    if (r == 0 && (old < 0 || fstat(old, &status) < 0))
+        r = failed(self->path, "withdrawn", -errno, fault);
+    r = r ? r : write_mark(self, fresh, &status, mark, fault);
+    if (r)
+        return r;
+    r = zero(old, status.st_size);
+    r = r ? r : io_sync_folder_of(self->path);
+    return r ? failed(self->path, "overwritten", r, fault) : 0;
+}
+
 static int file_withdraw(Place *place, Fault *fault)
 {
     const FilePlace *self = (FilePlace *)place;
-    CLEANUP_MEM char *gone = mem_printf("%s.purser-write", self->path);
     PlaceFound found;
+    char mark[MARK_TEXT];
     int r = file_look(place, &found, fault);
     if (r)
         return r;
-    if (place_current(&found) != ROTATE_CURRENT_OTHER)
-        r = 0;
-    else if (found.current && !found.staged[ROTATE_OLD])
-        r = write_token(self, self->staged[ROTATE_OLD], found.current, fault);
-    else
-        r = place_stale(place, fault);
+    r = place_mark(&found, clock_wall(), mark, fault);
+    if (r == 0 && place_current(&found) == ROTATE_CURRENT_OTHER)
+        r = !found.staged[ROTATE_OLD] ? write_token(self, self->staged[ROTATE_OLD], found.current, fault)
+                                      : place_stale(place, fault);
     place_found_done(&found);
-    r = r ? r : wipe(gone, fault);
-    if (r == 0 && rename(self->path, gone) < 0)
-        r = failed(self->path, "withdrawn", -errno, fault);
-    r = r ? r : wipe(gone, fault);
-    int synced = r ? 0 : io_sync_folder_of(self->path);
-    return synced ? failed(self->path, "synced", synced, fault) : r;
+    return r ? r : take_away(self, mark, fault);
 }
 
 static int file_may_write(Place *place, Fault *fault)
@@ -223,8 +255,9 @@ static Place *file_place_free(Place *place)
 
 int place_file_open(const RotateSetup *setup, Place **ret_place, Fault *fault)
 {
-    static const PlaceDriver driver = {place_flock, NULL,          file_look,      file_stage,     file_put,
-                                       file_clear,  file_withdraw, file_may_write, file_place_free};
+    static const PlaceDriver driver = {place_flock, NULL,       file_look,      file_stage,
+                                       file_put,    file_clear, file_withdraw,  file_may_write,
+                                       NULL,        NULL,       file_place_free};
     const char *path = setup->source.source.token.name;
     FilePlace *self = MEM_NEW(FilePlace);
     (void)fault;

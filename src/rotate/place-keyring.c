@@ -179,6 +179,20 @@ static int keyring_clear(Place *place, Fault *fault)
     return change((KeyringPlace *)place, clear, &what, fault);
 }
 
+static int put_mark(Keyring *keyring, const KeyringPlace *self, const PlaceFound *found, Fault *fault)
+{
+    char mark[MARK_TEXT];
+    Sealed *sealed = NULL;
+    int r = place_mark(found, clock_wall(), mark, fault);
+    if (r == 0 && secret_seal(slice_of(mark), &sealed))
+        r = fault_set(fault, -ENOMEM, "the mark cannot be made");
+    if (r == 0)
+        keyring_put(
+            keyring,
+            (KeyringEntry){.name = keyring_mark_name(self->name), .token = sealed, .set = clock_wall()});
+    return r;
+}
+
 static int withdraw(Keyring *keyring, void *context, Fault *fault)
 {
     const KeyringPlace *self = ((Change *)context)->self;
@@ -187,12 +201,13 @@ static int withdraw(Keyring *keyring, void *context, Fault *fault)
     bool known = place_current(&found) != ROTATE_CURRENT_OTHER;
     bool fits = known || (found.current && !found.staged[ROTATE_OLD] && !found.staged[ROTATE_NEW] &&
                           keyring->n_entry < KEYRING_MAX_ENTRIES);
-    if (fits && !known)
+    int r = fits ? put_mark(keyring, self, &found, fault) : place_stale(&self->place, fault);
+    if (r == 0 && !known)
         put_entry(keyring, self, self->staged[ROTATE_OLD], found.current);
-    if (fits)
+    if (r == 0)
         keyring_remove(keyring, self->name);
     place_found_done(&found);
-    return fits ? 0 : place_stale(&self->place, fault);
+    return r;
 }
 
 static int keyring_withdraw(Place *place, Fault *fault)
@@ -226,8 +241,16 @@ static Place *keyring_place_free(Place *place)
 
 int place_keyring_open(const RotateSetup *setup, Place **ret_place, Fault *fault)
 {
-    static const PlaceDriver driver = {place_flock,       NULL,          keyring_look,     keyring_stage,
-                                       keyring_put_one,   keyring_clear, keyring_withdraw, keyring_may_write,
+    static const PlaceDriver driver = {place_flock,
+                                       NULL,
+                                       keyring_look,
+                                       keyring_stage,
+                                       keyring_put_one,
+                                       keyring_clear,
+                                       keyring_withdraw,
+                                       keyring_may_write,
+                                       NULL,
+                                       NULL,
                                        keyring_place_free};
     const char *name = setup->source.source.token.name;
     KeyringPlace *self = MEM_NEW(KeyringPlace);

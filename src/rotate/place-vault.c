@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "rotate/link.h"
 #include "store/answer.h"
+#include "store/mark.h"
 #include "store/vault.h"
 #include "token/take.h"
 
@@ -16,15 +17,14 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#define SIDE     ".purser-rotation"
-#define STALE_US (60L * CLOCK_SECOND) /* one that has not been heard of for so long is dead */
+#define SIDE ".purser-rotation"
 
 typedef struct VaultPlace {
     Place place;
     const RotateSetup *setup;
     const char *key;
     char *main, *side, *side_metadata; /* API paths */
-    char *space, *holder;
+    char *space;
     Link link;
     StoreServer server;
     Sealed *token; /* Vault's */
@@ -44,7 +44,8 @@ typedef struct Reply {
     PlaceFound *found;         /* read: main */
     char holder[256];          /* read: side */
     int64_t since, beat;       /* read: side */
-    const Sealed *replacement; /* change: the key's new value; NULL: it is taken out */
+    const Sealed *replacement; /* change: the key's new value; NULL: it is taken out, */
+    const char *mark;          /* and this is put in its place */
     Buf body;                  /* change: what is to be written */
     Slice path[3];             /* capabilities */
 } Reply;
@@ -131,14 +132,14 @@ static void on_side(void *context, StoreAnswer *answer)
     take_head(reply, answer);
     CLEANUP_JSON json_t *json = answer_json(answer->body);
     const json_t *data = json ? open_secret(reply, json) : NULL;
-    for (size_t i = 0; i < 2; i++) {
-        secret_free(self->staged[i]);
-        self->staged[i] = NULL;
-    }
+    for (size_t i = 0; i < 2; i++)
+        self->staged[i] = secret_free(self->staged[i]);
+    place_take_story(&self->place, NULL);
     if (answer->status != 200)
         return;
     const char *holder = answer_text(data, "holder");
     text_escape(reply->holder, sizeof(reply->holder), holder ? holder : "", holder ? strlen(holder) : 0);
+    place_take_story(&self->place, answer_text(data, "journal"));
     reply->since = read_time(data, "since");
     reply->beat = read_time(data, "beat");
     reply->result = seal_text(data, "old", &self->staged[ROTATE_OLD], reply->fault);
@@ -200,6 +201,9 @@ static int write_side(VaultPlace *self, const char *holder, Fault *fault)
     json_object_set_new(data, "holder", json_string(holder));
     json_object_set_new(data, "since", json_string(text_u64(time, (uint64_t)self->since)));
     json_object_set_new(data, "beat", json_string(text_u64(time, (uint64_t)self->now)));
+    Slice story = buf_slice(&self->place.story);
+    if (story.len)
+        json_object_set_new(data, "journal", json_stringn(story.ptr, story.len));
     int r = put_secret(data, "old", self->staged[ROTATE_OLD]);
     r = r ? r : put_secret(data, "new", self->staged[ROTATE_NEW]);
     r = r ? r : dump_write(json_incref(data), self->side_version, &body);
@@ -213,40 +217,13 @@ static int write_side(VaultPlace *self, const char *holder, Fault *fault)
     return r;
 }
 
-static int busy(const VaultPlace *self, const Reply *reply, int64_t unheard, Fault *fault)
-{
-    char age[24], silent[24];
-    text_human_duration(age, self->now > reply->since ? (uint64_t)(self->now - reply->since) : 0);
-    text_human_duration(silent, (uint64_t)unheard);
-    return fault_set(
-        fault, -EBUSY, "%s is being rotated by %s, for %s: wait for it to end%s%s%s", self->place.label,
-        reply->holder, age, unheard > STALE_US ? "; it has not been heard of for " : "",
-        unheard > STALE_US ? silent : "", unheard > STALE_US ? ", so --resume or --abort takes over" : "");
-}
-
-static int vault_lock(Place *place, Fault *fault)
-{
-    VaultPlace *self = (VaultPlace *)place;
-    Reply reply = {.fault = fault};
-    int r = read_side(self, &reply);
-    if (r)
-        return r;
-    int64_t unheard = self->now > reply.beat ? self->now - reply.beat : 0;
-    if (reply.holder[0] && (unheard <= STALE_US || self->setup->act == ROTATE_START))
-        return busy(self, &reply, unheard, fault);
-    self->since = self->now;
-    r = write_side(self, self->holder, fault);
-    self->locked = r == 0;
-    return r;
-}
-
 /* One whose lock was taken over hears so at its next write. */
 static void vault_beat(Place *place)
 {
     VaultPlace *self = (VaultPlace *)place;
     Fault fault = {""};
-    self->now += 10L * CLOCK_SECOND;
-    if (self->locked && write_side(self, self->holder, &fault))
+    self->now += PLACE_BEAT_US;
+    if (self->locked && write_side(self, self->place.holder, &fault))
         log_warning("%s", fault.text);
 }
 
@@ -260,11 +237,10 @@ static int vault_look(Place *place, PlaceFound *ret_found, Fault *fault)
         r = refusal(&main, self->main);
     self->main_version = main.version;
     r = r ? r : read_side(self, &side);
-    bool ours = side.status == 200 && strcmp(side.holder, self->holder) == 0;
+    bool ours = side.status == 200 && strcmp(side.holder, self->place.holder) == 0;
     if (r == 0 && self->locked && !ours) {
         self->locked = false;
-        r = fault_set(fault, -ESTALE, "%s: the rotation was taken over%s%s", place->label,
-                      side.holder[0] ? " by " : ", and has ended", side.holder);
+        r = place_taken_over(place, side.holder, fault);
     }
     if (r) {
         place_found_done(&found);
@@ -291,7 +267,7 @@ static int vault_stage(Place *place, const Sealed *old, const Sealed *fresh, Fau
     secret_free(self->staged[ROTATE_NEW]);
     self->staged[ROTATE_OLD] = secret_dup(old);
     self->staged[ROTATE_NEW] = fresh ? secret_dup(fresh) : NULL;
-    return write_side(self, self->holder, fault);
+    return write_side(self, self->place.holder, fault);
 }
 
 /* The secret as it is, with one key changed, into reply->body: all else in it stays. */
@@ -307,22 +283,54 @@ static void on_change(void *context, StoreAnswer *answer)
         return;
     }
     int r = reply->replacement ? put_secret(data, self->key, reply->replacement) : 0;
-    if (!reply->replacement)
+    if (!reply->replacement) {
+        CLEANUP_MEM char *mark = mem_printf("%s" MARK_SUFFIX, self->key);
         json_object_del(data, self->key);
+        json_object_set_new(data, mark, json_string(reply->mark));
+    }
     r = r ? r : dump_write(json_incref(data), reply->version, &reply->body);
     if (r)
         reply->result =
             fault_set(reply->fault, r, "%s cannot be written anew: %s", self->place.label, strerror(-r));
 }
 
-static int write_main(VaultPlace *self, const Sealed *replacement, Fault *fault)
+static int write_main(VaultPlace *self, const Sealed *replacement, const char *mark, Fault *fault)
 {
-    Reply change = {.fault = fault, .replacement = replacement, .body = BUF_INIT(0)},
+    Reply change = {.fault = fault, .replacement = replacement, .mark = mark, .body = BUF_INIT(0)},
           reply = {.fault = fault};
     int r = ask(self, "GET", self->main, NULL, on_change, &change);
     r = r ? r : ask(self, "POST", self->main, &change.body, on_written, &reply);
     buf_done(&change.body);
     return r ? r : reply.status == 200 ? 0 : refusal(&reply, self->main);
+}
+
+/* Whoever was taken over may be in the middle of a write: after this the version that it checks is an old
+ * one. */
+static int fence(VaultPlace *self, Fault *fault)
+{
+    PlaceFound found;
+    int r = vault_look(&self->place, &found, fault);
+    if (r)
+        return r;
+    r = found.current ? write_main(self, found.current, NULL, fault) : 0;
+    place_found_done(&found);
+    return r;
+}
+
+static int vault_lock(Place *place, Fault *fault)
+{
+    VaultPlace *self = (VaultPlace *)place;
+    Reply reply = {.fault = fault};
+    int r = read_side(self, &reply);
+    if (r)
+        return r;
+    PlaceHolder holder = {reply.holder, reply.since, reply.beat, self->now};
+    if (reply.holder[0] && !place_may_take_over(&holder, self->setup->act == ROTATE_START))
+        return place_held(place, &holder, fault);
+    self->since = self->now;
+    r = write_side(self, self->place.holder, fault);
+    self->locked = r == 0;
+    return r || !reply.holder[0] ? r : fence(self, fault);
 }
 
 static int vault_put(Place *place, RotateToken which, Fault *fault)
@@ -333,7 +341,7 @@ static int vault_put(Place *place, RotateToken which, Fault *fault)
     if (r)
         return r;
     if (found.staged[which] && place_current(&found) != ROTATE_CURRENT_OTHER)
-        r = write_main(self, found.staged[which], fault);
+        r = write_main(self, found.staged[which], NULL, fault);
     else
         r = place_stale(place, fault);
     place_found_done(&found);
@@ -344,26 +352,61 @@ static int vault_withdraw(Place *place, Fault *fault)
 {
     VaultPlace *self = (VaultPlace *)place;
     PlaceFound found;
+    char mark[MARK_TEXT];
     int r = vault_look(place, &found, fault);
     if (r)
         return r;
-    if (place_current(&found) == ROTATE_CURRENT_OTHER)
-        r = found.current && !found.staged[ROTATE_OLD] ? vault_stage(place, found.current, NULL, fault)
-                                                       : place_stale(place, fault);
+    r = place_mark(&found, self->now, mark, fault);
+    if (r == 0 && place_current(&found) == ROTATE_CURRENT_OTHER)
+        r = !found.staged[ROTATE_OLD] ? vault_stage(place, found.current, NULL, fault)
+                                      : place_stale(place, fault);
     place_found_done(&found);
-    return r ? r : write_main(self, NULL, fault);
+    return r ? r : write_main(self, NULL, mark, fault);
 }
 
-/* All versions of it: each held tokens. The lock goes with it. */
-static int vault_clear(Place *place, Fault *fault)
+static int remove_side(VaultPlace *self, Fault *fault)
 {
-    VaultPlace *self = (VaultPlace *)place;
     Reply reply = {.fault = fault};
     int r = ask(self, "DELETE", self->side_metadata, NULL, on_written, &reply);
     if (r == 0 && reply.status != 204 && reply.status != 200)
         r = refusal(&reply, self->side_metadata);
-    if (r == 0)
+    return r;
+}
+
+/* All versions of it: each held tokens. Then it is made anew, for the lock and the story alone; whoever was
+ * faster has the lock. */
+static int vault_clear(Place *place, Fault *fault)
+{
+    VaultPlace *self = (VaultPlace *)place;
+    int r = remove_side(self, fault);
+    if (r)
+        return r;
+    for (size_t i = 0; i < 2; i++)
+        self->staged[i] = secret_free(self->staged[i]);
+    self->side_version = 0;
+    if (self->locked && self->place.story.len)
+        r = write_side(self, self->place.holder, fault);
+    if (r == -ESTALE)
         self->locked = false;
+    return r == -ESTALE ? 0 : r;
+}
+
+static int vault_tell(Place *place, Slice story, Fault *fault)
+{
+    VaultPlace *self = (VaultPlace *)place;
+    CLEANUP_MEM char *text = mem_dup(story.ptr, story.len);
+    place_take_story(place, text);
+    return self->locked ? write_side(self, place->holder, fault) : 0;
+}
+
+static int vault_hear(Place *place, Fault *fault)
+{
+    VaultPlace *self = (VaultPlace *)place;
+    Reply reply = {.fault = fault};
+    int r = read_side(self, &reply);
+    mem_free(STEAL(place->held_by));
+    if (r == 0 && reply.holder[0])
+        place->held_by = mem_strdup(reply.holder);
     return r;
 }
 
@@ -412,27 +455,19 @@ static Place *vault_place_free(Place *place)
 {
     VaultPlace *self = (VaultPlace *)place;
     Fault fault = {""};
-    bool staged = self->staged[ROTATE_OLD] || self->staged[ROTATE_NEW];
-    int r = !self->locked ? 0 : staged ? write_side(self, "", &fault) : vault_clear(place, &fault);
+    bool kept = self->staged[ROTATE_OLD] || self->staged[ROTATE_NEW] || place->story.len;
+    int r = !self->locked ? 0 : kept ? write_side(self, "", &fault) : remove_side(self, &fault);
     if (r)
         log_warning("the lock of the rotation stays for a minute: %s", fault.text);
     link_done(&self->link);
     secret_free(self->token);
     secret_free(self->staged[ROTATE_OLD]);
     secret_free(self->staged[ROTATE_NEW]);
-    char *const text[] = {self->main, self->side, self->side_metadata, self->space, self->holder};
+    char *const text[] = {self->main, self->side, self->side_metadata, self->space};
     for (size_t i = 0; i < COUNT_OF(text); i++)
         mem_free(text[i]);
     mem_free(self);
     return NULL;
-}
-
-static char *make_holder(void)
-{
-    char host[65] = "";
-    if (gethostname(host, sizeof(host) - 1) < 0)
-        host[0] = 0;
-    return mem_printf("process %d on %s (%lld)", (int)getpid(), host, (long long)(clock_wall() % 1000000007));
 }
 
 static int read_token(VaultPlace *self, Fault *fault)
@@ -450,9 +485,9 @@ static int read_token(VaultPlace *self, Fault *fault)
 
 int place_vault_open(const RotateSetup *setup, Place **ret_place, Fault *fault)
 {
-    static const PlaceDriver driver = {vault_lock,     vault_beat,      vault_look,
-                                       vault_stage,    vault_put,       vault_clear,
-                                       vault_withdraw, vault_may_write, vault_place_free};
+    static const PlaceDriver driver = {vault_lock, vault_beat,  vault_look,      vault_stage,
+                                       vault_put,  vault_clear, vault_withdraw,  vault_may_write,
+                                       vault_tell, vault_hear,  vault_place_free};
     const TokenRef *ref = &setup->source.source.token;
     const VaultConfig *vault = &setup->vault;
     const char *data = strstr(ref->name, "/data/");
@@ -461,14 +496,16 @@ int place_vault_open(const RotateSetup *setup, Place **ret_place, Fault *fault)
         return fault_set(fault, -EINVAL, "%s is no path of a KV 2 engine", ref->name);
     VaultPlace *self = MEM_NEW(VaultPlace);
     *self = (VaultPlace){
-        .place = {.driver = &driver, .label = mem_printf("Vault's secret %s", ref->name), .lock_fd = -1},
+        .place = {.driver = &driver,
+                  .label = mem_printf("Vault's secret %s", ref->name),
+                  .lock_fd = -1,
+                  .holder = place_holder()},
         .setup = setup,
         .key = ref->key,
         .main = mem_strdup(ref->name),
         .side = mem_printf("%s" SIDE, ref->name),
         .side_metadata = mem_printf("%.*s/metadata/%s" SIDE, (int)(data - ref->name), ref->name, data + 6),
         .space = space[0] ? mem_printf("X-Vault-Namespace: %s", space) : NULL,
-        .holder = make_holder(),
         .server = {"Vault", &vault->origin, vault->server_name, vault->ca_file, vault->cert_file,
                    vault->key_file, NULL}};
     int r = read_token(self, fault);

@@ -1,7 +1,6 @@
 /* What places have in common. See place.h. */
 #include "rotate/place.h"
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
 
@@ -19,9 +18,11 @@ int place_open(const RotateSetup *setup, Place **ret_place, Fault *fault)
         return place_file_open(setup, ret_place, fault);
     case STORE_VAULT:
         return place_vault_open(setup, ret_place, fault);
+    case STORE_KUBERNETES:
+        return place_kubernetes_open(setup, ret_place, fault);
     default:
         return fault_set(fault, -ENOTSUP,
-                         "purser rotates tokens of the keyring, of files and of Vault's KV 2");
+                         "purser rotates tokens of the keyring, of files, of Vault's KV 2 and of Kubernetes");
     }
 }
 
@@ -60,14 +61,61 @@ int place_flock(Place *place, Fault *fault)
     return 0;
 }
 
+void place_take_story(Place *place, const char *text)
+{
+    size_t len = text ? strlen(text) : 0;
+    place->story.max = PLACE_STORY_MAX;
+    buf_reset(&place->story);
+    (void)!buf_append(&place->story, text ? text : "", len);
+}
+
+char *place_holder(void)
+{
+    char host[65] = "";
+    if (gethostname(host, sizeof(host) - 1) < 0)
+        host[0] = 0;
+    return mem_printf("process %d on %s (%lld)", (int)getpid(), host, (long long)(clock_wall() % 1000000007));
+}
+
+static int64_t unheard(const PlaceHolder *holder)
+{
+    return holder->now > holder->beat ? holder->now - holder->beat : 0;
+}
+
+bool place_may_take_over(const PlaceHolder *holder, bool begins)
+{
+    return unheard(holder) > PLACE_STALE_US && !begins;
+}
+
+int place_held(const Place *place, const PlaceHolder *holder, Fault *fault)
+{
+    char age[24], silent[24];
+    bool stale = unheard(holder) > PLACE_STALE_US;
+    text_human_duration(age, holder->now > holder->since ? (uint64_t)(holder->now - holder->since) : 0);
+    text_human_duration(silent, (uint64_t)unheard(holder));
+    return fault_set(fault, -EBUSY, "%s is being rotated by %s, for %s: wait for it to end%s%s%s",
+                     place->label, holder->name, age, stale ? "; it has not been heard of for " : "",
+                     stale ? silent : "", stale ? ", so --resume or --abort takes over" : "");
+}
+
+int place_taken_over(const Place *place, const char *by, Fault *fault)
+{
+    return fault_set(fault, -ESTALE, "%s: the rotation was taken over%s%s", place->label,
+                     *by ? " by " : ", and has ended", by);
+}
+
 Place *place_free(Place *place)
 {
     if (!place)
         return NULL;
+    char *const text[] = {place->label, place->lock_path, place->held_by, place->holder};
+    Buf story = place->story;
     fd_close(&place->lock_fd);
-    mem_free(place->label);
-    mem_free(place->lock_path);
-    return place->driver->free(place);
+    place->driver->free(place);
+    for (size_t i = 0; i < COUNT_OF(text); i++)
+        mem_free(text[i]);
+    buf_done(&story);
+    return NULL;
 }
 
 void place_found_done(PlaceFound *found)
@@ -84,6 +132,14 @@ RotateCurrent place_current(const PlaceFound *found)
     return secret_same(found->current, found->staged[ROTATE_NEW])   ? ROTATE_CURRENT_NEW
            : secret_same(found->current, found->staged[ROTATE_OLD]) ? ROTATE_CURRENT_OLD
                                                                     : ROTATE_CURRENT_OTHER;
+}
+
+int place_mark(const PlaceFound *found, int64_t now, char out[static MARK_TEXT], Fault *fault)
+{
+    if (!found->current)
+        return fault_set(fault, STORE_E_ABSENT, "there is no token there any more");
+    int r = mark_make(found->current, now, out);
+    return r ? fault_set(fault, r, "the locked memory is used up") : 0;
 }
 
 int place_stale(const Place *place, Fault *fault)

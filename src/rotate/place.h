@@ -4,8 +4,10 @@
  */
 #pragma once
 
+#include "base/clock.h"
 #include "ipc/rotate.h"
 #include "rotate/plan.h"
+#include "store/mark.h"
 #include "store/store.h"
 
 typedef struct Place Place;
@@ -32,6 +34,11 @@ typedef struct PlaceDriver {
     /* The current one is given out no more; it stays staged as the old one, where nothing was staged. */
     int (*withdraw)(Place *place, Fault *fault);
     int (*may_write)(Place *place, Fault *fault); /* for --dry-run: changes nothing */
+    /* Where others share the store, the journal lies beside the lock; NULL both where not. tell(): the whole
+     * of it, which is there when it returns; hear(): without taking the lock, into place->story and
+     * place->held_by. */
+    int (*tell)(Place *place, Slice story, Fault *fault);
+    int (*hear)(Place *place, Fault *fault);
     Place *(*free)(Place *place);
 } PlaceDriver;
 
@@ -41,7 +48,12 @@ struct Place {
     char *label;     /* "the keyring's entry github" */
     char *lock_path; /* beside the token, for place_flock() */
     int lock_fd;
+    char *holder;  /* of a lock in the store: this process; NULL: it is the kernel's */
+    Buf story;     /* the journal in the store, as lock() or hear() found it, or as it was told */
+    char *held_by; /* as hear() found it; NULL: nobody */
 };
+
+#define PLACE_STORY_MAX (64u << 10)
 
 /* All borrowed. -errno or STORE_E_ with a sentence. */
 int place_open(const RotateSetup *setup, Place **ret_place, Fault *fault) MUST_USE;
@@ -49,6 +61,8 @@ int place_flock(Place *place, Fault *fault) MUST_USE; /* the lock of places on t
 Place *place_free(Place *place);                      /* takes NULL, returns NULL */
 
 void place_found_done(PlaceFound *found);
+/* What withdraw() leaves in the place of the current token, of which there must be one. */
+int place_mark(const PlaceFound *found, int64_t now, char out[static MARK_TEXT], Fault *fault) MUST_USE;
 int place_stale(const Place *place, Fault *fault); /* -ESTALE and its sentence */
 /* What is current, as the plan has it. */
 RotateCurrent place_current(const PlaceFound *found);
@@ -57,7 +71,25 @@ static inline bool place_is_staged(const PlaceFound *found)
     return found->staged[ROTATE_OLD] && found->staged[ROTATE_NEW];
 }
 
+/* A lock that lies in the store is a holder's name, who says every so often that he lives. */
+#define PLACE_BEAT_US  (10L * CLOCK_SECOND)
+#define PLACE_STALE_US (60L * CLOCK_SECOND) /* one that has not been heard of for so long is dead */
+
+typedef struct PlaceHolder {
+    const char *name;    /* printable */
+    int64_t since, beat; /* wall us, by the store's clock, as is: */
+    int64_t now;
+} PlaceHolder;
+
+void place_take_story(Place *place, const char *text); /* NULL: none; longer than it may be: none */
+char *place_holder(void);                              /* this process: "process 12 on host (7)" */
+bool place_may_take_over(const PlaceHolder *holder, bool begins);
+int place_held(const Place *place, const PlaceHolder *holder, Fault *fault); /* -EBUSY and its sentence */
+/* -ESTALE and its sentence; by "": it has ended. */
+int place_taken_over(const Place *place, const char *by, Fault *fault);
+
 /* The drivers; setup->source.source.token is theirs. */
 int place_keyring_open(const RotateSetup *setup, Place **ret_place, Fault *fault) MUST_USE;
 int place_vault_open(const RotateSetup *setup, Place **ret_place, Fault *fault) MUST_USE;
+int place_kubernetes_open(const RotateSetup *setup, Place **ret_place, Fault *fault) MUST_USE;
 int place_file_open(const RotateSetup *setup, Place **ret_place, Fault *fault) MUST_USE;

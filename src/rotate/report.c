@@ -27,7 +27,8 @@ static void add_line(void *context, const JournalLine *line)
     json_object_end(json);
 }
 
-static int print_json(const char *source, Slice text, const unsigned char *key, const JournalEnd *end)
+static int print_json(const char *source, Slice text, const unsigned char *key, const JournalEnd *end,
+                      const char *held)
 {
     CLEANUP_BUF Buf out = BUF_INIT(8u << 20);
     JsonWriter json = JSON_WRITER(&out);
@@ -39,6 +40,7 @@ static int print_json(const char *source, Slice text, const unsigned char *key, 
     json_time(&json, "begun", end->open ? end->begun : 0);
     json_text(&json, "step", end->number ? end->step : NULL);
     json_time(&json, "time", end->time);
+    json_text(&json, "heldBy", held);
     json_array_begin(&json, "journal");
     int r = journal_read(source, text, key, add_line, &json, &again, NULL);
     json_array_end(&json);
@@ -69,27 +71,55 @@ static void print_text(const char *source, const JournalEnd *end)
         printf("%s: no rotation is under way; the last one ended at %s.\n", source, time);
 }
 
-int rotate_status(const RotateSetup *setup, const unsigned char key[static 32])
+/* What lies in a store that others share is the whole story; this machine's own file is its part of it.
+ * *ret_held: who is at it now; the caller frees. False: there is none, or it cannot be read, which is said.
+ */
+static bool hear(const RotateSetup *setup, Buf *text, char **ret_held)
+{
+    Place *place = NULL;
+    Fault fault = {""};
+    int r = setup->shared ? place_open(setup, &place, &fault) : -ENOTSUP;
+    bool shared = r == 0 && place->driver->hear;
+    if (shared && (r = place->driver->hear(place, &fault)) == 0) {
+        *ret_held = STEAL(place->held_by);
+        r = place->story.len ? buf_append_slice(text, buf_slice(&place->story)) : -ENOENT;
+    }
+    place_free(place);
+    if (r && setup->shared && r != -ENOENT)
+        log_warning("%s; this is what was done from this machine", fault.text);
+    return shared && r == 0;
+}
+
+static int read_own(const RotateSetup *setup, Buf *text, Fault *fault)
+{
+    CLEANUP_MEM char *path = mem_printf("%s/rotate/%s.journal", setup->state, setup->source.source.name);
+    int r = io_read_file(AT_FDCWD, path, text);
+    return r && r != -ENOENT
+               ? fault_set(fault, r, "the rotation journal %s cannot be read: %s", path, strerror(-r))
+               : 0;
+}
+
+int rotate_status(const RotateSetup *setup, const unsigned char own_key[static 32])
 {
     const char *source = setup->source.source.name;
-    CLEANUP_MEM char *path = mem_printf("%s/rotate/%s.journal", setup->state, source);
     CLEANUP_BUF Buf text = BUF_INIT(JOURNAL_MAX);
+    CLEANUP_MEM char *held = NULL;
     JournalEnd end;
     Fault fault = {""};
-    int r = io_read_file(AT_FDCWD, path, &text);
-    if (r && r != -ENOENT)
-        fault_set(&fault, r, "the rotation journal %s cannot be read: %s", path, strerror(-r));
-    r = r == -ENOENT ? 0 : r;
+    bool shared = hear(setup, &text, &held);
+    const unsigned char *key = shared ? JOURNAL_SHARED_KEY : own_key;
+    int r = shared ? 0 : read_own(setup, &text, &fault);
     r = r ? r : journal_read(source, buf_slice(&text), key, NULL, NULL, &end, &fault);
     if (r) {
         log_error("%s", fault.text);
         return 1;
     }
-    if (!setup->json) {
-        print_text(source, &end);
-        return 0;
-    }
-    return print_json(source, buf_slice(&text), key, &end) ? 1 : 0;
+    if (setup->json)
+        return print_json(source, buf_slice(&text), key, &end, held) ? 1 : 0;
+    print_text(source, &end);
+    if (held)
+        printf("%s is at it.\n", held);
+    return 0;
 }
 
 static void say_account(const Say *say, const Account *account)
@@ -140,8 +170,8 @@ int rotate_dry_run(const RotateSetup *setup)
     Say say = {setup->source.source.name, setup->json};
     int r = place_open(setup, &place, &fault);
     r = r ? r : provider_open(setup, &provider, &fault);
-    r = r ? r : place->driver->look(place, &found, &fault);
     r = r ? r : place->driver->may_write(place, &fault);
+    r = r ? r : place->driver->look(place, &found, &fault);
     if (r == 0 && found.staged[ROTATE_OLD])
         r = fault_set(&fault, -EALREADY, "a rotation of %s is under way: --resume or --abort", say.source);
     if (r == 0 && !found.current)

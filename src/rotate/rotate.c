@@ -340,12 +340,21 @@ static int take_up(Rotating *self, Fault *fault)
     return r;
 }
 
+static int tell(void *context, Slice story, Fault *fault)
+{
+    Place *place = context;
+    return place->driver->tell(place, story, fault);
+}
+
 int rotating_open(Rotating *self, const unsigned char *key, Fault *fault)
 {
     CLEANUP_MEM char *folder = mem_printf("%s/rotate", self->setup->state);
     int r = place_open(self->setup, &self->place, fault);
     r = r ? r : self->place->driver->lock(self->place, fault);
     r = r ? r : journal_open(folder, self->source, key, &self->journal, fault);
+    if (r == 0 && self->place->driver->tell)
+        r = journal_share(self->journal, buf_slice(&self->place->story), self->place->holder, tell,
+                          self->place, fault);
     return r ? r : rotating_look(self, fault);
 }
 

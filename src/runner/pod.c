@@ -67,7 +67,7 @@ void pod_tell_end(Pod *pod, const char *sentence)
 }
 
 /* A program of the image, as execvp() would find it. */
-static bool find_program(const char *name, char *out, size_t size)
+static __attribute__((nonnull)) bool find_program(const char *name, char *out, size_t size)
 {
     Slice folder, rest = slice_of(variable("PATH", "/usr/local/bin:/usr/bin:/bin"));
     if (strchr(name, '/')) {

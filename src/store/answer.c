@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "store/mark.h"
 
 #include <errno.h>
 #include <sodium.h>
@@ -137,8 +138,55 @@ static void name_keys(const json_t *data, char *out, size_t size)
     }
 }
 
+static bool is_mark(const char *key)
+{
+    size_t len = strlen(key), tail = strlen(MARK_SUFFIX);
+    return len > tail && strcmp(key + len - tail, MARK_SUFFIX) == 0;
+}
+
+/* What a revocation has left beside the key. */
+static bool take_mark(const json_t *data, const char *key, bool base64, Mark *ret_mark)
+{
+    CLEANUP_MEM char *name = mem_printf("%s" MARK_SUFFIX, key);
+    const char *text = answer_text(data, name);
+    char plain[MARK_TEXT];
+    size_t len = 0;
+    if (!text || !base64)
+        return text && mark_parse(slice_of(text), ret_mark) == 0;
+    return sodium_base642bin((unsigned char *)plain, sizeof(plain), text, strlen(text), "\r\n", &len, NULL,
+                             sodium_base64_VARIANT_ORIGINAL) == 0 &&
+           mark_parse((Slice){plain, len}, ret_mark) == 0;
+}
+
+static bool holds_no_text(const json_t *data)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)data, key, value)
+    {
+        if (strcmp(key, "hosts") != 0 && !is_mark(key)) /* not secret */
+            return false;
+    }
+    return true;
+}
+
+/* The only mark that there is where no token is left. */
+static bool take_only_mark(const json_t *data, bool base64, Mark *ret_mark)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)data, key, value)
+    {
+        CLEANUP_MEM char *name = is_mark(key) ? mem_dup(key, strlen(key) - strlen(MARK_SUFFIX)) : NULL;
+        if (name && take_mark(data, name, base64, ret_mark))
+            return true;
+    }
+    return false;
+}
+
 /* Where no key is named: the pair, or the one text there is. */
-static int take_whole(const TokenRef *ref, const json_t *data, bool base64, Sealed **ret_token, Fault *fault)
+static int take_whole(const TokenRef *ref, const json_t *data, bool base64, Sealed **ret_token,
+                      const char **ret_key, Fault *fault)
 {
     const char *key;
     json_t *value, *only = NULL;
@@ -147,11 +195,13 @@ static int take_whole(const TokenRef *ref, const json_t *data, bool base64, Seal
         return take_pair(ref->name, data, ret_token, fault);
     json_object_foreach((json_t *)data, key, value)
     {
-        if (strcmp(key, "hosts") == 0 || !json_is_string(value)) /* not secret */
+        if (strcmp(key, "hosts") == 0 || is_mark(key) || !json_is_string(value)) /* not secret */
             continue;
         n++;
-        if (!only || strcmp(key, "token") == 0) /* not secret */
+        if (!only || strcmp(key, "token") == 0) { /* not secret */
             only = value;
+            *ret_key = key;
+        }
     }
     if (n == 1 || (n && only == json_object_get(data, "token")))
         return take_value(ref->name, only, base64, ret_token, fault);
@@ -205,19 +255,27 @@ int answer_take_token(const TokenRef *ref, const json_t *data, bool base64, Stor
                       Fault *fault)
 {
     StoredToken token = {.fetched = clock_wall()};
+    const char *key = ref->key;
+    Mark mark;
     int r;
     if (!json_is_object(data))
         return fault_set(fault, STORE_E_DAMAGED, "%s holds no keys and values", ref->name);
-    if (!ref->key[0]) {
-        r = take_whole(ref, data, base64, &token.token, fault);
-    } else if (json_object_get(data, ref->key)) {
-        r = take_value(ref->name, json_object_get(data, ref->key), base64, &token.token, fault);
+    bool there = key[0] && json_object_get(data, key);
+    if (!there && (key[0] ? take_mark(data, key, base64, &mark)
+                          : holds_no_text(data) && take_only_mark(data, base64, &mark)))
+        return mark_refuse(&mark, ref->name, fault);
+    if (!key[0]) {
+        r = take_whole(ref, data, base64, &token.token, &key, fault);
+    } else if (there) {
+        r = take_value(ref->name, json_object_get(data, key), base64, &token.token, fault);
     } else {
         char keys[200];
         name_keys(data, keys, sizeof(keys));
-        r = fault_set(fault, STORE_E_ABSENT, "%s has no key \"%s\"; it has: %s", ref->name, ref->key,
+        r = fault_set(fault, STORE_E_ABSENT, "%s has no key \"%s\"; it has: %s", ref->name, key,
                       keys[0] ? keys : "none");
     }
+    if (r == 0 && take_mark(data, key, base64, &mark) && mark_means(&mark, token.token))
+        r = mark_refuse(&mark, ref->name, fault);
     r = r ? r : take_hosts(ref, data, base64, &token, fault);
     if (r)
         stored_token_done(&token);

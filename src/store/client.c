@@ -57,6 +57,7 @@ struct Call {
     int64_t date;
     const char *wanted;
     char *found; /* of that header */
+    void (*line)(void *context);
     char error[CURL_ERROR_SIZE];
     StoreAnswered *done;
     void *context;
@@ -242,7 +243,14 @@ static void on_end(void *context, CURLcode code)
 static size_t on_body(char *bytes, size_t one, size_t n, void *context)
 {
     Call *call = context;
+    long status = 0;
     (void)one;
+    if (call->line && curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK &&
+        status == 200) {
+        if (memchr(bytes, '\n', n))
+            call->line(call->context);
+        return n;
+    }
     if (buf_append(&call->answer, bytes, n) == 0)
         return n;
     call->too_long = true;
@@ -375,7 +383,11 @@ static bool set_way(Call *call)
            curl_easy_setopt(easy, CURLOPT_NOPROXY, "") == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_HTTPPROXYTUNNEL, call->proxied ? 1L : 0L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)STORE_CONNECT_MS) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)STORE_CALL_MS) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
+                            call->line ? (long)STORE_STREAM_MS : (long)STORE_CALL_MS) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, call->line ? 1L : 0L) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 15L) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 15L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_socket) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error) == CURLE_OK;
@@ -483,6 +495,7 @@ void store_client_call(StoreClient *client, StoreCall *from, StoreAnswered *done
                    .body = from->body,
                    .answer = BUF_INIT(STORE_MAX_ANSWER),
                    .wanted = from->wanted,
+                   .line = from->line,
                    .done = done,
                    .context = context};
     from->body = BUF_INIT(0);

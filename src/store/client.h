@@ -13,7 +13,8 @@
 #define STORE_MAX_REQUEST (64u << 10)
 #define STORE_CONNECT_MS  5000
 #define STORE_CALL_MS     10000
-#define STORE_CONNECTIONS 8               /* to one host */
+#define STORE_STREAM_MS   300000          /* the longest of an answer that is a stream */
+#define STORE_CONNECTIONS 16              /* to one host; of these the keeper's watches take half at most */
 #define STORE_PEM_US      (60L * 1000000) /* a CA bundle or client certificate is read again after */
 
 typedef struct StoreClient StoreClient;
@@ -53,6 +54,9 @@ typedef struct StoreCall {
     Buf body;               /* taken over, wiped; may be empty */
     const Sealed *hidden;   /* besides token, in case the answer repeats it; NULL: none */
     const char *wanted;     /* a header of the answer; NULL: none; borrowed until done() */
+    /* Not NULL: the answer is a stream of lines. Called whenever one has ended; what stands in it is not
+     * kept. */
+    void (*line)(void *context);
 } StoreCall;
 
 typedef struct StoreAnswer {

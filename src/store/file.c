@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "store/mark.h"
 #include "store/plan.h"
 
 #include <errno.h>
@@ -37,6 +38,19 @@ static int read_all(int fd, char *out, size_t room, size_t *ret_len)
     return 0;
 }
 
+/* What a revocation has put in the token's place. */
+static int check_mark(const char *path, Slice text, Fault *fault)
+{
+    Mark mark;
+    size_t head = strlen(MARK_FILE);
+    if (text.len < head || memcmp(text.ptr, MARK_FILE, head) != 0) /* not secret */
+        return 0;
+    Slice rest = {text.ptr + head, text.len - head};
+    if (rest.len && rest.ptr[rest.len - 1] == '\n')
+        rest.len--;
+    return mark_refuse(mark_parse(rest, &mark) == 0 ? &mark : NULL, path, fault);
+}
+
 static int seal_file(const char *path, int fd, StoredToken *ret_token, Fault *fault)
 {
     struct stat status;
@@ -49,6 +63,7 @@ static int seal_file(const char *path, int fd, StoredToken *ret_token, Fault *fa
     int r = read_all(fd, scratch, ROOM, &len);
     if (r)
         r = fault_set(fault, STORE_E_OUTAGE, "the token file %s cannot be read: %s", path, strerror(-r));
+    r = r ? r : check_mark(path, (Slice){scratch, len}, fault);
     r = r ? r
           : store_seal(path, (Slice){scratch, len}, memmem(scratch, len, "-----BEGIN ", 11) != NULL,
                        &ret_token->token, fault);

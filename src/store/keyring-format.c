@@ -147,11 +147,13 @@ static int open_message(Work *work, WireReader *wire, Slice head, size_t *ret_le
     return 0;
 }
 
-/* A name that a person gave, or NAME~new and NAME~old: a rotation's two tokens, which no person can name. */
+/* A name that a person gave, or NAME~new, NAME~old and NAME~revoked: a rotation's two tokens, and a
+ * revocation's mark, which no person can name. */
 static bool is_entry_name(Slice name)
 {
     Slice head, end;
-    if (slice_cut(name, '~', &head, &end) && !slice_is(end, "new") && !slice_is(end, "old"))
+    if (slice_cut(name, '~', &head, &end) && !slice_is(end, "new") && !slice_is(end, "old") &&
+        !slice_is(end, "revoked"))
         return false;
     return text_is_name(head);
 }

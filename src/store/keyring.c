@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "store/mark.h"
 
 #include <errno.h>
 
@@ -59,9 +60,37 @@ Keyring *keyring_free(Keyring *keyring)
     return NULL;
 }
 
+char *keyring_mark_name(const char *name)
+{
+    return mem_printf("%s~revoked", name);
+}
+
+bool keyring_is_mark(const char *name)
+{
+    const char *tail = strrchr(name, '~');
+    return tail && strcmp(tail, "~revoked") == 0;
+}
+
+/* entry NULL: there is none. A mark of another token says nothing of this one. */
+static int check_mark(const Keyring *keyring, const char *name, const KeyringEntry *entry, Fault *fault)
+{
+    CLEANUP_MEM char *mark_name = keyring_mark_name(name);
+    const KeyringEntry *marked = keyring_find(keyring, mark_name);
+    char text[MARK_TEXT];
+    size_t len = marked ? secret_len(marked->token) : 0;
+    Mark mark;
+    if (!marked || len >= sizeof(text) || secret_open(marked->token, text, sizeof(text)) ||
+        mark_parse((Slice){text, len}, &mark) || (entry && !mark_means(&mark, entry->token)))
+        return 0;
+    return mark_refuse(&mark, name, fault);
+}
+
 int keyring_take(const Keyring *keyring, const char *name, StoredToken *ret_token, Fault *fault)
 {
     const KeyringEntry *entry = keyring_find(keyring, name);
+    int r = check_mark(keyring, name, entry, fault);
+    if (r)
+        return r;
     if (!entry)
         return fault_set(fault, STORE_E_ABSENT,
                          "the keyring has no token \"%s\": put it there with "

@@ -56,5 +56,9 @@ void keyring_put(Keyring *keyring, KeyringEntry entry); /* takes over; replaces 
 bool keyring_remove(Keyring *keyring, const char *name);
 Keyring *keyring_free(Keyring *keyring);
 
-/* A token of it, for a StoreResult: STORE_E_ABSENT with a sentence. */
+/* The name of the entry that a revocation of `name` leaves; the caller frees. */
+char *keyring_mark_name(const char *name);
+bool keyring_is_mark(const char *name); /* such a name */
+
+/* A token of it, for a StoreResult: STORE_E_ABSENT, STORE_E_REVOKED with a sentence. */
 int keyring_take(const Keyring *keyring, const char *name, StoredToken *ret_token, Fault *fault) MUST_USE;

@@ -5,8 +5,12 @@
 #include "store/answer.h"
 
 #include <errno.h>
+#include <sys/queue.h>
 
 #define LABEL "the Kubernetes API"
+
+typedef struct Job Job;
+LIST_HEAD(JobList, Job);
 
 typedef struct Kubernetes {
     Store store;
@@ -14,23 +18,34 @@ typedef struct Kubernetes {
     const Stores *stores;
     StoreClient *client;
     StoreServer server;
+    struct JobList jobs; /* under way: what the client's end leaves of them */
 } Kubernetes;
 
-typedef struct Job {
+struct Job {
     Kubernetes *kubernetes;
     TokenRef ref; /* a copy */
     unsigned calls;
+    StoreChanged *changed; /* not NULL: it is a watch, */
+    char *version;         /* from this on; NULL: from now on */
     StoreDone *done;
     void *context;
-} Job;
+    LIST_ENTRY(Job) link;
+};
+
+static void job_free(Job *job)
+{
+    LIST_REMOVE(job, link);
+    token_ref_done(&job->ref);
+    mem_free(job->version);
+    mem_free(job);
+}
 
 static void job_done(Job *job, StoreResult *result)
 {
     StoreDone *done = job->done;
     void *context = job->context;
     result->calls = job->calls;
-    token_ref_done(&job->ref);
-    mem_free(job);
+    job_free(job);
     done(context, result);
     stored_token_done(&result->token);
 }
@@ -76,7 +91,12 @@ static void on_answer(void *context, int failed, StoreAnswer *answer, const Faul
     job->calls++;
     if (!failed) {
         result.retry_after = answer->retry_after;
-        if (answer->status != 200 && answer->status != 201)
+        if (job->changed &&
+            answer->status == 410) /* the version is too old: what came since is read, not told */
+            job->changed(job->context);
+        else if (job->changed && answer->status == 200)
+            result.result = 0;
+        else if (answer->status != 200 && answer->status != 201)
             result.result = refusal(job, answer, &result.fault);
         else if (job->ref.mint)
             result.result = answer_token_request(answer->body, &result.token, &result.fault);
@@ -109,6 +129,20 @@ static int put_request(const Mint *mint, Buf *body)
     return answer_dump(request, body);
 }
 
+static void on_line(void *context)
+{
+    Job *job = context;
+    job->changed(job->context);
+}
+
+/* Of one name alone, and of it the metadata alone: no token comes with it. */
+static int put_watch(const Job *job, Buf *path)
+{
+    int r = buf_append_text(path, "/secrets?watch=true&timeoutSeconds=280&fieldSelector=metadata.name%3D");
+    put_name(path, job->ref.name);
+    return r || !job->version ? r : buf_printf(path, "&resourceVersion=%s", job->version);
+}
+
 /* token NULL: a client certificate logs in. */
 static void ask(Job *job, const Sealed *token)
 {
@@ -116,13 +150,21 @@ static void ask(Job *job, const Sealed *token)
     const Mint *mint = job->ref.mint;
     StoreCall call = {.server = &job->kubernetes->server,
                       .method = mint ? "POST" : "GET",
-                      .header = {"Accept: application/json", "Content-Type: application/json"},
+                      .header = {job->changed
+                                     ? "Accept: application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+                                     : "Accept: application/json",
+                                 "Content-Type: application/json"},
+                      .line = job->changed ? on_line : NULL,
                       .credential = "Authorization: Bearer ",
                       .token = token};
     int r = buf_append_text(&path, "/api/v1/namespaces/");
     put_name(&path, space_of(job));
-    r = r ? r : buf_append_text(&path, mint ? "/serviceaccounts/" : "/secrets/");
-    put_name(&path, mint ? mint->id : job->ref.name);
+    if (job->changed) {
+        r = r ? r : put_watch(job, &path);
+    } else {
+        r = r ? r : buf_append_text(&path, mint ? "/serviceaccounts/" : "/secrets/");
+        put_name(&path, mint ? mint->id : job->ref.name);
+    }
     r = r || !mint ? r : buf_append_text(&path, "/token");
     r = r || !mint ? r : put_request(mint, &call.body);
     if (r) {
@@ -148,20 +190,48 @@ static void on_login(void *context, StoreResult *login)
     job_done(job, &result);
 }
 
-static void kubernetes_fetch(Store *store, const TokenRef *ref, StoreDone *done, void *context)
+static void begin(Kubernetes *self, Job *job)
 {
-    Kubernetes *self = (Kubernetes *)store;
-    Job *job = MEM_NEW(Job);
-    *job = (Job){.kubernetes = self, .ref = token_ref_dup(ref), .done = done, .context = context};
+    LIST_INSERT_HEAD(&self->jobs, job, link);
     if (self->config->token.kind == STORE_NONE)
         ask(job, NULL);
     else
         stores_fetch(self->stores, &self->config->token, on_login, job);
 }
 
+static void kubernetes_fetch(Store *store, const TokenRef *ref, StoreDone *done, void *context)
+{
+    Kubernetes *self = (Kubernetes *)store;
+    Job *job = MEM_NEW(Job);
+    *job = (Job){.kubernetes = self, .ref = token_ref_dup(ref), .done = done, .context = context};
+    begin(self, job);
+}
+
+static bool is_number(const char *text)
+{
+    return *text && strspn(text, "0123456789") == strlen(text);
+}
+
+static void kubernetes_watch(Store *store, const TokenRef *ref, const char *version, StoreChanged *changed,
+                             StoreDone *done, void *context)
+{
+    Kubernetes *self = (Kubernetes *)store;
+    Job *job = MEM_NEW(Job);
+    *job = (Job){.kubernetes = self,
+                 .ref = token_ref_dup(ref),
+                 .changed = changed,
+                 .version = version && is_number(version) ? mem_strdup(version) : NULL,
+                 .done = done,
+                 .context = context};
+    begin(self, job);
+}
+
 static Store *kubernetes_free(Store *store)
 {
-    mem_free(store);
+    Kubernetes *self = (Kubernetes *)store;
+    for (Job *job; (job = LIST_FIRST(&self->jobs));)
+        job_free(job);
+    mem_free(self);
     return NULL;
 }
 
@@ -181,7 +251,7 @@ static Store *make(const StoreDriver *driver, const KubernetesConfig *config, St
 Store *store_kubernetes_new(const KubernetesConfig *config, StoreClient *client, const Stores *stores)
 {
     static const StoreDriver driver = {
-        .name = "kubernetes", .fetch = kubernetes_fetch, .free = kubernetes_free};
+        .name = "kubernetes", .fetch = kubernetes_fetch, .watch = kubernetes_watch, .free = kubernetes_free};
     return make(&driver, config, client, stores);
 }
 

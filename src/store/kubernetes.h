@@ -1,6 +1,6 @@
-/* Kubernetes: Secrets by name over the API ("get", never "list" or "watch", so that RBAC can allow exactly
- * the named ones), and tokens of service accounts (TokenRequest). The pod's own token is read again for every
- * call: kubelet replaces it within its life.
+/* Kubernetes: Secrets by name over the API ("get", and where it is allowed "watch", each of one name and
+ * never "list", so that RBAC can allow exactly the named ones), and tokens of service accounts
+ * (TokenRequest). The pod's own token is read again for every call: kubelet replaces it within its life.
  */
 #pragma once
 

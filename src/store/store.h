@@ -29,6 +29,7 @@ enum {
     STORE_E_DENIED,     /* wrong passphrase or key, permissions */
     STORE_E_DAMAGED,    /* cut off, altered, unknown version; an answer that is none */
     STORE_E_OUTAGE,     /* cannot be reached now, or does not work: worth trying again */
+    STORE_E_REVOKED,    /* `purser revoke` has left its mark there (mark.h) */
 };
 
 /* How a fetch, or a renewal, went. */
@@ -43,6 +44,8 @@ typedef struct StoreResult {
 /* Called exactly once, maybe before the call that asked returns; never once the store was freed. */
 typedef void StoreDone(void *context, StoreResult *result);
 
+typedef void StoreChanged(void *context);
+
 typedef struct Store Store;
 typedef struct StoreDriver {
     const char *name; /* "keyring": as in purser.yaml */
@@ -52,6 +55,11 @@ typedef struct StoreDriver {
                   void *context);
     void (*give_back)(Store *store, const TokenRef *ref, const StoredToken *token, StoreDone *done,
                       void *context);
+    /* Says when a token may be another one than `version` (NULL: it is not known), any number of times until
+     * done(): 0, it ended as such do, or STORE_E_OUTAGE: begin another; else it is not to be had. NULL: it is
+     * read every `refresh`. */
+    void (*watch)(Store *store, const TokenRef *ref, const char *version, StoreChanged *changed,
+                  StoreDone *done, void *context);
     void (*close)(Store *store, StoreDone *done, void *context); /* ends its login; NULL: there is none */
     Store *(*free)(Store *store);
 } StoreDriver;

@@ -48,6 +48,18 @@ typedef struct Setting {
     size_t n_host;
 } Setting;
 
+/* Of a revocation: another token is one that may be given out; the same is not. */
+static int forget_mark(Keyring *keyring, const char *name, Fault *fault)
+{
+    StoredToken token = {0};
+    CLEANUP_MEM char *mark = keyring_mark_name(name);
+    int r = keyring_take(keyring, name, &token, fault);
+    stored_token_done(&token);
+    if (r == 0)
+        keyring_remove(keyring, mark);
+    return r;
+}
+
 static int put_token(Keyring *keyring, void *context, Fault *fault)
 {
     Setting *setting = context;
@@ -65,7 +77,7 @@ static int put_token(Keyring *keyring, void *context, Fault *fault)
     setting->replaced = old;
     setting->n_host = entry.n_host;
     keyring_put(keyring, entry);
-    return 0;
+    return forget_mark(keyring, options->name, fault);
 }
 
 static int update(const TokenOptions *options, KeyringChange *change, void *context, Fault *fault)
@@ -126,6 +138,8 @@ static int print_json(const Keyring *keyring, Fault *fault)
     json_array_begin(&json, NULL);
     for (size_t i = 0; i < keyring->n_entry; i++) {
         const KeyringEntry *entry = &keyring->entry[i];
+        if (keyring_is_mark(entry->name))
+            continue;
         json_object_begin(&json, NULL);
         json_text(&json, "name", entry->name);
         json_array_begin(&json, "hosts");
@@ -151,6 +165,8 @@ static void print_table(const Keyring *keyring)
     printf("%-24s %-36s %-27s %s\n", "NAME", "SET", "HOSTS", "BYTES");
     for (size_t i = 0; i < keyring->n_entry; i++) {
         const KeyringEntry *entry = &keyring->entry[i];
+        if (keyring_is_mark(entry->name))
+            continue;
         CLEANUP_BUF Buf hosts = BUF_INIT(64u << 10);
         for (size_t k = 0; k < entry->n_host; k++)
             if (buf_printf(&hosts, "%s%s", k ? "," : "", entry->host[k]))

@@ -154,12 +154,8 @@ static void put_in(const char *root, const char *from, const char *to, int read_
 
 static void put_in_programs(const char *root)
 {
-    static const char *const part[] = {"/usr",
-                                       "/etc/ssl",
-                                       "/etc/alternatives",
-                                       "/etc/ld.so.cache",
-                                       "/etc/nsswitch.conf",
-                                       "/etc/hosts"};
+    static const char *const part[] = {
+        "/usr", "/etc/ssl", "/etc/alternatives", "/etc/ld.so.cache", "/etc/nsswitch.conf", "/etc/hosts"};
     static const char *const link[] = {"/bin", "/sbin", "/lib", "/lib64", "/lib32"};
     char path[4096], target[256];
     for (size_t i = 0; i < sizeof(part) / sizeof(part[0]); i++)

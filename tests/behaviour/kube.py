@@ -147,10 +147,6 @@ class Kube:
 
     def close(self):
         for process in reversed(self.processes):
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.kill()  # an orderly end takes the API server 20 seconds
+            process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)

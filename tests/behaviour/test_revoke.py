@@ -19,14 +19,16 @@ def refused(rotation):
     rotation.lab.retriever("look", script="print('ran')\n", sources=["ci"])
     done = rotation.lab.purser("run", "look")
     assert done.status == 5 and len(rotation.api.used) == before, done.text
+    assert "was revoked at 20" in done.text, done.text
     return done
 
 
 def check_revoked(rotation, dead):
     assert not set(dead) & set(rotation.api.tokens)
     refused(rotation)
-    assert not list(rotation.lab.folder.glob("token*")) or not [
-        path for path in rotation.lab.folder.glob("token*") if path.suffix != ".purser-lock"]
+    left = {path.name: path.read_text() for path in rotation.lab.folder.glob("token*")}
+    left.pop("token.purser-lock", None)
+    assert set(left) <= {"token"} and left.get("token", "purser-revoked ").startswith("purser-revoked "), left
     text = (rotation.lab.state / "rotate/ci.journal").read_text()
     assert rotation.old[:8] not in text and rotation.new[:8] not in text
 

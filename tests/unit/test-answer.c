@@ -2,6 +2,7 @@
 #include "base/mem.h"
 #include "store/answer.h"
 #include "store/jwt.h"
+#include "store/mark.h"
 
 // clang-format off
 #include <setjmp.h>
@@ -130,6 +131,47 @@ static void test_what_is_no_answer_is_damaged(void **state)
     mem_free(deep);
 }
 
+/* A mark of `revoked`, beside `current` (NULL: there is none), asked for by key or without one. */
+static int read_marked(const char *revoked, const char *current, const char *key, Fault *fault)
+{
+    char mark[MARK_TEXT];
+    Sealed *token = NULL;
+    StoredToken found = {0};
+    assert_int_equal(secret_seal(slice_of(revoked), &token), 0);
+    assert_int_equal(mark_make(token, 1750000000000000, mark), 0);
+    secret_free(token);
+    CLEANUP_MEM char *beside = current ? mem_printf("\"token\":\"%s\",", current) : mem_strdup("");
+    CLEANUP_MEM char *body =
+        mem_printf("{\"data\":{\"data\":{%s\"hosts\":\"api.test\",\"token.purser-revoked\":\"%s\"},"
+                   "\"metadata\":{\"version\":3}}}",
+                   beside, mark);
+    int r = read_secret(key, body, &found, fault);
+    if (r == 0)
+        assert_token(&found, current);
+    stored_token_done(&found);
+    return r;
+}
+
+static void test_a_mark_means_the_token_that_was_revoked_alone(void **state)
+{
+    (void)state;
+    Fault fault = {""};
+    for (unsigned i = 0; i < 2; i++) {
+        const char *key = i ? "token" : "";
+        assert_int_equal(read_marked("ghp_leaked", NULL, key, &fault), STORE_E_REVOKED);
+        assert_non_null(strstr(fault.text, "was revoked at 2025-06-15T15:06:40Z"));
+        assert_int_equal(read_marked("ghp_leaked", "ghp_leaked", key, &fault), STORE_E_REVOKED);
+        assert_int_equal(read_marked("ghp_leaked", "ghp_another", key, &fault), 0);
+    }
+    Mark mark;
+    static const char *const none[] = {
+        "", "2025-06-15T15:06:40Z", "2025-06-15T15:06:40Z 00 00",
+        "x 00112233445566778899aabbccddeeff 00112233445566778899aabbccddeeff",
+        "2025-06-15T15:06:40Z 00112233445566778899aabbccddeeff 00112233445566778899aabbccddeef"};
+    for (size_t i = 0; i < COUNT_OF(none); i++)
+        assert_int_equal(mark_parse(slice_of(none[i]), &mark), -EBADMSG);
+}
+
 static void test_a_kubernetes_secrets_texts_are_base64(void **state)
 {
     (void)state;
@@ -196,6 +238,7 @@ int main(void)
         cmocka_unit_test(test_user_and_password_come_together_with_their_lease),
         cmocka_unit_test(test_what_is_not_there_is_named_and_values_are_not),
         cmocka_unit_test(test_what_is_no_answer_is_damaged),
+        cmocka_unit_test(test_a_mark_means_the_token_that_was_revoked_alone),
         cmocka_unit_test(test_a_kubernetes_secrets_texts_are_base64),
         cmocka_unit_test(test_an_errors_first_line_is_quoted_printably),
         cmocka_unit_test(test_a_jwt_is_for_one_audience_alone),

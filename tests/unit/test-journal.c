@@ -185,6 +185,95 @@ static void a_long_one_is_put_aside(void **state)
     assert_int_equal(status.st_mode & 0777, 0600);
 }
 
+static char kept[JOURNAL_MAX_SHARED + 1];
+static int calls, fails;
+
+static int keep(void *context, Slice text, Fault *fault)
+{
+    (void)context;
+    calls++;
+    if (fails)
+        return fault_set(fault, -ESTALE, "somebody else has it");
+    assert_true(text.len < sizeof(kept));
+    memcpy(kept, text.ptr, text.len);
+    kept[text.len] = 0;
+    return 0;
+}
+
+static Journal *share(const char *text)
+{
+    Fault fault;
+    Journal *journal = reopen();
+    assert_int_equal(journal_share(journal, slice_of(text), "process 1 on here", keep, NULL, &fault), 0);
+    return journal;
+}
+
+static void each_line_goes_into_the_store_before_its_step(void **state)
+{
+    (void)state;
+    Fault fault;
+    JournalEnd end;
+    calls = fails = 0;
+    Journal *journal = share("");
+    assert_int_equal(journal_add(journal, "begin", &fault, "it"), 0);
+    assert_int_equal(journal_add(journal, "switch", &fault, "to it"), 0);
+    assert_int_equal(calls, 2);
+    fails = 1;
+    assert_int_equal(journal_add(journal, "settle", &fault, "not on record"), -ESTALE);
+    journal_free(journal);
+    fails = 0;
+    assert_int_equal(journal_read("github", slice_of(kept), JOURNAL_SHARED_KEY, NULL, NULL, &end, &fault), 0);
+    assert_true(end.open && end.given && end.number == 2);
+    assert_non_null(strstr(kept, " process 1 on here: it\n"));
+    assert_int_equal(journal_read("gitlab", slice_of(kept), JOURNAL_SHARED_KEY, NULL, NULL, &end, &fault),
+                     -EBADMSG);
+}
+
+static void what_another_machine_has_done_is_what_counts(void **state)
+{
+    (void)state;
+    Fault fault;
+    char story[sizeof(kept)];
+    Journal *journal = share("");
+    assert_int_equal(journal_add(journal, "begin", &fault, "here"), 0);
+    journal_free(journal);
+    CLEANUP_MEM char *command = mem_printf("rm %s", path);
+    assert_int_equal(system(command), 0);
+    strcpy(story, kept);
+    journal = share(story);
+    assert_true(journal_end(journal)->open && !journal_end(journal)->given);
+    assert_int_equal(journal_add(journal, "end", &fault, "there"), 0);
+    assert_false(journal_end(journal)->open);
+    journal_free(journal);
+    kept[strlen(kept) / 2] ^= 1;
+    journal = reopen();
+    assert_int_equal(journal_share(journal, slice_of(kept), "", keep, NULL, &fault), -EBADMSG);
+    assert_non_null(strstr(fault.text, "in the store"));
+    journal_free(journal);
+}
+
+static void one_that_grows_too_long_keeps_what_matters(void **state)
+{
+    (void)state;
+    Fault fault;
+    JournalEnd end;
+    fails = 0;
+    Journal *journal = share("");
+    assert_int_equal(journal_add(journal, "begin", &fault, "it"), 0);
+    int64_t begun = journal_end(journal)->begun;
+    assert_int_equal(journal_add(journal, "switch", &fault, "it"), 0);
+    assert_int_equal(journal_add(journal, "abort", &fault, "it"), 0);
+    for (unsigned i = 0; i < 400; i++)
+        assert_int_equal(journal_add(journal, "confirm", &fault, "%0100u", i), 0);
+    assert_int_equal(journal_read("github", slice_of(kept), JOURNAL_SHARED_KEY, NULL, NULL, &end, &fault), 0);
+    assert_true(end.open && end.given && !end.forward && end.number < 400 && end.begun == begun);
+    assert_int_equal(journal_add(journal, "revoke", &fault, "it"), 0);
+    for (unsigned i = 0; i < 400; i++)
+        assert_int_equal(journal_add(journal, "confirm", &fault, "%0100u", i), 0);
+    assert_true(journal_end(journal)->open && journal_end(journal)->revoking && journal_end(journal)->given);
+    journal_free(journal);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +282,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_a_crash_left_is_cut_off, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lines_that_are_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_long_one_is_put_aside, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(each_line_goes_into_the_store_before_its_step, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_another_machine_has_done_is_what_counts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_that_grows_too_long_keeps_what_matters, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
