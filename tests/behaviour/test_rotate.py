@@ -249,6 +249,29 @@ def test_one_at_a_time_and_the_other_is_told_who(rotation):
     rotation.check_ended(rotation.new)
 
 
+@pytest.mark.plain
+def test_it_is_locked_in_and_its_command_is_not(rotation):
+    """By seccomp and Landlock, like the other roles; the user's command is a child that was there before."""
+    (rotation.lab.folder / "fresh").write_text(rotation.new)
+    seen = rotation.lab.folder / "seen"
+    process = subprocess.Popen([str(word) for word in rotation.lab.words(
+        "rotate", "ci", "--wait", "20s", "--command", f"cat /proc/self/status >{seen}; ls >/dev/null; cat {rotation.lab.folder}/fresh")],
+        cwd=rotation.lab.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    rotation.lab.processes.append(process)
+    wait_until(lambda: "settle" in rotation.steps())
+
+    def status(text):
+        return {line.split(":")[0]: line.split(":")[1].strip() for line in text.splitlines()}
+
+    of = status(open(f"/proc/{process.pid}/status").read())
+    assert of["Seccomp"] == "2" and of["NoNewPrivs"] == "1" and int(of["CapEff"], 16) & ~0b1011 == 0, of
+    assert status(seen.read_text())["Seccomp"] == "0"
+    process.kill()
+    process.communicate()
+    assert rotation.rotate("--resume").status == 0
+    rotation.check_ended(rotation.new)
+
+
 def test_two_begun_at_once_are_one(rotation):
     both = [rotation.start(), rotation.start()]
     said = [process.communicate(timeout=60)[0].decode() for process in both]
