@@ -399,3 +399,38 @@ def test_an_api_that_cannot_be_asked_stops_it_and_resume_goes_on(keyring):
     keyring.lab.write()
     assert answer and keyring.rotate("--resume").status == 0
     keyring.check_ended(keyring.new)
+
+
+JUMPS = r"""
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+int clock_gettime(clockid_t id, struct timespec *time)
+{
+    static int calls;
+    int r = (int)syscall(SYS_clock_gettime, id, time);
+    if (r == 0 && id == CLOCK_REALTIME && ++calls > atoi(getenv("JUMP_AFTER")))
+        time->tv_sec += atol(getenv("JUMP_BY"));
+    return r;
+}
+"""
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("by", [86400 * 400, -86400 * 400])
+@pytest.mark.parametrize("after", [0, 8])
+def test_a_clock_that_jumps_in_the_middle(keyring, by, after):
+    """Deadlines are of the clock that does not jump; what the wall says is for people."""
+    source, made = keyring.lab.folder / "jumps.c", keyring.lab.folder / "jumps.so"
+    source.write_text(JUMPS)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", made, source], check=True)
+    keyring.api.mishap = "500"
+    env = {"LD_PRELOAD": str(made), "JUMP_AFTER": str(after), "JUMP_BY": str(by)}
+    began = time.monotonic()
+    assert keyring.rotate(env=env).status == 1
+    assert keyring.rotate("--resume", env={**env, "JUMP_BY": str(-by)}).status == 0
+    assert time.monotonic() - began < 20
+    keyring.check_ended(keyring.new)
+    status = keyring.lab.purser("status")
+    assert status.status == 0 and "half way" not in status.out, status.text
