@@ -18,8 +18,9 @@ struct Audit {
     AuditMac last;
     int64_t last_time; /* of the last record, wall us */
     char last_text[CLOCK_TEXT];
-    char before[256]; /* name of the file before next_fd */
-    Buf waiting;      /* lines of this turn */
+    char before[256];        /* name of the file before next_fd */
+    char chain[AUDIT_CHAIN]; /* a pod's; "": none */
+    Buf waiting;             /* lines of this turn */
 };
 
 #define MAX_WAITING (4u << 20)
@@ -102,6 +103,16 @@ static void fill_event(JsonWriter *json, const Audit *audit, const void *what)
     put_event(json, what);
 }
 
+/* A pod's first record. */
+static void fill_begin_pod(JsonWriter *json, const Audit *audit, const void *what)
+{
+    const AuditPod *pod = what;
+    (void)audit;
+    json_text(json, "event", "audit.begin");
+    json_text(json, "installation", pod->installation);
+    json_text(json, "pod", pod->pod);
+}
+
 /* A file's first record; `what`: the name of the file before it, "" for the first of all. */
 static void fill_begin(JsonWriter *json, const Audit *audit, const void *what)
 {
@@ -145,6 +156,8 @@ static int add_line(Audit *audit, Fill *fill, const void *what)
     json_object_begin(&json, NULL);
     json_u64(&json, "n", audit->number);
     json_time(&json, "time", now);
+    if (audit->chain[0])
+        json_text(&json, "chain", audit->chain);
     fill(&json, audit, what);
     int r = close_record(audit, &json, start);
     if (r) {
@@ -207,6 +220,20 @@ int audit_open(int fd, int tail_fd, const char *before, const unsigned char *key
     if (r) {
         audit_free(audit);
         return fault_set(fault, r, "The audit cannot be continued: %s.", strerror(-r));
+    }
+    *ret_audit = audit;
+    return 0;
+}
+
+int audit_open_pod(int fd, const AuditPod *pod, const unsigned char *key, Audit **ret_audit, Fault *fault)
+{
+    Audit *audit = MEM_NEW(Audit);
+    *audit = (Audit){.fd = fd, .next_fd = -1, .key = key, .number = 1, .waiting = BUF_INIT(MAX_WAITING)};
+    snprintf(audit->chain, sizeof(audit->chain), "%s", pod->chain);
+    int r = add_line(audit, fill_begin_pod, pod);
+    if (r) {
+        audit_free(audit);
+        return fault_set(fault, r, "The audit cannot be begun: %s.", strerror(-r));
     }
     *ret_audit = audit;
     return 0;

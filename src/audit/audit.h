@@ -55,6 +55,14 @@ typedef struct AuditEvent {
 int audit_open(int fd, int tail_fd, const char *before, const unsigned char *key, Audit **ret_audit,
                Fault *fault) MUST_USE;
 
+/* Begins a pod's own chain (chain.h): `key` is the chain's, `installation` what all of them share. */
+typedef struct AuditPod {
+    const char *installation, *chain, *pod;
+} AuditPod;
+
+int audit_open_pod(int fd, const AuditPod *pod, const unsigned char *key, Audit **ret_audit,
+                   Fault *fault) MUST_USE;
+
 /* Goes on in another file (write only, append only, empty; taken over), once all that waits is in this one.
  */
 void audit_turn(Audit *audit, int fd, const char *before);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <sodium.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define NUMBER_KEY "{\"n\":"
 #define MAC_KEY    ",\"mac\":\""
@@ -53,13 +54,26 @@ const char *audit_installation(const unsigned char key[AUDIT_KEY], char out[stat
     return out;
 }
 
+void audit_chain_key(const unsigned char key[AUDIT_KEY], const char *chain, unsigned char ret_key[AUDIT_KEY])
+{
+    static const char what[] = "purser chain ";
+    unsigned char made[AUDIT_KEY];
+    crypto_generichash_state state;
+    crypto_generichash_init(&state, key, AUDIT_KEY, AUDIT_KEY);
+    crypto_generichash_update(&state, (const unsigned char *)what, sizeof(what) - 1);
+    crypto_generichash_update(&state, (const unsigned char *)chain, strlen(chain));
+    crypto_generichash_final(&state, made, sizeof(made));
+    memcpy(ret_key, made, sizeof(made));
+    sodium_memzero(made, sizeof(made));
+}
+
 int audit_key_read(int fd, unsigned char ret_key[AUDIT_KEY], Fault *fault)
 {
     unsigned char room[AUDIT_KEY + 1];
     struct stat status;
     if (fstat(fd, &status) < 0)
         return fault_set(fault, -errno, "The audit's key cannot be read: %s.", strerror(errno));
-    if (status.st_mode & 077)
+    if (status.st_mode & (status.st_uid == geteuid() ? 077 : 022))
         return fault_set(fault, -EACCES,
                          "The audit's key can be read by others; give it the mode 0600 (chmod 600).");
     ssize_t n = pread(fd, room, sizeof(room), 0);

@@ -16,6 +16,8 @@
 #define AUDIT_HEX          (2 * AUDIT_MAC + 1)
 #define AUDIT_MAX_RECORD   (16u << 10) /* bytes of a line without its newline */
 #define AUDIT_INSTALLATION 17          /* room for its name, with its NUL */
+#define AUDIT_CHAIN        17          /* room for a pod's chain's name: 16 hex digits */
+#define AUDIT_CHAIN_OF     34 /* room for "INSTALLATION-CHAIN", by which the sink knows a pod's heads */
 
 typedef struct AuditMac {
     unsigned char bytes[AUDIT_MAC];
@@ -31,7 +33,12 @@ int audit_mac_parse(Slice text, AuditMac *ret_mac) MUST_USE; /* -EBADMSG */
  * it. */
 const char *audit_installation(const unsigned char key[AUDIT_KEY], char out[static AUDIT_INSTALLATION]);
 
-/* Reads the key's file: exactly AUDIT_KEY bytes, nobody else's to read. -errno with a sentence. */
+/* Many pods under one key: each agent has a chain of its own, whose records name it ("chain", behind the
+ * time), and which begins at 1. Its key is made of the installation's. `ret_key` may be `key`. */
+void audit_chain_key(const unsigned char key[AUDIT_KEY], const char *chain, unsigned char ret_key[AUDIT_KEY]);
+
+/* Reads the key's file: exactly AUDIT_KEY bytes, nobody else's to read; if it is not our own (a mounted
+ * Secret), nobody else's to write. -errno with a sentence. */
 int audit_key_read(int fd, unsigned char ret_key[AUDIT_KEY], Fault *fault) MUST_USE;
 
 /* A line's ends. */

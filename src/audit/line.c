@@ -46,6 +46,8 @@ static const struct {
     TEXT(installation),
     TEXT(before),
     TEXT(prev),
+    TEXT(pod),
+    TEXT(chain),
     {"beforeTime", offsetof(AuditLine, before_time), KIND_TEXT},
     {"ms", offsetof(AuditLine, ms), KIND_DIGITS},
     {"whole", offsetof(AuditLine, whole), KIND_BOOL},

@@ -12,7 +12,8 @@ typedef struct AuditLine {
     Slice ms; /* digits as they stand */
     bool whole;
     /* of "audit.begin" */
-    Slice installation, before, before_time, prev;
+    Slice installation, before, before_time, prev, pod;
+    Slice chain; /* of every record of a pod's */
 } AuditLine;
 
 /* What the record does not have is 0, false, "". Keys that are not known are passed over. */

@@ -19,18 +19,18 @@ static void copy(char *to, size_t size, Slice from)
     to[len] = '\0';
 }
 
-int seal_each(Slice installation, const SealRow *row, SinkSeal *each, void *userdata)
+int seal_each(const SealRow *row, SinkSeal *each, void *userdata)
 {
     ClerkSeal seal = {.number = row->number};
-    const Slice head = row->text[0];
+    const Slice head = row->text[1];
     size_t len = 0;
     if (sodium_hex2bin(seal.head, sizeof(seal.head), head.ptr, head.len, NULL, &len, NULL) != 0 ||
         len != sizeof(seal.head))
         memset(seal.head, 0, sizeof(seal.head));
-    copy(seal.installation, sizeof(seal.installation), installation);
-    copy(seal.retriever, sizeof(seal.retriever), row->text[1]);
-    copy(seal.run, sizeof(seal.run), row->text[2]);
-    if (clock_parse(row->text[3], &seal.time))
+    copy(seal.installation, sizeof(seal.installation), row->text[0]);
+    copy(seal.retriever, sizeof(seal.retriever), row->text[2]);
+    copy(seal.run, sizeof(seal.run), row->text[3]);
+    if (clock_parse(row->text[4], &seal.time))
         seal.time = 0;
     return each(userdata, &seal);
 }

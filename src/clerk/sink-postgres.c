@@ -450,14 +450,15 @@ static int postgres_sink_seals(RowSink *base, Slice installation, SinkSeal *each
     const char *parameter[] = {name};
     int r = postgres_query(
         &((PostgresSink *)base)->postgres,
-        "SELECT number, head, retriever, purser_run, to_char(observed_at AT TIME ZONE 'UTC',"
-        " 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') FROM " SCHEMA_SEALS " WHERE installation = $1 ORDER BY number",
+        "SELECT number, installation, head, retriever, purser_run, to_char(observed_at AT TIME ZONE 'UTC',"
+        " 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') FROM " SCHEMA_SEALS " WHERE installation = $1"
+        " OR installation LIKE $1 || '-%' ORDER BY installation, number",
         parameter, 1, "reading " SCHEMA_SEALS, &result, fault);
     for (int i = 0; !r && i < PQntuples(result); i++) {
         SealRow row = {.number = strtoull(PQgetvalue(result, i, 0), NULL, 10)};
         for (int k = 0; k < SEAL_TEXTS; k++)
             row.text[k] = slice_of(PQgetvalue(result, i, k + 1));
-        r = seal_each(installation, &row, each, userdata);
+        r = seal_each(&row, each, userdata);
     }
     return r;
 }

@@ -514,8 +514,8 @@ static int sqlite_seals(RowSink *base, Slice installation, SinkSeal *each, void 
     CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
     int step = SQLITE_ROW;
     int r = prepare(sink,
-                    "SELECT number, head, retriever, purser_run, observed_at FROM " SCHEMA_SEALS
-                    " WHERE installation = ? ORDER BY number",
+                    "SELECT number, installation, head, retriever, purser_run, observed_at FROM " SCHEMA_SEALS
+                    " WHERE installation = ?1 OR installation LIKE ?1 || '-%' ORDER BY installation, number",
                     &statement, fault);
     if (r)
         return r;
@@ -524,7 +524,7 @@ static int sqlite_seals(RowSink *base, Slice installation, SinkSeal *each, void 
         SealRow row = {.number = (uint64_t)sqlite3_column_int64(statement, 0)};
         for (int i = 0; i < SEAL_TEXTS; i++)
             row.text[i] = text_column(statement, i + 1);
-        r = seal_each(installation, &row, each, userdata);
+        r = seal_each(&row, each, userdata);
     }
     return r ? r : step == SQLITE_DONE ? 0 : failed(sink, "reading " SCHEMA_SEALS, fault);
 }

@@ -62,7 +62,8 @@ typedef struct SinkOps {
     int (*run_put)(RowSink *sink, const ClerkRun *run, Fault *fault);
     /* Keeps a head of the audit; one that is there with that number stays as it is. */
     int (*seal_put)(RowSink *sink, const ClerkSeal *seal, Fault *fault);
-    /* Calls for each head of this installation's, in their order; stops when that fails. */
+    /* Calls for each head of this installation's, and of its pods' (INSTALLATION-CHAIN), in their order;
+     * stops when that fails. */
     int (*seals)(RowSink *sink, Slice installation, SinkSeal *each, void *userdata, Fault *fault);
 
     int (*count)(RowSink *sink, const char *table, uint64_t *ret_rows, Fault *fault);

@@ -108,6 +108,7 @@ static void settings_free(Config *config)
     mem_free(config->site.package_index);
     mem_free(config->keyring.path);
     mem_free(config->keyring.key_file);
+    mem_free(config->audit_key_file);
 }
 
 Config *config_free(Config *config)

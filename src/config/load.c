@@ -21,10 +21,17 @@ static Config *config_new(const char *path)
 {
     Config *config = MEM_NEW(Config);
     const char *slash = strrchr(path, '/');
-    char **const text[] = {&config->state,           &config->sink.path,          &config->sink.dsn,
-                           &config->sink.owner_role, &config->sink.reader_role,   &config->site.proxy,
-                           &config->site.ca_file,    &config->site.package_index, &config->keyring.path,
-                           &config->keyring.key_file};
+    char **const text[] = {&config->state,
+                           &config->sink.path,
+                           &config->sink.dsn,
+                           &config->sink.owner_role,
+                           &config->sink.reader_role,
+                           &config->site.proxy,
+                           &config->site.ca_file,
+                           &config->site.package_index,
+                           &config->keyring.path,
+                           &config->keyring.key_file,
+                           &config->audit_key_file};
     for (size_t i = 0; i < COUNT_OF(text); i++)
         *text[i] = mem_strdup("");
     config->path = mem_strdup(path);
@@ -114,6 +121,8 @@ int config_parse(const char *path, Slice text, const ConfigPaths *paths, Config 
     int r = yaml_doc_read(path, text, CONFIG_MAX_BYTES, &doc, fault);
     if (r)
         return -EINVAL;
+    if (paths->form == CONFIG_CHART && doc->root && doc->root->kind == YAML_MAP)
+        chart_values_reduce(doc->root);
     Loader loader = {.paths = paths, .doc = doc, .config = config_new(path), .fault = fault};
     r = read_top(&loader);
     mem_free(loader.schedule);

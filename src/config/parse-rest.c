@@ -182,21 +182,27 @@ int parse_sandbox(Loader *loader, const YamlNode *node)
 }
 
 typedef struct AuditForm {
-    char *on_failure;
+    char *on_failure, *key_file;
 } AuditForm;
 
 int parse_audit(Loader *loader, const YamlNode *node)
 {
     static const YamlField field[] = {
-        YAML_FIELD(AuditForm, "onFailure", YAML_AS_TEXT, on_failure, .most = 16, .required = true),
+        YAML_FIELD(AuditForm, "onFailure", YAML_AS_TEXT, on_failure, .most = 16),
+        YAML_FIELD(AuditForm, "keyFile", YAML_AS_TEXT, key_file, .most = 4000),
     };
-    AuditForm form = {NULL};
+    AuditForm form = {0};
     int r = node ? YAML_READ_MAP(loader->doc, node, "audit", field, &form, loader->fault) : 0;
     bool go_on = form.on_failure && strcmp(form.on_failure, "continue") == 0;
     if (!r && form.on_failure && !go_on && strcmp(form.on_failure, "refuse") != 0)
         r = yaml_fault(loader->doc, yaml_get(node, "onFailure"), loader->fault,
                        "'onFailure' is 'refuse' (a call that cannot be recorded is not made) or 'continue'");
+    if (!r && form.key_file && form.key_file[0] != '/')
+        r = yaml_fault(loader->doc, yaml_get(node, "keyFile"), loader->fault,
+                       "'keyFile' is the absolute path of a file of 32 random bytes");
+    put_text(&loader->config->audit_key_file, form.key_file ? form.key_file : "");
     loader->config->audit_optional = go_on;
     mem_free(form.on_failure);
+    mem_free(form.key_file);
     return r;
 }

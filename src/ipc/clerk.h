@@ -78,7 +78,7 @@ int clerk_rows_get(WireReader *wire, ClerkRows *ret_rows) MUST_USE;
 
 /* A head of the audit (audit/audit.h), as the sink keeps it. */
 typedef struct ClerkSeal {
-    char installation[24];
+    char installation[40];
     uint64_t number;
     unsigned char head[32];
     char run[64];

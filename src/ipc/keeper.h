@@ -21,6 +21,8 @@ typedef struct KeeperSetup {
     bool sandbox_optional;
     uint64_t seed;      /* of this machine or pod: when its calls to stores come (store/plan.h) */
     char *audit_before; /* name of the file before this one; "" when this one goes on, or is the first */
+    char *audit_chain;  /* of a pod's own, instead of a file that goes on; "" otherwise */
+    char *audit_pod;    /* with it: which pod */
     char *keyring_path; /* for sentences */
     char *keyring_key;  /* its key file, which may be replaced; "": a passphrase */
     char *proxy;        /* site: "" or http://host:port */
@@ -143,7 +145,7 @@ int run_limit_get(WireReader *wire, RunLimit *ret_limit) MUST_USE;
 /* The keeper is done with a run. */
 typedef struct RunClosed {
     char run[64];
-    char installation[24]; /* whose audit it is: of the audit's key */
+    char installation[40]; /* whose audit it is: of the audit's key; in a pod with "-CHAIN" behind it */
     uint64_t number;       /* of the run's seal in the audit; 0: it could not be written */
     unsigned char head[32];
     int64_t time; /* wall us */

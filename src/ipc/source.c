@@ -15,6 +15,8 @@ void keeper_setup_put(const KeeperSetup *setup, WireWriter *wire)
     wire_put_u8(wire, setup->sandbox_optional);
     wire_put_u64(wire, setup->seed);
     wire_put_text(wire, setup->audit_before);
+    wire_put_text(wire, setup->audit_chain);
+    wire_put_text(wire, setup->audit_pod);
     wire_put_text(wire, setup->keyring_path);
     wire_put_text(wire, setup->keyring_key);
     wire_put_text(wire, setup->proxy);
@@ -36,6 +38,8 @@ int keeper_setup_get(WireReader *wire, KeeperSetup *ret_setup)
         .seed = wire_get_u64(wire),
     };
     setup.audit_before = wire_dup_text(wire, 255);
+    setup.audit_chain = wire_dup_text(wire, 16);
+    setup.audit_pod = wire_dup_text(wire, 255);
     setup.keyring_path = wire_dup_text(wire, 4096);
     setup.keyring_key = wire_dup_text(wire, 4096);
     setup.proxy = wire_dup_text(wire, IPC_MAX_TEXT);
@@ -55,6 +59,8 @@ int keeper_setup_get(WireReader *wire, KeeperSetup *ret_setup)
 void keeper_setup_done(KeeperSetup *setup)
 {
     mem_free(setup->audit_before);
+    mem_free(setup->audit_chain);
+    mem_free(setup->audit_pod);
     mem_free(setup->keyring_path);
     mem_free(setup->keyring_key);
     mem_free(setup->proxy);

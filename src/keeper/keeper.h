@@ -81,9 +81,10 @@ typedef struct Keeper {
     IpcPeer supervisor;
     struct event *control, *tick;
     Audit *audit;
-    unsigned char *audit_key; /* in the arena */
-    bool audit_optional;      /* what cannot be recorded goes on all the same: not mint, not reveal */
-    bool audit_failed;        /* the last turn could not write it */
+    unsigned char *audit_key;          /* in the arena */
+    char installation[AUDIT_CHAIN_OF]; /* whose audit it is, as the sink knows it */
+    bool audit_optional; /* what cannot be recorded goes on all the same: not mint, not reveal */
+    bool audit_failed;   /* the last turn could not write it */
     Upstream *upstream;
     size_t n_upstream;
     Policy **policy;

@@ -134,9 +134,18 @@ static int open_audit(Keeper *keeper, const KeeperSetup *setup, IpcRecord *recor
     CLEANUP_FD int tail = setup->has_audit_tail ? ipc_record_take(record, 3) : -1;
     int r = audit_key_read(key, keeper->audit_key, fault);
     keeper->audit_optional = setup->audit_optional;
-    return r ? r
-             : audit_open(fd_steal(&file), tail, setup->audit_before, keeper->audit_key, &keeper->audit,
+    if (r)
+        return r;
+    audit_installation(keeper->audit_key, keeper->installation);
+    if (!setup->audit_chain[0])
+        return audit_open(fd_steal(&file), tail, setup->audit_before, keeper->audit_key, &keeper->audit,
                           fault);
+    const AuditPod pod = {keeper->installation, setup->audit_chain, setup->audit_pod};
+    audit_chain_key(keeper->audit_key, setup->audit_chain, keeper->audit_key);
+    r = audit_open_pod(fd_steal(&file), &pod, keeper->audit_key, &keeper->audit, fault);
+    size_t len = strlen(keeper->installation);
+    snprintf(keeper->installation + len, sizeof(keeper->installation) - len, "-%s", setup->audit_chain);
+    return r;
 }
 
 static int take_setup(Keeper *keeper, IpcRecord *record, Fault *fault)

@@ -190,6 +190,25 @@ static int make_key(const State *state, Fault *fault)
              : 0;
 }
 
+static const char *key_path(const State *state)
+{
+    return state->audit_key ? state->audit_key : KEY; /* an absolute one is taken as it is */
+}
+
+static int key_unreadable(const State *state, Fault *fault)
+{
+    int r = -errno;
+    return fault_set(fault, r, "Cannot read the audit's key %s%s%s: %s.", state->audit_key ? "" : state->path,
+                     state->audit_key ? "" : "/", key_path(state), strerror(-r));
+}
+
+/* A Secret that is mounted is a link; one in the state folder never is. */
+static int open_key_file(const State *state)
+{
+    return openat(state->fd, key_path(state),
+                  O_RDONLY | O_CLOEXEC | O_NOCTTY | (state->audit_key ? 0 : O_NOFOLLOW));
+}
+
 /* Two that begin at once have one key: what the one who was slower has bound already would be worth nothing.
  */
 static int make_key_once(const State *state, Fault *fault)
@@ -203,15 +222,14 @@ static int make_key_once(const State *state, Fault *fault)
 
 static int open_key(const State *state, int *ret_fd, Fault *fault)
 {
-    int fd = openat(state->fd, KEY, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
-    int r = fd < 0 && errno == ENOENT ? make_key_once(state, fault) : 0;
+    int fd = open_key_file(state);
+    int r = fd < 0 && errno == ENOENT && !state->audit_key ? make_key_once(state, fault) : 0;
     if (r)
         return r;
     if (fd < 0)
-        fd = openat(state->fd, KEY, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+        fd = open_key_file(state);
     if (fd < 0)
-        return fault_set(fault, -errno, "Cannot read the audit's key %s/" KEY ": %s.", state->path,
-                         strerror(errno));
+        return key_unreadable(state, fault);
     *ret_fd = fd;
     return 0;
 }
@@ -224,11 +242,8 @@ int audit_files_make_key(const State *state, Fault *fault)
 
 int audit_files_key(const State *state, unsigned char ret_key[AUDIT_KEY], Fault *fault)
 {
-    CLEANUP_FD int fd = openat(state->fd, KEY, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
-    if (fd < 0)
-        return fault_set(fault, -errno, "Cannot read the audit's key %s/" KEY ": %s.", state->path,
-                         strerror(errno));
-    return audit_key_read(fd, ret_key, fault);
+    CLEANUP_FD int fd = open_key_file(state);
+    return fd < 0 ? key_unreadable(state, fault) : audit_key_read(fd, ret_key, fault);
 }
 
 /* Half a first line, from a disk that was full: nothing was recorded in it, and nothing is bound to it. */

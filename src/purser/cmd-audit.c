@@ -1,5 +1,5 @@
 /* purser audit: is it whole, or where was it altered or cut; and what does it say? */
-#include "audit/verify.h"
+#include "audit/export.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
@@ -44,7 +44,9 @@ static void files_done(Files *files)
 static int each_file(const Files *files, int (*each)(void *context, int fd, const char *name), void *context)
 {
     for (size_t i = 0; i < files->n; i++) {
-        CLEANUP_FD int fd = openat(files->folder, files->name[i], O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        bool is_input = files->named && strcmp(files->name[i], "-") == 0;
+        CLEANUP_FD int fd = is_input ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+                                     : openat(files->folder, files->name[i], O_RDONLY | O_CLOEXEC | O_NOCTTY);
         int r = fd < 0 ? -errno : each(context, fd, files->name[i]);
         if (r) {
             log_error("%s: %s.", files->name[i], strerror(-r));
@@ -57,7 +59,9 @@ static int each_file(const Files *files, int (*each)(void *context, int fd, cons
 /* --- verify --- */
 
 typedef struct Verifying {
-    AuditVerify *verify;
+    AuditVerify *verify; /* of files; or */
+    AuditExport *lines;  /* of many pods' lines */
+    AuditExported exported;
     JsonWriter *json; /* NULL: for people */
     AuditVerified result;
     bool unread;
@@ -99,7 +103,11 @@ static void take_head(const IpcRecord *record, void *context)
         return;
     AuditSeal seal = {.number = head.number, .time = head.time};
     memcpy(seal.mac.bytes, head.head, sizeof(seal.mac.bytes));
-    audit_verify_expect(verifying->verify, &seal, head.run);
+    const char *chain = strchr(head.installation, '-');
+    if (verifying->lines && chain)
+        audit_export_expect(verifying->lines, chain + 1, &seal, head.run);
+    else if (verifying->verify && !chain)
+        audit_verify_expect(verifying->verify, &seal, head.run);
 }
 
 /* The heads that the sink has, before the files are read: those only grow. */
@@ -172,6 +180,12 @@ static int print_verified_json(const Verifying *verifying)
     json_u64(json, "notes", result->notes);
     json_u64(json, "seals", result->seals);
     json_u64(json, "sealsInSink", result->seals_known);
+    if (verifying->exported.pods || verifying->exported.missing) {
+        json_u64(json, "pods", verifying->exported.pods);
+        json_u64(json, "missingRuns", verifying->exported.missing);
+        json_u64(json, "otherLines", verifying->exported.others);
+        json_u64(json, "twice", verifying->exported.twice);
+    }
     json_text(json, "installation", verifying->installation);
     json_text(json, "sink", verifying->sink);
     json_text(json, "sinkMessage", verifying->sink_fault.text[0] ? verifying->sink_fault.text : NULL);
@@ -184,6 +198,62 @@ static int judge(const Verifying *verifying)
     if (verifying->result.problems || verifying->unread)
         return EXIT_FAILED;
     return strcmp(verifying->sink, "failed") == 0 ? EXIT_SINK : EXIT_OK;
+}
+
+static int export_one(void *context, int fd, const char *name)
+{
+    Verifying *verifying = context;
+    (void)name;
+    return audit_export_read(verifying->lines, fd);
+}
+
+static void print_exported(const Verifying *verifying)
+{
+    const AuditExported *exported = &verifying->exported;
+    const AuditVerified *result = &verifying->result;
+    char records[32], seals[32], known[32], others[32], twice[32];
+    printf("%s records of %u pods, %s. Runs that are sealed: %s; of these, the sink ",
+           text_human_count(records, result->records), exported->pods,
+           verifying->unread  ? "not all of them read"
+           : result->problems ? "NOT as they were written"
+                              : "each as it was written, none missing",
+           text_human_count(seals, result->seals));
+    if (strcmp(verifying->sink, "asked") == 0)
+        printf("has %s. Runs that are missing: %u.", text_human_count(known, result->seals_known),
+               exported->missing);
+    else
+        printf("was not asked, so lines at the end, and whole pods, may be missing.");
+    printf(" Other lines: %s; records that came twice: %s.\n", text_human_count(others, exported->others),
+           text_human_count(twice, exported->twice));
+}
+
+/* Files as they are named, "-" for standard input. */
+static int verify_export(const Invocation *invocation, Session *session, const Files *files,
+                         Verifying *verifying)
+{
+    unsigned char key[AUDIT_KEY];
+    AuditExportSpec spec = {.key = key, .say = say_finding, .context = verifying};
+    const char *since = OPTION("since");
+    if (since && audit_show_since(since, &spec.since)) {
+        log_error("--since takes 2h, 3d, 2026-11-24 or 2026-11-24T08:00:00Z, not %s.", since);
+        return EXIT_USAGE;
+    }
+    spec.until = since ? clock_wall() : 0;
+    if (read_key(invocation, session, key))
+        return EXIT_FAILED;
+    audit_installation(key, verifying->installation);
+    verifying->lines = audit_export_new(&spec);
+    verifying->sink = "not asked";
+    if (session && !OPTION("offline"))
+        ask_sink(session, verifying);
+    verifying->unread = each_file(files, export_one, verifying) != 0;
+    verifying->unread |= audit_export_end(verifying->lines, &verifying->exported) != 0;
+    verifying->result = verifying->exported.all;
+    verifying->lines = audit_export_free(verifying->lines);
+    sodium_memzero(key, sizeof(key));
+    if (!verifying->json)
+        print_exported(verifying);
+    return -1;
 }
 
 static int verify_files(const Invocation *invocation, Session *session, const Files *files,
@@ -206,13 +276,9 @@ static int verify_files(const Invocation *invocation, Session *session, const Fi
     verifying->result = audit_verify_end(verifying->verify);
     audit_verify_free(verifying->verify);
     sodium_memzero(key, sizeof(key));
-    if (verifying->json && print_verified_json(verifying))
-        return EXIT_FAILED;
     if (!verifying->json)
         print_verified(verifying);
-    if (!verifying->json && verifying->sink_fault.text[0])
-        log_error("The sink cannot be asked: %s", verifying->sink_fault.text);
-    return judge(verifying);
+    return -1;
 }
 
 static int verify(const Invocation *invocation, Session *session, const Files *files)
@@ -228,7 +294,15 @@ static int verify(const Invocation *invocation, Session *session, const Files *f
         printf("There is no audit yet.\n");
         return EXIT_OK;
     }
-    return verify_files(invocation, session, files, &verifying);
+    int status = OPTION("export") ? verify_export(invocation, session, files, &verifying)
+                                  : verify_files(invocation, session, files, &verifying);
+    if (status >= 0)
+        return status;
+    if (verifying.json && print_verified_json(&verifying))
+        return EXIT_FAILED;
+    if (!verifying.json && verifying.sink_fault.text[0])
+        log_error("The sink cannot be asked: %s", verifying.sink_fault.text);
+    return judge(&verifying);
 }
 
 /* --- show --- */
@@ -265,7 +339,12 @@ static int run(const Invocation *invocation)
         return EXIT_USAGE;
     }
     /* Files that are named need no configuration, if their key is named too. */
-    bool alone = invocation->n_argument > 1 && (!verifies || OPTION("key"));
+    bool asks = OPTION("export") && !OPTION("offline");
+    bool alone = invocation->n_argument > 1 && (!verifies || OPTION("key")) && !asks;
+    if (OPTION("export") && (!verifies || invocation->n_argument == 1)) {
+        log_error("--export is of verify, and names the log's files: purser audit verify --export FILE...");
+        return EXIT_USAGE;
+    }
     Session session;
     int status = alone ? -1 : session_open(OPTION("file"), &session);
     if (status >= 0)
@@ -292,19 +371,30 @@ const Command command_audit = {
         "were cut off behind a run's end. Exit status 0: it is whole; 1: it is not, and each line of the "
         "answer\n"
         "says where; 4: the files are whole, but the sink could not be asked.\n"
+        "verify --export: the lines of many pods out of a log (kubectl logs --prefix, a log store's export), "
+        "in "
+        "any\n"
+        "order: each pod's are verified, and runs that the sink knows and the export has not are named, in "
+        "the "
+        "time\n"
+        "that it covers or since --since. The key is that of `audit: {keyFile: ...}`.\n"
         "show: one line for each decision; what was refused, with the reason. FILE: only these, not all.\n\n"
         "Examples:\n"
         "  purser audit verify\n"
         "  purser audit verify --offline --json\n"
+        "  kubectl logs -l app.kubernetes.io/name=purser -c agent --prefix --tail=-1 |\n"
+        "    purser audit verify --export --key audit.key -\n"
         "  purser audit show --since 2h --refused\n"
         "  purser audit show --json | jq 'select(.status == 403)'\n",
     .option = {{"file", 'f', "PATH", "the configuration (default: ./purser.yaml, /etc/purser/purser.yaml)"},
                {"offline", 0, NULL, "verify: do not ask the sink"},
                {"key", 0, "PATH", "verify: the key, if not STATE/audit.key"},
+               {"export", 0, NULL,
+                "verify: the files are a log's export, of many pods; - for standard input"},
                {"run", 0, "ID", "show: of this run"},
                {"retriever", 'r', "NAME", "show: of this retriever"},
                {"source", 's', "NAME", "show: of this source"},
-               {"since", 0, "TIME", "show: from then on: 2h, 3d, 2026-11-24"},
+               {"since", 0, "TIME", "show, verify --export: from then on: 2h, 3d, 2026-11-24"},
                {"refused", 0, NULL, "show: only what was refused, would be, or failed"},
                {"all", 'a', NULL, "show: also when answers ended"},
                {"json", 0, NULL, "verify: the result; show: the lines as they are"}},

@@ -101,6 +101,10 @@ static int check_rest(Session *session, const Selection *all)
             break; /* one sentence: the rest is told once this is mended */
     }
     check_done(&check);
+    if (check.status == EXIT_OK && !session->config->audit_key_file[0])
+        log_warning(
+            "audit: {keyFile: ...} is not said: the audit's key ends with this pod, and its lines cannot be "
+            "verified after that.");
     return check.status;
 }
 
@@ -120,7 +124,7 @@ static int run(const Invocation *invocation)
     Selection all;
     const char *bin = command_option(&command_init, invocation, "bin");
     pod_tell_end();
-    int status = session_open_in_pod(command_option(&command_init, invocation, "file"), &session);
+    int status = session_open_form(command_option(&command_init, invocation, "file"), CONFIG_POD, &session);
     if (status >= 0)
         return status;
     session.state.audit_fd = pod_take_stdout();

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "purser/audit-files.h"
 #include "purser/keeper-files.h"
 #include "purser/kubeconfig.h"
@@ -11,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <sys/wait.h>
 
@@ -141,6 +143,14 @@ static const char *pod_name(char name[static 256])
     return name;
 }
 
+/* One for each keeper: two of one pod, after one another, have none in common. */
+static void make_chain(char chain[static AUDIT_CHAIN])
+{
+    unsigned char bytes[(AUDIT_CHAIN - 1) / 2];
+    randombytes_buf(bytes, sizeof(bytes));
+    text_hex(chain, bytes, sizeof(bytes));
+}
+
 static int send_setup(const Config *config, const Paths *paths, State *state, const bool *used,
                       KeeperLink *keeper, Fault *fault)
 {
@@ -148,9 +158,13 @@ static int send_setup(const Config *config, const Paths *paths, State *state, co
     WireWriter wire = WIRE_WRITER(bytes);
     CLEANUP_FD int roots = -1, keyring = -1, key = -1;
     CLEANUP(audit_files_close) AuditFiles audit = AUDIT_FILES_NONE;
-    char name[256];
+    char name[256], chain[AUDIT_CHAIN] = "";
+    if (state->audit_fd >= 0)
+        make_chain(chain);
     KeeperSetup setup = {.audit_optional = config->audit_optional,
                          .audit_before = audit.before,
+                         .audit_chain = chain,
+                         .audit_pod = (char *)pod_name(name),
                          .sandbox_optional = config->sandbox_optional,
                          .keyring_path = config->keyring.path,
                          .keyring_key = config->keyring.passphrase ? (char *)"" : config->keyring.key_file,

@@ -21,9 +21,10 @@ typedef struct State {
     char *path;
     int fd, runs_fd, envs_fd;
     int lock_fd;
-    int audit_fd;     /* where the audit's lines go instead of STATE/audit/; -1: nowhere else */
-    char runtime[64]; /* "" until state_runtime() */
-    char memory[64];  /* "" until state_memory() */
+    int audit_fd;          /* where the audit's lines go instead of STATE/audit/; -1: nowhere else */
+    const char *audit_key; /* path of its key; NULL: STATE/audit.key. Borrowed */
+    char runtime[64];      /* "" until state_runtime() */
+    char memory[64];       /* "" until state_memory() */
 } State;
 
 #define STATE_NONE ((State){.fd = -1, .runs_fd = -1, .envs_fd = -1, .lock_fd = -1, .audit_fd = -1})

@@ -89,11 +89,33 @@ static bool is_python(const char *program)
     return strncmp(slash ? slash + 1 : program, "python", 6) == 0;
 }
 
+static bool is_blank(Slice text)
+{
+    for (Slice line, rest = text; rest.len;) {
+        slice_cut(rest, '\n', &line, &rest);
+        line = slice_trim(line);
+        if (line.len && line.ptr[0] != '#' && line.ptr[0] != '\r')
+            return false;
+    }
+    return true;
+}
+
+/* A retriever's files may have requirements, or not. */
+static bool has_requirements(const Options *options)
+{
+    CLEANUP_BUF Buf text = BUF_INIT(MAX_REQUIREMENTS);
+    int r = options->requirements ? io_read_file(AT_FDCWD, options->requirements, &text) : -ENOENT;
+    return r != -ENOENT &&
+           (r || !is_blank(buf_slice(&text))); /* one that cannot be read is a failure later */
+}
+
 int pod_find_command(Options *options, Pod *pod, Fault *fault)
 {
     char found[1024];
     const char *program = options->command[0];
     const char *python = options->python ? options->python : is_python(program) ? program : "python3";
+    if (!has_requirements(options))
+        options->requirements = NULL;
     bool needs_python = is_python(program) || options->requirements;
     if (needs_python && !find_program(python, pod->python, sizeof(pod->python)))
         return fault_set(
@@ -106,24 +128,9 @@ int pod_find_command(Options *options, Pod *pod, Fault *fault)
     return 0;
 }
 
-static bool is_blank(Slice text)
-{
-    for (Slice line, rest = text; rest.len;) {
-        slice_cut(rest, '\n', &line, &rest);
-        line = slice_trim(line);
-        if (line.len && line.ptr[0] != '#' && line.ptr[0] != '\r')
-            return false;
-    }
-    return true;
-}
-
 int pod_prepare(Options *options, Pod *pod, int signal_fd, OutputSink *sink)
 {
     static const char *const passed[] = {"PATH", "LANG", PREPARE_PASSED};
-    CLEANUP_BUF Buf text = BUF_INIT(MAX_REQUIREMENTS);
-    int r = io_read_file(AT_FDCWD, options->requirements, &text);
-    if (r == -ENOENT || (!r && is_blank(buf_slice(&text))))
-        return 0;
     Options build = *options;
     build.env_dir = pod->venv;
     build.python = pod->python;

@@ -26,10 +26,10 @@ int pod_open(Options *options, Pod *ret_pod, Fault *fault) MUST_USE;
 void pod_close(Pod *pod);
 
 /* Finds the command and, when there are requirements to install, the interpreter, so that an image that
- * lacks them says so at once. */
+ * lacks them says so at once. Requirements that are not there, or empty, are forgotten. */
 int pod_find_command(Options *options, Pod *pod, Fault *fault) MUST_USE;
 
-/* Builds the environment, unless the requirements are empty. 0, or an exit status after saying why. */
+/* Builds the environment. 0, or an exit status after saying why. */
 int pod_prepare(Options *options, Pod *pod, int signal_fd, OutputSink *sink) MUST_USE;
 
 /* The container's own environment. */

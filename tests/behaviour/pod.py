@@ -3,6 +3,7 @@ read-only, no capabilities, process 1 of their own), with the volumes that the c
 import json
 import os
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -64,13 +65,17 @@ class Pod(Lab):
     def __init__(self, prefix, database):
         super().__init__(prefix)
         self.volumes, self.containers, self.n = self.folder / "volumes", [], 0
-        self.database = database
+        self.database, self.name = database, "pod-1"
         self.token_files = self.folder / "tokens"
         self.token_files.mkdir()
         self.volume("state", AGENT)
         self.volume("bin", AGENT)
         shutil.copytree(prefix, self.folder / "tree", symlinks=True)
-        self.more = f"sink: {{postgres: {{dsn: {json.dumps(database.setup['dsn'])}}}}}\n"
+        key = self.folder / "audit.key"  # as a Secret's file is that is mounted into init and agent alone: root's
+        key.write_bytes(os.urandom(32))
+        key.chmod(0o444)
+        self.more = (f"sink: {{postgres: {{dsn: {json.dumps(database.setup['dsn'])}}}}}\n"
+                     "audit: {keyFile: /etc/purser-audit/key}\n")
 
     def __exit__(self, *what):
         for container in self.containers:
@@ -129,6 +134,7 @@ class Pod(Lab):
         mounts = [f"{self.folder / 'tree'}:/purser-image:ro", f"{self.folder / 'config'}:/etc/purser:ro",
                   f"{self.volumes / 'state'}:/var/lib/purser", f"{self.token_files}:/tokens:ro",
                   f"{self.folder / 'ca.pem'}:{self.folder / 'ca.pem'}:ro",
+                  f"{self.folder / 'audit.key'}:/etc/purser-audit/key:ro",
                   f"{self.database.cluster.folder}:{self.database.cluster.folder}"]
         return mounts + [f"{self.volume('run-' + entry['name'])}:/run/purser/{entry['name']}"
                          for entry in self.retrievers]
@@ -136,7 +142,7 @@ class Pod(Lab):
     def purser_container(self, *words, env=None):
         bin_mount = f"{self.volumes / 'bin'}:/purser/bin"
         return self.start_container(words[0], ["/purser-image/bin/purser", *words],
-                                    [*self.mounts_of_agent(), bin_mount], env={"POD_NAME": "pod-1", **(env or {})})
+                                    [*self.mounts_of_agent(), bin_mount], env={"POD_NAME": self.name, **(env or {})})
 
     def init(self, **options):
         return self.purser_container("init", **options).wait()
@@ -144,10 +150,15 @@ class Pod(Lab):
     def agent(self, *words, ready=True, **options):
         agent = self.purser_container("agent", *words, **options)
         end = time.monotonic() + PATIENCE
-        while ready and not (self.volumes / "state/ready").exists():
+        while ready and not self.serves():
             assert agent.status is None and time.monotonic() < end, agent.wait(1).text
             time.sleep(0.01)
         return agent
+
+    def serves(self):
+        """What `purser ready` asks."""
+        with socket.socket(socket.AF_UNIX) as asking:
+            return asking.connect_ex(str(self.volumes / "state/ready")) == 0
 
     def collect(self, name, *words, flags=(), user=None, env=None, bare=False, mounts=()):
         """The container of a retriever: its own script, unless other words are given."""

@@ -1,4 +1,5 @@
 """A pod's three programs, init, agent and purser-exec, as real processes behind a pod's walls: what ends well, and how."""
+import json
 import os
 import signal
 import time
@@ -8,6 +9,7 @@ import pytest
 from lab import Answer
 from pod import FIRST_RETRIEVER, Pod
 from promise import as_root, new_token, wait_until
+from test_preparation import wheel
 
 pytestmark = [pytest.mark.plain, as_root]
 
@@ -24,12 +26,16 @@ def leave(name="m.dat", text="1"):
 """
 
 
+def with_api(pod):
+    pod.token = new_token()
+    pod.api = pod.upstream("api.test", lambda request: Answer(200, b'{"ok": 1}'))
+    pod.source("api", "api.test", token=pod.token, tokenEnv=["API_TOKEN"])
+
+
 @pytest.fixture
 def pod(prefix, postgres):
     with Pod(prefix, postgres) as pod:
-        pod.token = new_token()
-        pod.api = pod.upstream("api.test", lambda request: Answer(200, b'{"ok": 1}'))
-        pod.source("api", "api.test", token=pod.token, tokenEnv=["API_TOKEN"])
+        with_api(pod)
         yield pod
 
 
@@ -140,6 +146,73 @@ leave()
     ready(pod)
     one = pod.collect("one").wait(20)
     assert one.status == 0 and "1 rows loaded" in one.text, one.text
+
+
+def with_wheels(pod, *requirements):
+    """Wheels in the container's own folder, as a site's index would have them."""
+    wheel(pod.folder / "wheels", "1.0", 41)
+    (pod.folder / "files/one/requirements.txt").write_text("".join(line + "\n" for line in requirements))
+    return {"flags": ["--requirements", "/files/requirements.txt"], "mounts": [f"{pod.folder / 'wheels'}:/wheels:ro"],
+            "env": {"PIP_FIND_LINKS": "/wheels", "PIP_NO_INDEX": "1", "PIP_RETRIES": "0"}}
+
+
+def test_requirements_are_installed_before_there_is_a_lease(pod):
+    hunter(pod, script="import tiny; print('VALUE', tiny.VALUE, sys.prefix); call(); leave()")
+    how = with_wheels(pod, "tiny==1.0")
+    agent = ready(pod)
+    one = pod.collect("one", **how)
+    wait_until(lambda: list((pod.volumes / "scratch-one").glob("purser-*/venv")))
+    assert not agent.audit("lease.issue")
+    assert one.wait().status == 0, one.text
+    assert "VALUE 41 /tmp/purser-" in one.text and "1 rows loaded" in one.text, one.text
+
+
+def test_requirements_that_cannot_be_installed_are_a_failure_before_there_is_a_lease(pod):
+    hunter(pod)
+    how = with_wheels(pod, "tiny==3.0")
+    agent = ready(pod)
+    one = pod.collect("one", **how).wait()
+    assert one.status == 123 and "could not be built from /files/requirements.txt" in one.message, one.text
+    assert "No matching distribution" in one.text
+    end(agent)
+    assert not agent.audit("lease.issue") and runs(pod) == [("one", "not-prepared")], agent.text
+
+
+def test_told_to_end_while_it_prepares_nothing_is_left_running(pod):
+    hunter(pod)
+    how = with_wheels(pod, "tiny==1.0")
+    ready(pod)
+    one = pod.collect("one", **how)
+    wait_until(lambda: list((pod.volumes / "scratch-one").glob("purser-*/venv/bin")))
+    one.signal(signal.SIGTERM)
+    assert one.wait(10).status == 143, one.text
+
+
+def test_requirements_that_are_not_there_need_no_python(pod):
+    hunter(pod)
+    ready(pod)
+    one = pod.collect("one", "/purser/bin/purser-exec", "--version", bare=True,
+                      flags=["--requirements", "/files/requirements.txt"]).wait()
+    assert one.status == 0 and "purser-exec " in one.text, one.text
+
+
+def test_what_the_container_says_is_kept_but_for_what_leads_to_the_gate(pod):
+    hunter(pod, script="""
+print("SAID", json.dumps({name: os.environ.get(name) for name in
+      ("FROM_IMAGE", "PATH", "NO_PROXY", "no_proxy", "PURSER_OTHER", "OUTPUTDIR", "HOME")}), os.environ["API_TOKEN"][:6],
+      os.environ["HTTPS_PROXY"].split("@")[1].split(":")[0], os.getcwd() == os.environ["HOME"])
+call()
+leave()
+""")
+    ready(pod)
+    env = {"FROM_IMAGE": "kept", "NO_PROXY": "*", "no_proxy": "*", "HTTPS_PROXY": "http://elsewhere:1", "PURSER_OTHER": "x",
+           "API_TOKEN": "of-the-container", "PATH": "/opt/of-the-image/bin:/usr/bin:/bin"}
+    one = pod.collect("one", env=env).wait()
+    assert one.status == 0, one.text
+    said = json.loads(one.text.split("SAID ")[1].split("}")[0] + "}")
+    assert said["FROM_IMAGE"] == "kept" and said["PATH"].startswith("/opt/of-the-image/bin:")
+    assert said["NO_PROXY"] == said["no_proxy"] == "" and said["PURSER_OTHER"] is None and said["OUTPUTDIR"] == "/output"
+    assert said["HOME"].startswith("/tmp/purser-") and "} psl_1" in one.text and "127.0.0.1 True" in one.text, one.text
 
 
 def test_without_an_agent_a_retriever_waits_and_then_says_so(pod):
