@@ -418,3 +418,14 @@ int origin_parse(Slice url, Origin *ret_origin, Fault *fault) MUST_USE;
 int origin_parse_store(Slice url, bool plain_http, Origin *ret_origin, Fault *fault) MUST_USE;
 bool origin_is_loopback(const char *host);
 void origin_done(Origin *origin);
+
+/* TCP ports that a role connects to, each once. */
+typedef struct Ports {
+    uint16_t port[(CONFIG_MAX_HOSTS + 2) * CONFIG_MAX_SOURCES + 512];
+    size_t n;
+} Ports;
+
+uint16_t port_at_end(const char *address);   /* of ADDRESS:PORT, http://HOST:PORT; 0: there is none */
+void ports_add(Ports *ports, uint16_t port); /* 0 is none */
+/* Of its hosts, of where it is dialled, and of where `token` is minted. */
+void ports_add_source(Ports *ports, const Source *source, const TokenRef *token);

@@ -38,6 +38,7 @@ void rotate_setup_put(const RotateSetup *setup, WireWriter *wire)
     wire_put_u8(wire, setup->accept_loss);
     wire_put_u64(wire, setup->life);
     wire_put_u8(wire, setup->goes_on);
+    wire_put_u8(wire, setup->sandbox_optional);
     wire_put_u8(wire, setup->unattended);
     wire_put_u8(wire, setup->tells);
     wire_put_strings(wire, setup->argv, setup->n_argv);
@@ -120,6 +121,7 @@ int rotate_setup_get(WireReader *wire, RotateSetup *ret_setup)
     setup.accept_loss = wire_get_bool(wire);
     setup.life = wire_get_u64(wire);
     setup.goes_on = wire_get_bool(wire);
+    setup.sandbox_optional = wire_get_bool(wire);
     setup.unattended = wire_get_bool(wire);
     setup.tells = wire_get_bool(wire);
     get_places(wire, &setup);

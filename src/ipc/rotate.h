@@ -25,9 +25,10 @@ typedef struct RotateSetup {
     bool from_provider, accept_loss; /* the provider makes the new token; both may be lost then */
     uint64_t life;                   /* us: of such a token */
     bool goes_on;                    /* with one that was left half way, instead of refusing to begin */
-    bool unattended;                 /* nobody is there who could be asked */
-    bool tells;                      /* the result goes to ROTATE_RESULT_FD too */
-    char **argv;                     /* prints the new token; n_argv 0: none does */
+    bool sandbox_optional;
+    bool unattended; /* nobody is there who could be asked */
+    bool tells;      /* the result goes to ROTATE_RESULT_FD too */
+    char **argv;     /* prints the new token; n_argv 0: none does */
     size_t n_argv;
     char *state;    /* the state folder */
     char *provider; /* for sentences; "" */

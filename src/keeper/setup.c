@@ -66,40 +66,6 @@ void setup_open_keyring(Keeper *keeper)
     fd_close(&keeper->key_fd);
 }
 
-#define MAX_PORTS ((CONFIG_MAX_HOSTS + 2) * CONFIG_MAX_SOURCES + IPC_MAX_PORTS + 3)
-
-static uint16_t port_at_end(const char *address)
-{
-    const char *colon = strrchr(address, ':');
-    uint64_t port = 0;
-    return colon && text_parse_u64(slice_of(colon + 1), UINT16_MAX, &port) == 0 ? (uint16_t)port : 0;
-}
-
-typedef struct Ports {
-    uint16_t port[MAX_PORTS];
-    size_t n;
-} Ports;
-
-/* Each once; 0 is none. */
-static void add_port(Ports *ports, uint16_t port)
-{
-    for (size_t i = 0; i < ports->n; i++)
-        if (ports->port[i] == port)
-            return;
-    if (port && ports->n < MAX_PORTS)
-        ports->port[ports->n++] = port;
-}
-
-static uint16_t mint_port(const Mint *mint)
-{
-    Origin origin;
-    if (!mint || origin_parse(slice_of(mint->url), &origin, NULL))
-        return 0;
-    uint16_t port = origin.port;
-    origin_done(&origin);
-    return port;
-}
-
 /* The kernel was asked what it made of the arena. */
 static int check_memory(const Keeper *keeper, Fault *fault)
 {
@@ -120,19 +86,16 @@ int setup_lock_in(Keeper *keeper, Fault *fault)
 {
     Ports ports = {.n = 0};
     for (size_t i = 0; i < keeper->n_egress_port; i++)
-        add_port(&ports, keeper->egress_port[i]);
+        ports_add(&ports, keeper->egress_port[i]);
     for (size_t i = 0; i < keeper->n_upstream; i++) {
         const Source *source = &keeper->upstream[i].source;
-        for (uint32_t k = 0; k < source_hosts(source); k++)
-            add_port(&ports, source_origin(source, k)->port);
-        add_port(&ports, port_at_end(source->connect_to));
-        add_port(&ports, mint_port(source->token.mint));
+        ports_add_source(&ports, source, &source->token);
     }
-    add_port(&ports, port_at_end(keeper->proxy));
+    ports_add(&ports, port_at_end(keeper->proxy));
     if (keeper->vault.configured)
-        add_port(&ports, keeper->vault.origin.port);
+        ports_add(&ports, keeper->vault.origin.port);
     if (keeper->kubernetes.configured)
-        add_port(&ports, keeper->kubernetes.origin.port);
+        ports_add(&ports, keeper->kubernetes.origin.port);
     SandboxSpec spec = {.role = SANDBOX_KEEPER,
                         .optional = keeper->sandbox_optional,
                         .connect_port = ports.port,

@@ -16,7 +16,7 @@
 bool settle_purser_runs(const RotateSetup *setup)
 {
     CLEANUP_MEM char *path = mem_printf("%s/lock", setup->state);
-    CLEANUP_FD int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0;
 }
 
