@@ -110,6 +110,7 @@ def test_a_database_that_has_gone_during_a_run_is_a_failure_and_the_window_is_co
     agent = ready(pod)
     assert pod.collect("one").wait().status == 0
     end(agent)
+    pod.next_pod()
     hunter(pod, script="print('SINCE', os.environ['PURSER_SINCE']); call(); leave(); time.sleep(2)")
     agent = pod.agent()
     one = pod.collect("one")
@@ -120,6 +121,7 @@ def test_a_database_that_has_gone_during_a_run_is_a_failure_and_the_window_is_co
     since = [line.split("SINCE ")[1] for line in one.text.splitlines() if "SINCE" in line]
     assert end(agent) < 4, agent.text
     pod.database.cluster.start()
+    pod.next_pod()
     agent = pod.agent()
     again = pod.collect("one").wait(60)
     assert again.status == 0, again.text + agent.text
@@ -283,6 +285,7 @@ def test_when_two_seconds_are_left_it_drops_and_the_window_is_collected_again(po
     holder.communicate("COMMIT;\n")
     assert "no more time" in agent.err
     assert pod.database.query("SELECT count(*) FROM metric_sample") == [("0",)]
+    pod.next_pod()
     agent = pod.agent()
     assert pod.collect("one").wait().status == 0
     end(agent)
