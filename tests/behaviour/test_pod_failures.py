@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import time
 
 import pytest
 from hunt import Memory, needles, search_files
@@ -47,7 +48,7 @@ def test_a_database_that_has_gone_during_a_run_is_a_failure_and_the_window_is_co
     end(agent)
     pod.next_pod()
     hunter(pod, script="print('SINCE', os.environ['PURSER_SINCE']); call(); leave(); time.sleep(2)")
-    agent = pod.agent()
+    agent = pod.agent(env={"PURSER_TEST_SINK_PATIENCE_S": "2"})
     one = pod.collect("one")
     wait_until(lambda: len(pod.api.requests) == 2)
     pod.database.cluster.stop("immediate")
@@ -61,6 +62,20 @@ def test_a_database_that_has_gone_during_a_run_is_a_failure_and_the_window_is_co
     again = pod.collect("one").wait(60)
     assert again.status == 0, again.text + agent.text
     assert since == [line.split("SINCE ")[1] for line in again.text.splitlines() if "SINCE" in line]
+
+
+def test_a_database_that_is_away_for_a_moment_is_waited_for(pod):
+    hunter(pod, script="call(); leave(); print('LEFT', flush=True); time.sleep(1)")
+    agent = ready(pod)
+    one = pod.collect("one")
+    wait_until(lambda: "LEFT" in one.text)
+    pod.database.cluster.stop("immediate")
+    time.sleep(3)
+    assert one.status is None
+    pod.database.cluster.start()
+    assert one.wait(20).status == 0 and "1 rows loaded" in one.text, one.text + agent.text
+    end(agent)
+    assert runs(pod) == [("one", "ok")], agent.text
 
 
 def test_an_agent_that_is_killed_ends_its_runs_and_the_next_one_serves_who_comes(pod):
