@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+import cluster_world  # noqa: E402
 from clerk_world import clerk, cluster, database, postgres  # noqa: E402, F401
 from lab import Lab  # noqa: E402
 
@@ -28,6 +29,8 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "cluster: needs the Kubernetes that tests/cluster/build makes")
     config.addinivalue_line("markers", "long: every place there is, or hundreds of random ones; only tests/run --all has the "
                                        "minutes, and a choice of them runs each time")
+    if not hasattr(config, "workerinput"):
+        cluster_world.choose_folder(config)
     named = Path(os.environ.get("PURSER_PREFIX", "/nonexistent")).resolve()
     assert (named / "bin/purser").exists(), \
         "PURSER_PREFIX must name an installed tree; tests/run makes one in build/stage/usr/local"
@@ -77,3 +80,9 @@ def lab(prefix):
     """A folder of its own with CA, keyring and purser.yaml; upstreams that the test writes; gone after the test."""
     with Lab(prefix) as laboratory:
         yield laboratory
+
+
+@pytest.fixture(scope="session")
+def kubernetes(prefix):
+    """A real one-node cluster, the same for every process of the session; gone when the session ends."""
+    return cluster_world.shared(prefix)

@@ -1,0 +1,296 @@
+"""The chart: what it renders, from which values, and what it says of values that cannot be. Only Helm; no cluster."""
+import base64
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from helm import CHART, GOLDEN, TOP, VALUES, as_golden, containers, helm, of_kind, pods, refusal, render, retrievers, script_of
+
+pytestmark = pytest.mark.cluster
+
+FIRST = ["--values", VALUES / "first.yaml", *script_of("github-actions"), *script_of("buildkite")]
+FULL = ["--values", VALUES / "full.yaml"]
+GITHUB = script_of("github-actions")
+RENDERED = {
+    "first": FIRST,
+    "full": FULL,
+    "cloudnativepg": ["--values", VALUES / "cloudnativepg.yaml"],
+    "old-cluster": ["--values", VALUES / "old-cluster.yaml", "--kube-version", "1.28.0"],
+    "chart-minimal": ["--values", TOP / "examples/chart-minimal/values.yaml", *GITHUB],
+    "chart-vault": ["--values", TOP / "examples/chart-vault/values.yaml", *GITHUB],
+    "chart-external-database": ["--values", TOP / "examples/chart-external-database/values.yaml", *GITHUB],
+}
+SOURCE = {"name": "github", "provider": "github", "token": {"secretName": "github-token"}}
+RETRIEVER = {"name": "actions", "sources": ["github"], "command": ["collect"]}
+
+
+@pytest.fixture(scope="module")
+def rendered():
+    return {name: render(*words) for name, words in RENDERED.items()}
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_lint_finds_nothing(name):
+    words = [word for word in RENDERED[name] if word not in ("--kube-version", "1.28.0")]
+    assert "0 chart(s) failed" in helm("lint", "--strict", CHART, *words).stdout
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_renders_what_the_golden_file_has(name):
+    """PURSER_GOLDEN=write writes them anew; read the difference before you commit it."""
+    text = as_golden(helm("template", "ci", CHART, "--namespace", "ci-metrics", *RENDERED[name]).stdout)
+    golden = GOLDEN / f"{name}.yaml"
+    if os.environ.get("PURSER_GOLDEN") == "write":
+        golden.parent.mkdir(exist_ok=True)
+        golden.write_text(text)
+    assert text == golden.read_text()
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_purser_takes_each_configuration_that_the_chart_writes(name, rendered, prefix, tmp_path):
+    configs = [each for each in of_kind(rendered[name], "ConfigMap").values() if "purser.yaml" in each["data"]]
+    assert configs
+    for number, each in enumerate(configs):
+        folder = tmp_path / str(number)
+        (folder / "policy").mkdir(parents=True)
+        for key, text in each["data"].items():
+            where = re.sub(r"^policy\.(.*)$", r"policy/\1", key)
+            (folder / where).write_text(text)
+        done = subprocess.run([prefix / "bin/purser", "policy", "explain", "GET", "https://nowhere.example/x", "--json", "--file",
+                               folder / "purser.yaml"], capture_output=True, text=True)
+        # Nothing has that host; but whoever says so has read the whole of it.
+        assert "nowhere.example" in done.stdout + done.stderr, done.stderr
+        assert "purser.yaml:" not in done.stderr, done.stderr
+        for policy in (folder / "policy").iterdir():
+            subprocess.run([prefix / "bin/purser", "policy", "test", policy], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_every_pod_keeps_to_pod_security_restricted(name, rendered):
+    for where, pod in pods(rendered[name]):
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["automountServiceAccountToken"] is False
+        assert not {"hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"} & set(pod)
+        allowed = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+        assert all(set(volume) - {"name"} <= allowed for volume in pod["volumes"]), where
+        for container in containers(pod):
+            confined = container["securityContext"]
+            assert confined["allowPrivilegeEscalation"] is False and confined["capabilities"] == {"drop": ["ALL"]}
+            assert confined["readOnlyRootFilesystem"] is True and confined["runAsUser"] > 0
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_a_retriever_is_given_what_is_its_own_and_nothing_else(name, rendered):
+    for where, pod in pods(rendered[name]):
+        mine = retrievers(pod)
+        users = [each["securityContext"]["runAsUser"] for each in containers(pod)]
+        assert not mine or len(set(users)) == len(mine) + 1, "each has a user of its own, init and agent one"
+        seen = {}
+        for container in mine:
+            volumes = {mount["name"] for mount in container["volumeMounts"]}
+            assert not volumes & {"config", "state", "sink", "audit-key", "api-token", "vault-token", "vault-ca"}, where
+            for volume in volumes - {"bin", "site-ca", "cache"}:
+                assert seen.setdefault(volume, container["name"]) == container["name"], volume
+            assert all(mount.get("readOnly") for mount in container["volumeMounts"] if mount["name"] in ("bin", "site-ca"))
+            assert "secretKeyRef" not in json.dumps(container["env"]) and "envFrom" not in container
+            agent = next(each for each in containers(pod) if each["name"] == "agent")
+            assert {mount["name"] for mount in agent["volumeMounts"]} & volumes <= {f"run-{container['name']}", "site-ca", "cache"}
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_the_role_names_each_secret(name, rendered):
+    rules = [rule for role in of_kind(rendered[name], "Role").values() for rule in role["rules"]]
+    assert all(rule["resourceNames"] and rule["verbs"] in (["get"], ["create"]) for rule in rules)
+    assert not of_kind(rendered[name], "ClusterRole")
+
+
+def test_the_first_charts_values_are_taken_as_they_are(rendered):
+    objects = rendered["first"]
+    secrets = of_kind(objects, "Secret")
+    values = yaml.safe_load((VALUES / "first.yaml").read_text())
+    for source in values["sources"]:
+        made = secrets[source["token"]["secretName"]]["data"]
+        assert {key: base64.b64decode(value).decode() for key, value in made.items()} == {"secret": source["token"]["secretValue"]}
+    jobs = of_kind(objects, "CronJob")
+    assert list(jobs) == ["ci-purser"]
+    pod = jobs["ci-purser"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert [each["image"] for each in retrievers(pod)] == ["python:3.8-slim"] * 2
+    for container, retriever in zip(retrievers(pod), values["retrievers"]):
+        assert container["command"][-2:] == ["python3", "/scripts/collect.py"]
+        assert {"name": "OUTPUTDIR", "value": "/purser/output"} in container["env"]
+        files = secrets[retriever["script"]["secret"]["name"]]["data"]
+        assert base64.b64decode(files["collect.py"]) == \
+            (TOP / "examples/quickstart/files" / retriever["name"] / "collect.py").read_bytes()
+    for token in (source["token"]["secretValue"] for source in values["sources"]):
+        others = [each for each in objects if each["metadata"]["name"] not in ("github-secret", "buildkite-secret")]
+        assert token not in json.dumps(others)
+
+
+def test_each_schedule_is_a_cronjob_and_what_has_none_is_run_by_hand(rendered):
+    jobs = of_kind(rendered["full"], "CronJob")
+    found = {name: (job["spec"]["schedule"], job["spec"].get("timeZone"), job["spec"]["suspend"],
+                    [each["env"][0]["value"] for each in retrievers(job["spec"]["jobTemplate"]["spec"]["template"]["spec"])])
+             for name, job in jobs.items()}
+    long = "github.checks_of-a-repository-with-a-rather-long-name-indeed-1"
+    other = next(name for name in found if name not in ("metrics", "metrics-manual"))
+    assert found == {
+        "metrics": ("*/10 * * * *", "Europe/Berlin", False, ["github-actions", "jenkins"]),
+        other: ("5 4 * * *", "Europe/Berlin", False, [long]),
+        "metrics-manual": ("0 0 1 1 *", "Europe/Berlin", True, ["by-hand"])}
+    assert all(job["spec"]["concurrencyPolicy"] == "Forbid" and len(name) <= 52 for name, job in jobs.items())
+    # Of other pods' sources a pod knows nothing.
+    config = of_kind(rendered["full"], "ConfigMap")[f"{other}-config"]["data"]["purser.yaml"]
+    assert [source["name"] for source in yaml.safe_load(config)["sources"]] == ["github"]
+
+
+def test_without_native_sidecars_the_agent_is_a_container_that_ends_by_itself(rendered):
+    old = next(pod for _, pod in pods(rendered["old-cluster"]))
+    new = dict(pods(rendered["chart-minimal"]))["ci-purser"]
+    assert [each["name"] for each in old["initContainers"]] == ["init"]
+    assert "--end-when-done" in old["containers"][0]["command"] and "restartPolicy" not in old["containers"][0]
+    agent = new["initContainers"][1]
+    assert agent["restartPolicy"] == "Always" and agent["startupProbe"] and "--end-when-done" not in agent["command"]
+
+
+def test_names_stay_within_what_kubernetes_takes(rendered):
+    long = render("--set-string", f"fullnameOverride={'a' * 70}", *FULL, release="r" * 53)
+    for each in [*long, *rendered["full"]]:
+        most = {"CronJob": 52, "Service": 63, "StatefulSet": 52, "Job": 63}.get(each["kind"], 253)
+        assert len(each["metadata"]["name"]) <= most, each["metadata"]["name"]
+        assert all(len(value) <= 63 for value in each["metadata"]["labels"].values())
+    for _, pod in pods(long):
+        for name in [*(each["name"] for each in containers(pod)), *(each["name"] for each in pod["volumes"])]:
+            assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name), name
+
+
+REFUSED = {
+    "influxdb": ({"influxdb": {"url": "x"}}, "loads the results into PostgreSQL"),
+    "dbPusher": ({"dbPusher": {"image": "x"}}, "there is no pusher any more"),
+    "a script without files": ({"retrievers": [{"name": "a", "script": {"name": "x.py"}, "sources": ["github"]}]}, "has no files"),
+    "a script that is not among the files": (
+        {"retrievers": [{"name": "a", "script": {"name": "x.py"}, "sources": ["github"]}], "files": {"a": {"y.py": ""}}},
+        "its script is x.py, but its files are y.py"),
+    "files of nobody": ({"files": {"b": {"y.py": ""}}}, "there is no retriever of that name"),
+    "no program": ({"retrievers": [{"name": "a", "sources": ["github"]}]}, "needs either `script"),
+    "no source": ({"retrievers": [{"name": "a", "command": ["x"]}]}, "names no source"),
+    "an unknown source": ({"retrievers": [{**RETRIEVER, "sources": ["gitlab"]}]}, "which is not there; sources has: github"),
+    "a secret that is no source's": (
+        {"retrievers": [{**RETRIEVER, "env": [{"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "x", "key": "password"}}}]}]},
+        "a retriever is handed no secret"),
+    "two of a name": ({"retrievers": [RETRIEVER, RETRIEVER]}, "there are two retrievers"),
+    "a keyring": ({"sources": [{**SOURCE, "token": {"keyring": "github"}}]}, "which is for one machine"),
+    "vault without an address": ({"sources": [{**SOURCE, "token": {"vault": {"path": "a/b"}}}]}, "say where that is: vault.address"),
+    "two logins": ({"vault": {"address": "https://v", "role": "a", "auth": {"token": {"file": "x"}}}}, "not both"),
+    "no password": ({"database": {"kind": "external", "external": {"host": "db"}}}, "name where its password is"),
+    "no host": ({"database": {"kind": "external", "external": {"vault": "database/creds/a"}}}, "the name of the PostgreSQL server"),
+    "a size that is none": ({"retrievers": [{**RETRIEVER, "limits": {"outputBytes": "many"}}]}, "/retrievers/0/limits/outputBytes"),
+    "a Grafana of nothing": ({"grafana": {"bundled": {"enabled": True}, "datasource": {"enabled": False}}}, "enable both"),
+    "two keys of one Secret": (
+        {"retrievers": [{"name": name, "command": ["x"], "env": [
+            {"name": "T", "valueFrom": {"secretKeyRef": {"name": "github-token", "key": name}}}]} for name in ("a", "b")]},
+        "say which holds the token: sources[].token.key"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_cannot_be_is_refused_with_what_to_write_instead(what):
+    values, sentence = REFUSED[what]
+    assert sentence in refusal({"sources": [SOURCE], "retrievers": [RETRIEVER], **values})
+
+
+def schema_objects(schema, value, where=()):
+    """The places in these values that the schema says the keys of."""
+    while "$ref" in schema:
+        schema = SCHEMA["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+    if isinstance(value, dict):
+        if schema.get("additionalProperties") is False:
+            yield where
+        for key, each in value.items():
+            yield from schema_objects(schema.get("properties", {}).get(key, {}), each, (*where, key))
+    elif isinstance(value, list):
+        for number, each in enumerate(value):
+            yield from schema_objects(schema.get("items", {}), each, (*where, number))
+
+
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+
+
+def with_key(values, where, key):
+    copy = json.loads(json.dumps(values))
+    place = copy
+    for step in where:
+        place = place[step]
+    place[key] = 1
+    return copy
+
+
+def test_an_unknown_key_is_refused_wherever_it_stands():
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    values.update(sources=[SOURCE], retrievers=[{**RETRIEVER, "limits": {"time": "1m"}, "env": [{"name": "A", "value": "b"}]}])
+    places = list(schema_objects(SCHEMA, values))
+    assert len(places) > 35
+    everywhere = values
+    for number, where in enumerate(places):
+        everywhere = with_key(everywhere, where, f"unknown{number}")
+    said = refusal(everywhere)
+    assert [number for number in range(len(places)) if f"unknown{number}'" not in said] == []
+    assert render(values={"x-anchors": {"a": 1}, "sources": [SOURCE], "retrievers": [RETRIEVER]})
+
+
+def test_every_key_of_the_schema_stands_in_values_yaml_with_a_word_about_it():
+    text = (CHART / "values.yaml").read_text()
+    values = yaml.safe_load(text)
+
+    def missing(schema, value, where):
+        while "$ref" in schema:
+            schema = SCHEMA["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+        for key, each in schema.get("properties", {}).items():
+            if key == "global" or "secret" in schema["properties"] and "configMap" in schema["properties"]:
+                continue
+            if not isinstance(value, dict) or key not in value:
+                if not re.search(rf"#.*\b{re.escape(key)}\b", text):
+                    yield ".".join((*where, key))
+            elif isinstance(value, dict):
+                yield from missing(each, value[key], (*where, key))
+
+    assert list(missing(SCHEMA, values, ())) == []
+    for name in ("source", "retriever", "retrieverImage"):
+        for key in SCHEMA["$defs"][name]["properties"]:
+            assert re.search(rf"\b{key}\b", text), f"{name}.{key}"
+
+
+def test_the_notes_warn_of_a_token_in_the_release_and_name_what_is_missing():
+    def notes(*words):
+        return helm("install", "ci", CHART, "--dry-run=client", *words).stdout.split("NOTES:")[1]
+    first, minimal = notes(*FIRST), notes(*RENDERED["chart-minimal"])
+    assert "WARNING: the tokens of github, buildkite stand in the values" in first
+    assert "WARNING" not in minimal
+    assert "create secret generic github-token --from-file=token=" in minimal
+    assert "three steps" in notes()
+
+
+def test_the_readers_role_is_named_in_the_data_source_and_its_password_is_the_databases_own(rendered):
+    secrets = of_kind(rendered["chart-minimal"], "Secret")
+    source = yaml.safe_load(secrets["ci-purser-grafana-datasource"]["stringData"]["ci-purser-datasource.yaml"])["datasources"][0]
+    made = {key: base64.b64decode(value).decode() for key, value in secrets["ci-purser-postgresql"]["data"].items()}
+    assert source["user"] == "purser_grafana" != "purser"
+    assert source["secureJsonData"] == {"password": made["reader-password"], "tlsCACert": made["ca.crt"]}
+    assert len({made[key] for key in ("password", "reader-password", "postgres-password")}) == 3
+
+
+def test_each_dashboard_is_a_config_map(rendered):
+    found = [key for each in of_kind(rendered["chart-minimal"], "ConfigMap").values() for key in each["data"] if key.endswith(".json")]
+    assert found == sorted(path.name for path in Path(CHART / "dashboards").glob("*.json"))
+    assert sum(len(each) for each in found) > 0
+
+
+def test_a_file_of_purser_stays_out_of_the_package(tmp_path):
+    helm("package", CHART, "--destination", tmp_path)
+    names = subprocess.run(["tar", "-tzf", *tmp_path.glob("*.tgz")], check=True, capture_output=True, text=True).stdout.split()
+    assert "purser/values.schema.json" in names and "purser/dashboards/ci-overview.json" in names
+    assert not [name for name in names if "image/" in name or "/source/" in name or name.endswith("/make")]
