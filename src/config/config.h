@@ -346,10 +346,17 @@ typedef struct Config {
     size_t n_note;
 } Config;
 
+/* What the file is. */
+typedef enum ConfigForm {
+    CONFIG_MACHINE, /* purser.yaml */
+    CONFIG_POD,     /* purser.yaml; scripts are in the retrievers' own containers, and are not looked for */
+    CONFIG_CHART, /* the chart's values: sources and retrievers count, with this machine's keyring and sink */
+} ConfigForm;
+
 typedef struct ConfigPaths {
     const char *policy_dir;    /* purser's own policy/, with provider/ in it */
     const char *default_state; /* state folder when the file names none */
-    bool in_pod;               /* scripts are in the retrievers' own containers, and are not looked for */
+    ConfigForm form;
 } ConfigPaths;
 
 /* Parses `text` (the file called `path`, absolute). On failure -EINVAL and a sentence that begins

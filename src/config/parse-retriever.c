@@ -103,11 +103,19 @@ static int find_script(Loader *loader, const YamlNode *node, const char *name, R
                           "'%.100s' must be the name of a file in files/%s/, without a folder", name,
                           retriever->name);
     put_text(&retriever->script, name);
-    if (loader->paths->in_pod)
+    if (loader->paths->form == CONFIG_POD)
         return 0;
     mem_free(retriever->script_path);
     retriever->script_path = mem_printf("%s/files/%s/%s", loader->config->directory, retriever->name, name);
-    if (stat(retriever->script_path, &st))
+    bool is_there = stat(retriever->script_path, &st) == 0;
+    if (!is_there && loader->paths->form == CONFIG_CHART) {
+        add_note(
+            loader,
+            "line %u: %s is not there; where the cluster has it from a Secret, put it there to run it here.",
+            node->line, retriever->script_path);
+        return 0;
+    }
+    if (!is_there)
         return yaml_fault(loader->doc, node, loader->fault, "the script %s is not there: %s",
                           retriever->script_path, strerror(errno));
     if (!S_ISREG(st.st_mode))
@@ -133,11 +141,11 @@ static int read_script(Loader *loader, const YamlNode *node, Retriever *retrieve
                 : YAML_READ_MAP(loader->doc, node, "script", field, &form, loader->fault);
     if (!r)
         r = find_script(loader, node->kind == YAML_MAP ? yaml_get(node, "name") : node, form.name, retriever);
-    bool in_pod = loader->paths->in_pod;
-    if (!r && form.secret && !in_pod)
+    bool is_own = loader->paths->form == CONFIG_MACHINE;
+    if (!r && form.secret && is_own)
         add_note(loader, "line %u: 'script.secret' is for a cluster; here the script is files/%s/%s.",
                  form.secret->line, retriever->name, retriever->script);
-    if (!r && form.mount_path && !in_pod)
+    if (!r && form.mount_path && is_own)
         add_note(loader, "line %u: 'script.mountPath' is for a cluster; here the script runs where it lies.",
                  node->line);
     mem_free(form.name);
@@ -157,7 +165,7 @@ static int note_cluster_keys(Loader *loader, const RetrieverForm *form, const Re
         YAML_FIELD(ImageForm, "pullPolicy", YAML_AS_TEXT, pull_policy),
     };
     int r = 0;
-    if (loader->paths->in_pod)
+    if (loader->paths->form == CONFIG_POD)
         return 0;
     if (form->image && form->image->kind != YAML_TEXT) {
         ImageForm image = {0};
@@ -186,7 +194,7 @@ static int note_cluster_keys(Loader *loader, const RetrieverForm *form, const Re
 static int read_program(Loader *loader, const YamlNode *node, RetrieverForm *form, Retriever *retriever)
 {
     bool has_command = yaml_get(node, "command");
-    if (loader->paths->in_pod && !form->script && !has_command)
+    if (loader->paths->form == CONFIG_POD && !form->script && !has_command)
         return 0; /* its image's own program */
     if (!form->script == !has_command)
         return yaml_fault(

@@ -81,7 +81,8 @@ static int tell(Gate *gate)
                               .grace = setup->grace,
                               .output_bytes = setup->output_bytes,
                               .output_files = setup->output_files,
-                              .port = setup->port};
+                              .port = setup->port,
+                              .walls_optional = setup->sandbox_optional};
     run_limits_put(&limits, &wire);
     int r = run_env_each(gate, give_env);
     if (!r)

@@ -10,6 +10,7 @@ void run_limits_put(const RunLimits *limits, WireWriter *wire)
     wire_put_u64(wire, limits->output_bytes);
     wire_put_u32(wire, limits->output_files);
     wire_put_u16(wire, limits->port);
+    wire_put_u8(wire, limits->walls_optional);
 }
 
 int run_limits_get(WireReader *wire, RunLimits *ret_limits)
@@ -20,6 +21,7 @@ int run_limits_get(WireReader *wire, RunLimits *ret_limits)
         .output_bytes = wire_get_u64(wire),
         .output_files = wire_get_u32(wire),
         .port = wire_get_u16(wire),
+        .walls_optional = wire_get_bool(wire),
     };
     int r = wire_finish(wire);
     if (!r)

@@ -19,6 +19,7 @@ typedef struct RunLimits {
     uint64_t output_bytes;
     uint32_t output_files;
     uint16_t port; /* the only TCP port that the script may connect to, where Landlock can say so */
+    bool walls_optional; /* `sandbox: {required: false}` */
 } RunLimits;
 
 void run_limits_put(const RunLimits *limits, WireWriter *wire);

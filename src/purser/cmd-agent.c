@@ -15,7 +15,7 @@
 
 #include <signal.h>
 
-#define LAST_MS    2000                /* before the kubelet kills: to drop what is not loaded, and go */
+#define LAST       (2000 * 1000)       /* us: before the kubelet kills: to drop what is not loaded, and go */
 #define ALONE      (1200 * 1000)       /* us: nobody waits any more, and it may be that only 2 s are left */
 #define DROPPING   (500 * 1000)        /* us: for runs that were ended to end */
 #define GRACE      (30 * CLOCK_SECOND) /* Kubernetes' own default */
@@ -146,8 +146,8 @@ static void on_look(evutil_socket_t fd, short what, void *context)
     if (agent->dropped && now - agent->dropped > DROPPING) {
         event_base_loopbreak(agent->supervisor.base);
         agent->dropping = true;
-    } else if (!agent->dropped && (now - agent->told > (int64_t)agent->grace - (int64_t)LAST_MS * 1000 ||
-                                   now - agent->last_wanted > ALONE)) {
+    } else if (!agent->dropped &&
+               (now - agent->told > (int64_t)agent->grace - LAST || now - agent->last_wanted > ALONE)) {
         drop(agent, now);
     }
 }
@@ -176,7 +176,9 @@ static int loop(Agent *agent)
 
 static int open_seats(Agent *agent, const char *sockets)
 {
+    CLEANUP_MEM bool *had_run = MEM_NEW_ARRAY(bool, agent->n_seat);
     Fault fault = {0};
+    supervisor_report_cut_short(&agent->supervisor, had_run);
     for (size_t i = 0; i < agent->n_seat; i++) {
         Seat *seat = &agent->seat[i];
         *seat = (Seat){.retriever = &agent->session->config->retriever[i],
@@ -189,7 +191,10 @@ static int open_seats(Agent *agent, const char *sockets)
                 fault.text, sockets);
             return EXIT_FAILED;
         }
+        if (had_run[i])
+            agent->seat[i].state = SEAT_DONE;
     }
+    end_when_done(agent);
     return -1;
 }
 
@@ -258,8 +263,8 @@ static int run(const Invocation *invocation)
                 NULL); /* as a container's first process it would not hear them before the loop */
     pod_tell_end();
     int status = take_options(invocation, &agent, &sockets);
-    if (status >= 0 ||
-        (status = session_open_in_pod(command_option(&command_agent, invocation, "file"), &session)) >= 0)
+    if (status >= 0 || (status = session_open_form(command_option(&command_agent, invocation, "file"),
+                                                   CONFIG_POD, &session)) >= 0)
         return status;
     session.state.audit_fd = pod_take_stdout();
     if (pod_check_sink(&session) && (status = select_retrievers(session.config, invocation, &all)) < 0) {

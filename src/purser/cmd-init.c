@@ -124,7 +124,7 @@ static int run(const Invocation *invocation)
     Selection all;
     const char *bin = command_option(&command_init, invocation, "bin");
     pod_tell_end();
-    int status = session_open_in_pod(command_option(&command_init, invocation, "file"), &session);
+    int status = session_open_form(command_option(&command_init, invocation, "file"), CONFIG_POD, &session);
     if (status >= 0)
         return status;
     session.state.audit_fd = pod_take_stdout();

@@ -11,7 +11,7 @@ static int run(const Invocation *invocation)
         log_error("%s", fault.text);
         return EXIT_FAILED;
     }
-    paths.in_pod = true;
+    paths.form = CONFIG_POD;
     int status = paths_load_config(command_option(&command_ready, invocation, "file"), &paths, &config);
     if (status >= 0)
         return status;

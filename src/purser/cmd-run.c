@@ -103,7 +103,13 @@ static int run(const Invocation *invocation)
 {
     Session session;
     Selection selection;
-    int status = session_open(command_option(&command_run, invocation, "file"), &session);
+    const char *file = command_option(&command_run, invocation, "file");
+    const char *values = command_option(&command_run, invocation, "chart-values");
+    if (file && values) {
+        log_error("--file and --chart-values are two configurations; name one of them.");
+        return EXIT_USAGE;
+    }
+    int status = session_open_form(values ? values : file, values ? CONFIG_CHART : CONFIG_MACHINE, &session);
     if (status >= 0)
         return status;
     if ((status = select_retrievers(session.config, invocation, &selection)) < 0) {
@@ -120,14 +126,20 @@ const Command command_run = {
     .name = "run",
     .arguments = "[RETRIEVER...]",
     .summary = "Run retrievers once and load what they leave",
-    .help = "Runs every retriever of purser.yaml, or those that are named, in parallel: each with leases of "
-            "its own,\n"
-            "in a folder of its own. What a former run could not load is loaded first.\n\n"
-            "Examples:\n"
-            "  purser run                        all of ./purser.yaml\n"
-            "  purser run github --json          one, with the result as JSON\n"
-            "  purser run -f /etc/purser/ci.yaml\n",
+    .help =
+        "Runs every retriever of purser.yaml, or those that are named, in parallel: each with leases of "
+        "its own,\n"
+        "in a folder of its own. What a former run could not load is loaded first.\n\n"
+        "Examples:\n"
+        "  purser run                        all of ./purser.yaml\n"
+        "  purser run github --json          one, with the result as JSON\n"
+        "  purser run -f /etc/purser/ci.yaml\n"
+        "  purser run --chart-values chart/values.yaml github\n"
+        "                                    a retriever of the chart, here: tokens are the keyring's, under "
+        "the names\n"
+        "                                    of their Secrets (or of their sources)\n",
     .option = {{"file", 'f', "PATH", "the configuration (default: ./purser.yaml, /etc/purser/purser.yaml)"},
+               {"chart-values", 0, "PATH", "the chart's values.yaml instead, with files/NAME/ beside it"},
                {"json", 0, NULL, "print the result as JSON"}},
     .max_arguments = -1,
     .run = run,

@@ -33,7 +33,7 @@ static int find_state(Paths *paths, Fault *fault)
 int paths_find(Paths *ret_paths, Fault *fault)
 {
     char exe[PATH_MAX];
-    ret_paths->in_pod = false;
+    ret_paths->form = CONFIG_MACHINE;
     ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
     if (n < 0)
         return fault_set(fault, -errno, "Cannot read /proc/self/exe; is /proc mounted?");
@@ -73,7 +73,7 @@ int paths_load_config(const char *named, const Paths *paths, Config **ret_config
         return EXIT_CONFIG;
     }
     Fault fault = {0};
-    ConfigPaths where = {.policy_dir = paths->policy, .default_state = paths->state, .in_pod = paths->in_pod};
+    ConfigPaths where = {.policy_dir = paths->policy, .default_state = paths->state, .form = paths->form};
     if (config_load(absolute, &where, ret_config, &fault)) {
         log_error("%s", fault.text);
         return EXIT_CONFIG;

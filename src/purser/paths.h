@@ -9,7 +9,7 @@ typedef struct Paths {
     char libexec[1024];
     char policy[1024];
     char state[1024]; /* default of this user */
-    bool in_pod;      /* the configuration's scripts are in other containers */
+    ConfigForm form;  /* of the configuration to load */
 } Paths;
 
 int paths_find(Paths *ret_paths, Fault *fault) MUST_USE;

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
+#include <fcntl.h>
 #include <poll.h>
 
 void run_keep_output(Run *run)
@@ -20,6 +21,17 @@ bool run_has_runner(const Run *run)
 {
     struct pollfd runner = {.fd = run->place.runner, .events = POLLRDHUP};
     return runner.fd >= 0 && poll(&runner, 1, 0) == 0;
+}
+
+Run *run_new_cut_short(Supervisor *supervisor, const Retriever *retriever, const RunReport *old)
+{
+    Run *run = run_new_collect(supervisor, retriever, old);
+    run->report.output_kept = false;
+    run->folder.fd =
+        openat(supervisor->state->runs_fd, old->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    run_set_status(run, RUN_FAILED,
+                   "Its agent ended before it did; the next run collects this window again.");
+    return run;
 }
 
 /* To a runner in a pod that waits for its run to begin. */

@@ -58,6 +58,11 @@ Run *run_new(Supervisor *supervisor, const Retriever *retriever, int64_t window_
 /* The same for a run whose outputs were not loaded. */
 Run *run_new_collect(Supervisor *supervisor, const Retriever *retriever, const RunReport *old);
 
+/* One that an agent had begun in this pod, before it was killed: there is nothing left to load, only to say
+ * so.
+ */
+Run *run_new_cut_short(Supervisor *supervisor, const Retriever *retriever, const RunReport *old);
+
 /* On the loop's next turn. */
 void run_start(Run *run);
 void run_refuse(Run *run); /* instead: its status says why, or a token that it needs is not there */

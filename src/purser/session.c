@@ -25,7 +25,7 @@ static void take_login(KubernetesConfig *kubernetes, const KubernetesLogin *logi
     }
 }
 
-static int open_session(const char *file, bool in_pod, const KubernetesLogin *login, Session *ret_session)
+static int open_session(const char *file, ConfigForm form, const KubernetesLogin *login, Session *ret_session)
 {
     Session session = {.state = STATE_NONE};
     Fault fault = {0};
@@ -33,7 +33,7 @@ static int open_session(const char *file, bool in_pod, const KubernetesLogin *lo
         log_error("%s", fault.text);
         return EXIT_FAILED;
     }
-    session.paths.in_pod = in_pod;
+    session.paths.form = form;
     int status = paths_load_config(file, &session.paths, &session.config);
     if (status >= 0)
         return status;
@@ -59,17 +59,17 @@ static int open_session(const char *file, bool in_pod, const KubernetesLogin *lo
 
 int session_open(const char *file, Session *ret_session)
 {
-    return open_session(file, false, NULL, ret_session);
+    return open_session(file, CONFIG_MACHINE, NULL, ret_session);
 }
 
 int session_open_as(const char *file, const KubernetesLogin *login, Session *ret_session)
 {
-    return open_session(file, false, login, ret_session);
+    return open_session(file, CONFIG_MACHINE, login, ret_session);
 }
 
-int session_open_in_pod(const char *file, Session *ret_session)
+int session_open_form(const char *file, ConfigForm form, Session *ret_session)
 {
-    return open_session(file, true, NULL, ret_session);
+    return open_session(file, form, NULL, ret_session);
 }
 
 void session_close(Session *session)

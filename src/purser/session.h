@@ -14,7 +14,7 @@ typedef struct Session {
 
 /* file: of --file, or NULL. An exit status after saying why, or -1 to go on. */
 int session_open(const char *file, Session *ret_session);
-int session_open_in_pod(const char *file, Session *ret_session); /* scripts are in other containers */
+int session_open_form(const char *file, ConfigForm form, Session *ret_session);
 
 /* A person's own way into the cluster, instead of the one in purser.yaml that agents use. NULL each: not
  * said. */

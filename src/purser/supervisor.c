@@ -458,6 +458,24 @@ void supervisor_report_run(Supervisor *supervisor, const Retriever *retriever, i
     add_run(supervisor, run);
 }
 
+void supervisor_report_cut_short(Supervisor *supervisor, bool *ret_had_run)
+{
+    RunReport *list = NULL;
+    size_t n = 0;
+    if (run_report_list(supervisor->state->runs_fd, NULL, SIZE_MAX, &list, &n))
+        return;
+    for (size_t i = n; i-- > 0;) {
+        int32_t index = config_find_retriever(supervisor->config, list[i].retriever);
+        if (index >= 0)
+            ret_had_run[index] = true;
+        if (index >= 0 && list[i].status == RUN_IS_RUNNING)
+            add_run(supervisor,
+                    run_new_cut_short(supervisor, &supervisor->config->retriever[index], &list[i]));
+        run_report_done(&list[i]);
+    }
+    mem_free(list);
+}
+
 void supervisor_collect_left_over(Supervisor *supervisor, const bool *used_retriever)
 {
     RunReport *list = NULL;

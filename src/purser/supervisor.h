@@ -73,6 +73,9 @@ void supervisor_start_run_in_pod(Supervisor *supervisor, const Retriever *retrie
 /* A run that is over before it could begin: it is only reported. */
 void supervisor_report_run(Supervisor *supervisor, const Retriever *retriever, int64_t window_since,
                            RunStatus status, const char *sentence);
+/* In a pod, of an agent that was killed: the runs that it has begun are reported as cut short. had_run: per
+ * retriever, whether it has had one in this pod. */
+void supervisor_report_cut_short(Supervisor *supervisor, bool *ret_had_run);
 /* Takes up runs whose outputs were not loaded, of the retrievers that `used_retriever` marks. */
 void supervisor_collect_left_over(Supervisor *supervisor, const bool *used_retriever);
 

@@ -195,8 +195,10 @@ static int begin(Run *run)
         r = pod_inherit(&run->environment);
     if (r)
         fault_set(&fault, r, "The script's environment cannot be made: %s.", strerror(-r));
-    else if (!(r = session_begin(&run->session, &fault)))
+    else if (!(r = session_begin(&run->session, &fault))) {
+        run->options->walls_optional |= run->session.limits.walls_optional;
         return 0;
+    }
     say(run, "%s", fault.text);
     return r == -EINTR ? STATUS_SIGNAL + SIGTERM : r == -ECANCELED ? STATUS_BROKEN : STATUS_NO_GATE;
 }

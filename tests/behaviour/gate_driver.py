@@ -270,7 +270,7 @@ class Runner:
             elif got[0] == Type.CA:
                 self.ca = got[1].decode()
         assert got, "the gate hung up on the runner"
-        self.limits = ipc.unpack(got[1], "u64", "u64", "u64", "u32", "u16")
+        self.limits = ipc.unpack(got[1], "u64", "u64", "u64", "u32", "u16", "u8")[:5]
         return self
 
     @property

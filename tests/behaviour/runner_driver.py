@@ -78,7 +78,7 @@ class Run:
         os.close(roots)
         ipc.send(self.gate, Type.RUN_START,
                  ipc.pack(("u64", int(time_limit * 1e6)), ("u64", int(grace * 1e6)), ("u64", output_bytes),
-                          ("u32", output_files), ("u16", port)))
+                          ("u32", output_files), ("u16", port), ("u8", 0)))
 
     def receive(self):
         data, control, _, _ = self.gate.recvmsg(65536, socket.CMSG_SPACE(8 * 4))

@@ -8,8 +8,8 @@ import time
 import pytest
 from hunt import Memory, needles, search_files
 from lab import Answer
-from promise import as_root, below, role, wait_until
-from test_pod import end, hunter, pod, ready, runs  # noqa: F401
+from promise import as_root, below, new_token, role, wait_until
+from test_pod import end, hunter, pod, ready, runs, with_wheels  # noqa: F401
 
 pytestmark = [pytest.mark.plain, as_root]
 
@@ -139,6 +139,10 @@ def test_an_agent_that_is_killed_ends_its_runs_and_the_next_one_serves_who_comes
     two = pod.collect("two").wait()
     assert two.status == 0, two.text + agent.text
     assert pod.database.query("SELECT retriever FROM metric_sample") == [("two",)]
+    again = pod.collect("one").wait()
+    assert again.status == 123 and "has had its run" in again.message, again.text
+    end(agent)
+    assert runs(pod) == [("one", "failed"), ("two", "ok")], agent.text
 
 
 def test_a_gate_that_is_killed_ends_only_its_own_run(pod):
@@ -188,6 +192,17 @@ def test_told_to_end_while_it_waits_for_its_agent(pod):
     time.sleep(0.5)
     one.signal(signal.SIGTERM)
     assert one.wait(3).status == 143, one.text
+
+
+def test_an_agent_that_is_told_to_end_waits_for_a_runner_that_prepares_and_gives_it_no_run(pod):
+    hunter(pod)
+    how = with_wheels(pod, "tiny==1.0")
+    agent = ready(pod)
+    one = pod.collect("one", **how)
+    wait_until(lambda: list((pod.volumes / "scratch-one").glob("purser-*/venv")))
+    agent.signal(signal.SIGTERM)
+    assert one.wait(60).status == 123 and "told to end before this run" in one.message, one.text
+    assert agent.wait(5).status == 0 and not agent.audit("lease.issue"), agent.text
 
 
 def test_told_to_end_while_the_script_runs_its_rows_are_loaded_and_its_status_is_its_own(pod):
@@ -322,3 +337,26 @@ def test_no_copy_of_the_token_is_left_in_the_agent_or_has_ever_been_in_the_retri
         assert search_files(pod.volumes / name, wanted)[0] == []
     for text in (agent.text, one.text):
         assert not [needle for needle in wanted if needle in text.encode()]
+
+
+def test_the_databases_password_is_in_no_process_or_volume_of_the_pod(pod):
+    """A file of a Secret in init and agent alone; a clerk has it only while it loads."""
+    password, cluster = new_token(), pod.database.cluster
+    cluster.query("postgres", f"CREATE ROLE loader{pod.database.name} LOGIN PASSWORD '{password}'; "
+                              f"ALTER DATABASE {pod.database.name} OWNER TO loader{pod.database.name}")
+    cluster.query(pod.database.name, f"GRANT ALL ON SCHEMA public TO loader{pod.database.name}")
+    (pod.token_files / "database").write_text(password)
+    dsn = f"host=127.0.0.1 port={cluster.port} dbname={pod.database.name} user=loader{pod.database.name} sslmode=require"
+    pod.more = (f"sink: {{postgres: {{dsn: '{dsn}', credentialFrom: {{file: /tokens/database}}}}}}\n"
+                "audit: {keyFile: /etc/purser-audit/key}\n")
+    hunter(pod, "one", "call(); leave()")
+    hunter(pod, "two", "print('DONE', flush=True); time.sleep(1000)")
+    agent = ready(pod)
+    two = pod.collect("two")
+    assert pod.collect("one").wait().status == 0, agent.text
+    wait_until(lambda: "DONE" in two.text and "purser-clerk-pg" not in below(agent.process.pid).values())
+    wanted, memory = needles(password), Memory()
+    for container in (agent, two):
+        for pid, name in below(container.process.pid).items():
+            assert memory.search(pid, wanted) == [], name
+    assert search_files(pod.volumes, wanted)[0] == []
