@@ -61,10 +61,10 @@ class World:
 
     # How it comes up
 
-    def start(self, prefix):
+    def start(self, prefix, level="3"):
         self.folder.mkdir()
         self.folder.chmod(0o755)
-        image = subprocess.Popen([TOP / "chart/image/build", "--tree", prefix, "--into", self.folder / "image", "--level", "3",
+        image = subprocess.Popen([TOP / "chart/image/build", "--tree", prefix, "--into", self.folder / "image", "--level", level,
                                   "--name", "docker.io/library/purser:0.1.0"], stdout=subprocess.DEVNULL)
         self.make_stand_in()
         with open(self.folder / "up.log", "w") as log:

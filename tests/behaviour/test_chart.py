@@ -168,6 +168,45 @@ def test_names_stay_within_what_kubernetes_takes(rendered):
             assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name), name
 
 
+def selects(selector, labels):
+    return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
+
+
+def allows(policies, one, other, port, protocol="TCP"):
+    """Whether these NetworkPolicies let a pod of the labels `one` reach `other` (labels, or "outside"), as their specification says:
+    a pod that none selects is open; each that selects it adds what it allows."""
+    def side(labels, peer, direction, key):
+        if labels == "outside":
+            return True
+        mine = [policy["spec"] for policy in policies if selects(policy["spec"]["podSelector"], labels)
+                and direction in policy["spec"]["policyTypes"]]
+        return not mine or any(
+            any(each["port"] == port and each["protocol"] == protocol for each in rule["ports"])
+            and (key not in rule or any("podSelector" in each and peer != "outside" and selects(each["podSelector"], peer)
+                                        for each in rule[key]))
+            for policy in mine for rule in policy[direction.lower()])
+    return side(one, other, "Egress", "to") and side(other, one, "Ingress", "from")
+
+
+def test_the_network_policies_allow_what_a_run_needs_and_nothing_else(rendered):
+    for name in ("chart-minimal", "full"):
+        objects = rendered[name]
+        policies = list(of_kind(objects, "NetworkPolicy").values())
+        job = next(iter(of_kind(objects, "CronJob").values()))["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
+        by_hand = next(iter(of_kind(objects, "Pod").values()))["metadata"]["labels"]
+        database = next(iter(of_kind(objects, "StatefulSet").values()))["spec"]["template"]["metadata"]["labels"]
+        for run in job, by_hand:
+            assert allows(policies, run, "outside", 53, "UDP") and allows(policies, run, "outside", 443)
+            assert allows(policies, run, "outside", 6443) and allows(policies, run, database, 5432)
+            assert not allows(policies, run, "outside", 22) and not allows(policies, run, "outside", 5432)
+            assert not allows(policies, run, database, 22) and not allows(policies, {"app": "x"}, run, 443)
+        assert not allows(policies, {"app": "x"}, database, 5432) and not allows(policies, database, "outside", 443)
+    grafana = next(iter(of_kind(rendered["full"], "Deployment").values()))["spec"]["template"]["metadata"]["labels"]
+    full = list(of_kind(rendered["full"], "NetworkPolicy").values())
+    assert allows(full, grafana, database, 5432)
+    assert allows(full, job, "outside", 8443) and allows(full, job, "outside", 8200)
+
+
 REFUSED = {
     "influxdb": ({"influxdb": {"url": "x"}}, "loads the results into PostgreSQL"),
     "dbPusher": ({"dbPusher": {"image": "x"}}, "there is no pusher any more"),
