@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ RENDERED = {
     "first": FIRST,
     "full": FULL,
     "cloudnativepg": ["--values", VALUES / "cloudnativepg.yaml"],
+    "vault-database": ["--values", VALUES / "vault-database.yaml"],
     "old-cluster": ["--values", VALUES / "old-cluster.yaml", "--kube-version", "1.28.0"],
     "chart-minimal": ["--values", TOP / "examples/chart-minimal/values.yaml", *GITHUB],
     "chart-vault": ["--values", TOP / "examples/chart-vault/values.yaml", *GITHUB],
@@ -333,3 +335,22 @@ def test_a_file_of_purser_stays_out_of_the_package(tmp_path):
     names = subprocess.run(["tar", "-tzf", *tmp_path.glob("*.tgz")], check=True, capture_output=True, text=True).stdout.split()
     assert "purser/values.schema.json" in names and "purser/dashboards/ci-overview.json" in names
     assert not [name for name in names if "image/" in name or "/source/" in name or name.endswith("/make")]
+
+
+def test_what_the_page_for_clusters_shows_can_be_installed():
+    page = (TOP / "docs/kubernetes.md").read_text()
+    blocks = [yaml.safe_load(textwrap.dedent(block)) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    values = next(block for block in blocks if "retrievers" in block)
+    values["image"]["digest"] = "sha256:" + "0" * 64
+    pod = next(pod for _, pod in pods(render(*GITHUB, values=values)) if retrievers(pod))
+    assert containers(pod)[0]["image"] == f"REGISTRY/purser@sha256:{'0' * 64}"
+    vault = next(block for block in blocks if "vault" in block)
+    assert render(values={**vault, "sources": [SOURCE], "retrievers": [RETRIEVER]})
+    known = yaml.safe_load((CHART / "values.yaml").read_text())
+    named = [name.split(".") for name in re.findall(r"`([a-zA-Z]+(?:\.[a-zA-Z]+)+)`", page) if name.split(".")[0] in known]
+    assert named
+    for first, *rest in named:
+        value = known[first]
+        for key in rest:
+            assert key in value, f"docs/kubernetes.md names {first}.{'.'.join(rest)}"
+            value = value[key]

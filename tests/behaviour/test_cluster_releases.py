@@ -54,6 +54,11 @@ def test_the_first_charts_example_runs_by_itself(kubernetes):
         for token in kubernetes.tokens.values():
             for container in ("agent", "github-actions", "buildkite"):
                 assert token.read_text() not in space.logs(job, container)
+        # As the warning says: out of the values, and still there.
+        for source in values["sources"]:
+            del source["token"]["secretValue"]
+        assert "WARNING" not in space.install(values, *script_of("github-actions"), *script_of("buildkite"), command="upgrade")
+        assert space.get("secret/github-secret")["data"]["secret"]
         # The secrets' names, which a script of this kind likes to look at, are refused by the provider's policy.
         assert "path-denied" in space.logs(job, "agent")
 
