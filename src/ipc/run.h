@@ -18,7 +18,7 @@ typedef struct RunLimits {
     uint64_t time_limit, grace; /* us */
     uint64_t output_bytes;
     uint32_t output_files;
-    uint16_t port; /* the only TCP port that the script may connect to, where Landlock can say so */
+    uint16_t port;       /* the only TCP port that the script may connect to, where Landlock can say so */
     bool walls_optional; /* `sandbox: {required: false}` */
 } RunLimits;
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from helm import CHART, GOLDEN, TOP, VALUES, as_golden, containers, helm, of_kind, pods, refusal, render, retrievers, script_of
 
-pytestmark = pytest.mark.plain  # of another build nothing here is different
+pytestmark = pytest.mark.cluster
 
 FIRST = ["--values", VALUES / "first.yaml", *script_of("github-actions"), *script_of("buildkite")]
 FULL = ["--values", VALUES / "full.yaml"]
