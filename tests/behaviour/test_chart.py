@@ -223,6 +223,13 @@ REFUSED = {
     "a secret that is no source's": (
         {"retrievers": [{**RETRIEVER, "env": [{"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "x", "key": "password"}}}]}]},
         "a retriever is handed no secret"),
+    "a name that is purser's": ({"retrievers": [{**RETRIEVER, "name": "agent"}]}, "a container of purser's own"),
+    "two tokens in one Secret": (
+        {"sources": [{**SOURCE, "name": name, "token": {"secretName": "s", "secretValue": name}} for name in ("github", "b")]},
+        "another secretValue each"),
+    "one Secret for two scripts": (
+        {"retrievers": [{"name": name, "sources": ["github"], "script": {"name": "x.py", "secret": {"name": "s"}}} for name in ("a", "b")],
+         "files": {"a": {"x.py": ""}, "b": {"x.py": ""}}}, "give each one of its own"),
     "two of a name": ({"retrievers": [RETRIEVER, RETRIEVER]}, "there are two retrievers"),
     "a keyring": ({"sources": [{**SOURCE, "token": {"keyring": "github"}}]}, "which is for one machine"),
     "vault without an address": ({"sources": [{**SOURCE, "token": {"vault": {"path": "a/b"}}}]}, "say where that is: vault.address"),
@@ -247,7 +254,7 @@ def test_what_cannot_be_is_refused_with_what_to_write_instead(what):
 def schema_objects(schema, value, where=()):
     """The places in these values that the schema says the keys of."""
     while "$ref" in schema:
-        schema = SCHEMA["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+        schema = SCHEMA["definitions"][schema["$ref"].rsplit("/", 1)[1]]
     if isinstance(value, dict):
         if schema.get("additionalProperties") is False:
             yield where
@@ -289,7 +296,7 @@ def test_every_key_of_the_schema_stands_in_values_yaml_with_a_word_about_it():
 
     def missing(schema, value, where):
         while "$ref" in schema:
-            schema = SCHEMA["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+            schema = SCHEMA["definitions"][schema["$ref"].rsplit("/", 1)[1]]
         for key, each in schema.get("properties", {}).items():
             if key == "global" or "secret" in schema["properties"] and "configMap" in schema["properties"]:
                 continue
@@ -301,7 +308,7 @@ def test_every_key_of_the_schema_stands_in_values_yaml_with_a_word_about_it():
 
     assert list(missing(SCHEMA, values, ())) == []
     for name in ("source", "retriever", "retrieverImage"):
-        for key in SCHEMA["$defs"][name]["properties"]:
+        for key in SCHEMA["definitions"][name]["properties"]:
             assert re.search(rf"\b{key}\b", text), f"{name}.{key}"
 
 
@@ -328,6 +335,12 @@ def test_each_dashboard_is_a_config_map(rendered):
     found = [key for each in of_kind(rendered["chart-minimal"], "ConfigMap").values() for key in each["data"] if key.endswith(".json")]
     assert found == sorted(path.name for path in Path(CHART / "dashboards").glob("*.json"))
     assert sum(len(each) for each in found) > 0
+
+
+def test_the_charts_versions_are_pursers_own(prefix):
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    said = subprocess.run([prefix / "bin/purser", "--version"], check=True, capture_output=True, text=True).stdout
+    assert said.split()[1] == chart["appVersion"] == chart["version"]
 
 
 def test_a_file_of_purser_stays_out_of_the_package(tmp_path):

@@ -78,7 +78,7 @@ def test_helm_test_runs_one_retriever(kubernetes):
         space.secret("github-token", token=kubernetes.tokens["github"].read_text())
         space.install(SMALL)
         assert space.get("jobs")["items"] == []
-        said = space.helm("test", "ci", "--logs", "--timeout", "120s")
+        said = space.helm("test", "ci", "--logs", "--timeout", "240s")
         assert "once | purser: 1 rows loaded" in said, said
         assert space.rows("SELECT retriever, name, value FROM metric_sample") == [("once", "answers", "1")]
         assert space.rows("SELECT DISTINCT retriever FROM metrics_value") == [("once",)]

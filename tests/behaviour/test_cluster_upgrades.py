@@ -44,7 +44,7 @@ def test_upgrade_rollback_and_a_new_installation_keep_rows_and_credentials(kuber
         space.install(merged(SMALL, merged(more, {"database": {"bundled": {"podAnnotations": {"restart": "yes"}}}})), command="upgrade")
         assert space.run("two") == "Complete"
         space.helm("rollback", "ci", "1")
-        space.kubectl("rollout", "status", "statefulset/ci-purser-postgresql", "--timeout=120s")
+        space.kubectl("rollout", "status", "statefulset/ci-purser-postgresql", "--timeout=240s")
         space.helm("uninstall", "ci", "--wait")
         space.install(merged(SMALL, more))
         assert credentials(space) == first
