@@ -73,7 +73,7 @@ state: /var/lib/purser
 sources:
 {{- range $source := .top.Values.sources }}
 {{- if has $source.name $names }}
-- {{ include "purser.source" (dict "top" $.top "source" $source) | nindent 2 | trim }}
+- {{ include "purser.source" (dict "top" $.top "source" (omit $source "rotate")) | nindent 2 | trim }}
 {{- end }}
 {{- end }}
 retrievers:

@@ -43,6 +43,7 @@ void rotate_setup_put(const RotateSetup *setup, WireWriter *wire)
     wire_put_u8(wire, setup->tells);
     wire_put_strings(wire, setup->argv, setup->n_argv);
     wire_put_text(wire, setup->state);
+    wire_put_text(wire, setup->audit_key);
     wire_put_text(wire, setup->provider);
     wire_put_text(wire, setup->probe);
     put_rotation(&setup->rotation, wire);
@@ -94,6 +95,7 @@ static void get_places(WireReader *wire, RotateSetup *setup)
 {
     wire_get_strings(wire, MAX_PATH, &setup->argv, &setup->n_argv);
     setup->state = wire_dup_text(wire, MAX_PATH);
+    setup->audit_key = wire_dup_text(wire, MAX_PATH);
     setup->provider = wire_dup_text(wire, IPC_MAX_TEXT);
     setup->probe = wire_dup_text(wire, IPC_MAX_TEXT);
     get_rotation(wire, &setup->rotation);
@@ -155,6 +157,7 @@ int rotate_setup_get(WireReader *wire, RotateSetup *ret_setup)
 void rotate_setup_done(RotateSetup *setup)
 {
     char *const text[] = {setup->state,
+                          setup->audit_key,
                           setup->provider,
                           setup->probe,
                           setup->keyring,

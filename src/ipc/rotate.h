@@ -30,9 +30,10 @@ typedef struct RotateSetup {
     bool tells;      /* the result goes to ROTATE_RESULT_FD too */
     char **argv;     /* prints the new token; n_argv 0: none does */
     size_t n_argv;
-    char *state;    /* the state folder */
-    char *provider; /* for sentences; "" */
-    char *probe;    /* where there is no rotation.account */
+    char *state;     /* the state folder */
+    char *audit_key; /* the installation's; "": STATE/audit.key */
+    char *provider;  /* for sentences; "" */
+    char *probe;     /* where there is no rotation.account */
     Rotation rotation;
     char *keyring, *key_file;
     bool passphrase;

@@ -214,6 +214,7 @@ static void fill(const Session *session, const Source *source, char *roots, Rota
     setup->vault = config->vault;
     setup->revealed = longest_revealed(config, source);
     setup->state = session->state.path;
+    setup->audit_key = session->config->audit_key_file;
     setup->sandbox_optional = config->sandbox_optional;
     setup->provider = source->provider;
     setup->probe = source->probe;

@@ -36,8 +36,9 @@ static int read_setup(RotateSetup *ret_setup, Fault *fault)
 
 static int read_key(const RotateSetup *setup, unsigned char *key, Fault *fault)
 {
-    CLEANUP_MEM char *path = mem_printf("%s/audit.key", setup->state);
-    CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+    bool named = setup->audit_key[0]; /* maybe by a link: so is a Secret mounted */
+    CLEANUP_MEM char *path = named ? mem_strdup(setup->audit_key) : mem_printf("%s/audit.key", setup->state);
+    CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (named ? 0 : O_NOFOLLOW));
     if (fd < 0)
         return fault_set(fault, -errno, "the installation's key %s cannot be read: %s", path,
                          strerror(errno));

