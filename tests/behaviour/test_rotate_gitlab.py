@@ -11,6 +11,7 @@ import pytest
 from hunt import Memory, needles, search_files
 from promise import new_token, wait_until
 from providers import Gitlab
+from test_rotate_vault import MAIN, VaultRotation, server  # noqa: F401  (a fixture)
 
 SCOPES = ("read_api", "self_rotate")
 
@@ -272,3 +273,27 @@ def test_the_schedule_and_all_take_it_where_the_loss_is_accepted(lab):
     done = lab.purser("rotate", "--all", "--json")
     assert done.status == 0 and json.loads(done.out.splitlines()[-1])["sources"][0]["result"] == "rotated", done.text
     assert renewal.current() == renewal.api.made[0]
+
+
+def test_a_token_of_vault_is_read_by_who_runs_here_before_its_requests_go_on(lab, server):
+    """Though the store is read once in ten minutes by itself; and what other agents do is said before."""
+    vault = VaultRotation(lab, server, refresh="10m")
+    renewal = Renewal(lab)
+    server.put("ci/api", token=renewal.old, hosts=Gitlab.host)
+    lab.sources["ci"]["token"] = {"vault": {"path": MAIN, "key": "token"}}
+    lab.write()
+    words = [str(word) for word in lab.words("rotate", "ci", "--vault-token", lab.folder / "writer", "--from-provider")]
+    told = subprocess.run(words, capture_output=True, text=True, cwd=lab.folder)
+    assert told.returncode == 1 and "agents elsewhere are answered 401 until they have read it" in told.stderr, told.stderr
+    load = start_load(lab, 15, n=2)
+    wait_until(lambda: len(renewal.api.used) > 20)
+    for _ in range(2):
+        done = subprocess.run([*words, "--accept-loss"], capture_output=True, text=True, cwd=lab.folder, timeout=60)
+        assert done.returncode == 0, done.stderr
+    mark = len(renewal.api.used)
+    wait_until(lambda: len(renewal.api.used) > mark + 10)
+    assert {status for _, status in renewal.api.used} == {200}
+    assert {token for token, _ in renewal.api.used[mark:]} == {renewal.api.made[-1]} == {vault.current()}
+    load.send_signal(signal.SIGINT)
+    load.wait(60)
+    server.reset()
