@@ -22,7 +22,7 @@ class Renewal:
         self.lab, self.old = lab, new_token()
         self.api = kind(lab, self.old, scopes=SCOPES)
         lab.source("ci", kind.host, token=self.old, provider="gitlab", **keys)
-        self.env = {"PURSER_TEST_ROTATE_PATIENCE_MS": "1500"}
+        self.env = {"PURSER_TEST_ROTATE_PATIENCE_MS": "200"}
 
     def rotate(self, *args, **more):
         way = [] if set(args) & {"--resume", "--abort", "--dry-run", "--all", "--status"} else ["--from-provider", "--accept-loss"]
@@ -128,6 +128,7 @@ def test_an_answer_that_nobody_has_is_a_sentence_for_a_person_and_never_a_second
 @pytest.mark.parametrize("what", ["500", "late", "refused"])
 def test_an_error_is_followed_by_the_probe_and_a_wait_not_by_another_question(renewal, what):
     renewal.api.renewal = what
+    renewal.env = {"PURSER_TEST_ROTATE_PATIENCE_MS": "1500"}
     began = time.monotonic()
     done = renewal.rotate()
     assert done.status == 1 and len(renewal.api.questions) == 1, done.text
