@@ -1,14 +1,17 @@
 /* A run's results from its gate. See collect.h. */
 #include "clerk/collect.h"
 
+#include "base/clock.h"
 #include "base/text.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
+#include <unistd.h>
 
 /* Files past the limit are one dead letter and then only counted, but not for ever. */
 #define EXCESS_FILES 100000
+#define RETRY_US     500000
 
 static int next(const IpcPeer *gate, void *room, IpcRecord *ret_record)
 {
@@ -85,11 +88,23 @@ static int collect(RowSink *sink, const ClerkLoad *load, Load *into, const IpcPe
     }
 }
 
+/* One that is being started anew, or fails over, comes back: nothing is taken from the gate until then. */
+static int await_database(RowSink *sink, uint32_t patience, Fault *fault)
+{
+    int64_t until = clock_mono() + (int64_t)patience * CLOCK_SECOND;
+    int r;
+    while ((r = sink->ops->ready(sink, fault)) == CLERK_E_OUTAGE && clock_mono() < until)
+        usleep(RETRY_US);
+    return r;
+}
+
 int collect_run(RowSink *sink, const ClerkLoad *load, const IpcPeer *gate, LoadTotals *ret_totals,
                 Fault *fault)
 {
     Load *into = NULL;
-    int r = load_begin(sink, load, &into, fault);
+    int r = load->patience ? await_database(sink, load->patience, fault) : 0;
+    if (!r)
+        r = load_begin(sink, load, &into, fault);
     if (!r)
         r = collect(sink, load, into, gate, fault);
     if (into)

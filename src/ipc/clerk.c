@@ -58,6 +58,7 @@ void clerk_load_put(const ClerkLoad *load, WireWriter *wire)
     wire_put_u64(wire, load->output_bytes);
     wire_put_u32(wire, load->output_files);
     wire_put_u8(wire, load->advance);
+    wire_put_u32(wire, load->patience);
 }
 
 int clerk_load_get(WireReader *wire, ClerkLoad *ret_load)
@@ -75,6 +76,7 @@ int clerk_load_get(WireReader *wire, ClerkLoad *ret_load)
     load.output_bytes = wire_get_u64(wire);
     load.output_files = wire_get_u32(wire);
     load.advance = wire_get_bool(wire);
+    load.patience = wire_get_u32(wire);
     if (wire_finish(wire)) {
         clerk_load_done(&load);
         return -EBADMSG;

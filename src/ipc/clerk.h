@@ -40,7 +40,8 @@ typedef struct ClerkLoad {
     int64_t observed; /* wall us: purser's own clock when the run ended; "later" is decided by it */
     uint64_t output_bytes;
     uint32_t output_files;
-    bool advance; /* move stream_state to `until` when all is loaded (the script succeeded) */
+    bool advance;      /* move stream_state to `until` when all is loaded (the script succeeded) */
+    uint32_t patience; /* s that a database which cannot be reached is waited for, before anything is taken */
 } ClerkLoad;
 
 void clerk_load_put(const ClerkLoad *load, WireWriter *wire);

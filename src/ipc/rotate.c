@@ -57,6 +57,8 @@ void rotate_setup_put(const RotateSetup *setup, WireWriter *wire)
     wire_put_u8(wire, setup->wait_said);
     wire_put_u64(wire, setup->older_than);
     wire_put_u8(wire, setup->shared);
+    wire_put_u8(wire, setup->database);
+    wire_put_u8(wire, setup->approle);
     wire_put_text(wire, setup->vault_token);
     if (setup->vault_token[0])
         keeper_vault_put(&setup->vault, &vault);
@@ -128,6 +130,8 @@ int rotate_setup_get(WireReader *wire, RotateSetup *ret_setup)
     setup.wait_said = wire_get_bool(wire);
     setup.older_than = wire_get_u64(wire);
     setup.shared = wire_get_bool(wire);
+    setup.database = wire_get_bool(wire);
+    setup.approle = wire_get_bool(wire);
     setup.vault_token = wire_dup_text(wire, MAX_PATH);
     Slice vault_blob = wire_get_slice(wire, ROTATE_MAX_SOURCE);
     WireReader vault = WIRE_READER(vault_blob.ptr, vault_blob.len);

@@ -47,6 +47,8 @@ typedef struct RotateSetup {
     uint64_t older_than; /* us: a younger token stays; 0: any is replaced */
     char *vault_token;   /* a file: with it the secret may be written; "" where the token is not in Vault */
     VaultConfig vault;   /* then */
+    bool database;       /* ... or the sink's credential, which Vault's database engine makes */
+    bool approle;        /* the token is the secret id with which purser logs in to Vault */
     KubernetesConfig kubernetes; /* where the token is in a Secret: whom to ask, and this person's login */
     KeeperSource source;         /* its token is what is rotated, also where that mints: */
     bool app;                    /* it is a GitHub App's private key, and */

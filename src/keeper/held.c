@@ -286,7 +286,12 @@ void held_forget_waiter(Held *held, void *context)
 
 void held_read_again(Held *held, HeldDone *done, void *context)
 {
-    bool soon = held->asked && clock_mono() - held->asked < HELD_AGAIN_US;
+    held_read_since(held, HELD_AGAIN_US, done, context);
+}
+
+void held_read_since(Held *held, int64_t age, HeldDone *done, void *context)
+{
+    bool soon = held->asked && clock_mono() - held->asked < age;
     bool fixed = !held->store || !held->store->life.refresh;
     if (held->hold.until && done) { /* its successor is on its way */
         MEM_PUSH(held->waiter, held->n_waiter, (HeldWaiter){done, context});

@@ -69,6 +69,8 @@ bool held_is_settled(const Held *held);
 /* Reads the store again now, unless that was done within HELD_AGAIN_US: then done() is called at once. */
 #define HELD_AGAIN_US (10L * 1000000)
 void held_read_again(Held *held, HeldDone *done, void *context);
+/* The same, unless it was done within `age` us. */
+void held_read_since(Held *held, int64_t age, HeldDone *done, void *context);
 
 /* By a call that begins now, or when the one that is under way has ended; hold_was_read() is called then. */
 void held_read_now(Held *held);

@@ -270,6 +270,10 @@ int token_send_credential(Keeper *keeper, Slice payload, int clerk_fd)
     Held *held = held_get(keeper, &ref);
     token_ref_done(&ref);
     held_start(held);
-    held_wait(held, send_credential, clerk);
+    /* A clerk connects with it now: a password that is another one since would be refused. */
+    if (held->token.token && !held->token.leased)
+        held_read_since(held, CLOCK_SECOND, send_credential, clerk);
+    else
+        held_wait(held, send_credential, clerk);
     return 0;
 }

@@ -47,7 +47,10 @@ static int choose_act(const Invocation *invocation, RotateAct *ret_act)
 static int check_which(const Invocation *invocation, RotateAct act)
 {
     bool all = given(invocation, "all");
-    if (!all && invocation->n_argument == 0)
+    int others = (given(invocation, "vault-login") != NULL) + (given(invocation, "sink") != NULL);
+    if (others && (others > 1 || all || invocation->n_argument))
+        log_error("--vault-login and --sink are no sources: say one of them, or a source, or --all.");
+    else if (!all && !others && invocation->n_argument == 0)
         log_error("Say which source, or --all.");
     else if (all && invocation->n_argument)
         log_error("--all is every source; %s need not be named.", invocation->argument[0]);
@@ -70,6 +73,8 @@ static int run(const Invocation *invocation)
                          .json = given(invocation, "json"),
                          .from_stdin = given(invocation, "from-stdin"),
                          .from_provider = given(invocation, "from-provider"),
+                         .approle = given(invocation, "vault-login"),
+                         .database = given(invocation, "sink"),
                          .accept_loss = given(invocation, "accept-loss"),
                          .allow_wider = given(invocation, "allow-wider"),
                          .allow_other = given(invocation, "allow-other-identity"),
@@ -98,7 +103,7 @@ static int run(const Invocation *invocation)
 
 const Command command_rotate = {
     .name = "rotate",
-    .arguments = "SOURCE|--all",
+    .arguments = "SOURCE|--all|--vault-login|--sink",
     .summary = "Replace a source's token without a lost request",
     .help =
         "The new token is typed (not shown), read from standard input, or printed by a command; never an\n"
@@ -111,9 +116,9 @@ const Command command_rotate = {
         "shared) before it is taken. A rotation that was interrupted is gone on with by --resume, or undone "
         "by --abort, at any time; if\n"
         "neither of its tokens works any more, it says what to do.\n\n"
-        "For tokens of the keyring, of files, of Vault's or OpenBao's KV 2, and of Kubernetes' Secrets "
-        "(these\n"
-        "two written with check-and-set, by a login of yours; agents can only read). The new one must "
+        "For tokens of the keyring, of files, of Vault's or OpenBao's KV, and of Kubernetes' Secrets (that "
+        "and\n"
+        "KV 2 are written with check-and-set, by a login of yours; agents can only read). The new one must "
         "belong\n"
         "to the old one's account and may do no more than it, where the provider tells.\n\n"
         "A source's `rotate:` in purser.yaml says which command prints its new tokens, and when `purser "
@@ -121,6 +126,11 @@ const Command command_rotate = {
         "rotates by itself; the command is told the source as $PURSER_SOURCE. --all takes each source in "
         "turn,\n"
         "goes on with what was left half way, and one that fails does not stop the others.\n\n"
+        "--vault-login is no source but purser's own login to Vault by AppRole: Vault makes a new secret id, "
+        "it\n"
+        "is proven by a login, and the old one is destroyed. --sink has Vault's database engine set another "
+        "password:\n"
+        "of the sink's static role; of a dynamic one, of its connection's root (--accept-loss).\n\n"
         "Examples:\n"
         "  purser rotate buildkite\n"
         "  pass show ci/buildkite-new | purser rotate buildkite --from-stdin\n"
@@ -145,6 +155,8 @@ const Command command_rotate = {
                {"allow-other-identity", 0, NULL, "the new token may belong to another account"},
                {"vault-token", 0, "FILE",
                 "Vault: a token that may write the secret (default: ~/.vault-token)"},
+               {"sink", 0, NULL, "instead of a source: the sink's password, by Vault's database engine"},
+               {"vault-login", 0, NULL, "instead of a source: the secret id of purser's own AppRole login"},
                {"kubeconfig", 0, "FILE",
                 "Kubernetes: a login that may write the Secret (default: purser.yaml's)"},
                {"context", 0, "NAME", "of the kubeconfig"},

@@ -21,13 +21,11 @@ const TokenRef *rotate_kept(const Source *source)
     return source->token.kind == STORE_GITHUB_APP ? &source->token.mint->secret : &source->token;
 }
 
-/* KV 2 has check-and-set, without which two writers could lose a token. */
+/* Which engine it is in, Vault itself is asked; in KV 2 by its path. */
 static int check_vault(const Source *source)
 {
     const TokenRef *token = rotate_kept(source);
-    const char *what = !strstr(token->name, "/data/")
-                           ? "only KV 2 can be rotated (its path is MOUNT/data/NAME)"
-                       : !token->key[0] ? "say which `key:` of the secret the token is"
+    const char *what = !token->key[0]   ? "say which `key:` of the secret the token is"
                        : token->version ? "a pinned `version:` never changes"
                                         : NULL;
     if (!what)
@@ -133,7 +131,7 @@ static void hand_over(const Session *session, int fd, Fault *fault)
 static int find_vault_token(const Source *source, RotateSetup *setup, char *path, size_t size, Fault *fault)
 {
     const char *home = getenv("HOME");
-    if (rotate_kept(source)->kind != STORE_VAULT || setup->vault_token)
+    if ((!setup->approle && rotate_kept(source)->kind != STORE_VAULT) || setup->vault_token)
         return 0;
     if (!home || home[0] != '/')
         return fault_set(fault, -ENOENT, "Say --vault-token FILE: a token that may write the secret.");
@@ -207,11 +205,12 @@ static void fill(const Session *session, const Source *source, char *roots, Rota
     }
     setup->accept_loss |= plan->accept_loss;
     setup->life = plan->life;
-    setup->interval = setup->wait_said ? setup->interval : refresh_of(config, source);
-    setup->shared = vault || cluster;
+    /* A login reads its secret each time, and what it was given for it stays good. */
+    setup->interval = setup->wait_said ? setup->interval : setup->approle ? 0 : refresh_of(config, source);
+    setup->shared = (vault || cluster) && !setup->database;
     setup->kubernetes = config->kubernetes;
     setup->kubernetes.configured = cluster;
-    setup->vault_token = vault ? setup->vault_token : (char *)"";
+    setup->vault_token = vault || setup->approle ? setup->vault_token : (char *)"";
     setup->vault = config->vault;
     setup->revealed = longest_revealed(config, source);
     setup->state = session->state.path;
@@ -242,7 +241,7 @@ static int prepare(const Session *session, const Source *source, const RotateSet
     char roots[4096], vault_token[4096];
     RotateSetup setup = *said;
     Fault fault = {""};
-    int status = check_kept(source);
+    int status = setup.database ? -1 : check_kept(source);
     if (status >= 0)
         return status;
     if (!setup.vault_token && source->plan.vault_token[0])
@@ -269,6 +268,47 @@ static const Source *find_source(const Session *session, const char *name)
     return index < 0 ? NULL : &session->config->source[index];
 }
 
+/* What is no source. Its name is one that no source can have, and what a person says for it. */
+static void make_source(const Session *session, const char *name, TokenRef token, Source *source)
+{
+    static char none[] = "", provider[] = "Vault";
+    *source = (Source){.name = (char *)name,
+                       .provider = provider,
+                       .probe = none,
+                       .api = session->config->vault.origin,
+                       .token = token};
+    source->plan = (RotatePlan){.schedule = none, .time_zone = none, .path = none, .vault_token = none};
+}
+
+/* Purser's own login. */
+static const Source *find_login(const Session *session, Source *source)
+{
+    const VaultConfig *vault = &session->config->vault;
+    const char *what = vault->login != VAULT_LOGIN_APPROLE ? "does not log in to Vault by AppRole"
+                       : vault->wrapped ? "is given its secret id wrapped, by who makes a new one each time"
+                                        : NULL;
+    if (what) {
+        log_error("Purser %s, as %s has it.", what, session->config->path);
+        return NULL;
+    }
+    make_source(session, "--vault-login", vault->secret, source);
+    return source;
+}
+
+/* The sink's credential. */
+static const Source *find_sink(const Session *session, Source *source)
+{
+    const Sink *sink = &session->config->sink;
+    if (sink->kind != SINK_POSTGRES || sink->credential.kind != STORE_VAULT) {
+        log_error("The sink's credential is not made by Vault's database engine, as %s has it: replace it "
+                  "where it is kept.",
+                  session->config->path);
+        return NULL;
+    }
+    make_source(session, "--sink", sink->credential, source);
+    return source;
+}
+
 int rotate_hand_over(const char *file, const char *name, const KubernetesLogin *login,
                      const RotateSetup *said)
 {
@@ -278,7 +318,10 @@ int rotate_hand_over(const char *file, const char *name, const KubernetesLogin *
     int status = session_open_as(file, login, &session);
     if (status >= 0)
         return status;
-    const Source *source = find_source(&session, name);
+    Source made;
+    const Source *source = said->approle    ? find_login(&session, &made)
+                           : said->database ? find_sink(&session, &made)
+                                            : find_source(&session, name);
     status = source ? prepare(&session, source, said, &blob) : EXIT_USAGE;
     if (status < 0) {
         hand_over(&session, blob, &fault);

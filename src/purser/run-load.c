@@ -170,7 +170,8 @@ static int send_load(Run *run, Fault *fault)
                       .observed = run->report.ended,
                       .output_bytes = retriever->output_bytes,
                       .output_files = retriever->output_files,
-                      .advance = run->report.advance};
+                      .advance = run->report.advance,
+                      .patience = run_sink_patience(run)};
     clerk_load_put(&load, &wire);
     return role_send_wire(&run->clerk, IPC_CLERK_LOAD, &wire, &run->results_fd, 1, fault);
 }

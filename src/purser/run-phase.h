@@ -5,8 +5,9 @@
 
 /* The first thing that goes wrong is what the report says. */
 void run_set_status(Run *run, RunStatus status, const char *sentence);
-void run_keep_output(Run *run);       /* for a later run to load; in a pod nothing can be kept */
-const char *run_fate(const Run *run); /* what becomes of results that were not loaded: a clause */
+void run_keep_output(Run *run);             /* for a later run to load; in a pod nothing can be kept */
+uint32_t run_sink_patience(const Run *run); /* s: where results cannot be kept, the database is waited for */
+const char *run_fate(const Run *run);       /* what becomes of results that were not loaded: a clause */
 void run_enter(Run *run, RunPhase phase, uint64_t seconds); /* ended from here when it lasts longer */
 void run_enter_ending(Run *run);
 void run_settle(Run *run);  /* it ends now, and well if nothing has gone wrong */

@@ -3,13 +3,28 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/text.h"
 
 #include <fcntl.h>
 #include <poll.h>
+#include <stdlib.h>
+
+#define SINK_PATIENCE_S 60
 
 void run_keep_output(Run *run)
 {
     run->report.output_kept = !run->place.folder;
+}
+
+/* For tests a shorter time, never a longer one. */
+uint32_t run_sink_patience(const Run *run)
+{
+    const char *said = getenv("PURSER_TEST_SINK_PATIENCE_S");
+    uint64_t seconds;
+    if (!run->place.folder)
+        return 0;
+    return said && text_parse_u64(slice_of(said), SINK_PATIENCE_S, &seconds) == 0 ? (uint32_t)seconds
+                                                                                  : SINK_PATIENCE_S;
 }
 
 const char *run_fate(const Run *run)

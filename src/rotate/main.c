@@ -47,6 +47,8 @@ static int read_key(const RotateSetup *setup, unsigned char *key, Fault *fault)
 
 static int run(const RotateSetup *setup, const unsigned char *key)
 {
+    if (setup->database && setup->act != ROTATE_STATUS)
+        return rotate_database(setup, key);
     switch (setup->act) {
     case ROTATE_STATUS:
         return rotate_status(setup, key);

@@ -42,6 +42,8 @@ static char *make_credential(const RotateSetup *setup)
 int provider_open(const RotateSetup *setup, ProviderLink **ret_link, Fault *fault)
 {
     const Source *source = &setup->source.source;
+    if (setup->approle)
+        return approle_open(setup, ret_link, fault);
     const char *probe = setup->rotation.account[0] ? setup->rotation.account : setup->probe;
     if (!*probe)
         return fault_set(
@@ -69,6 +71,10 @@ ProviderLink *provider_close(ProviderLink *link)
     if (!link)
         return NULL;
     link_done(&link->link);
+    if (link->vault)
+        vault_api_done(link->vault);
+    mem_free(link->vault);
+    mem_free(link->role);
     mem_free(link->label);
     mem_free(link->credential);
     mem_free(link);
@@ -167,6 +173,8 @@ static bool wrong_clock(ProviderLink *link, const Call *call)
 int provider_probe(ProviderLink *link, const Sealed *token, RotateLife *ret_life, Account *ret_account,
                    Fault *fault)
 {
+    if (link->vault)
+        return approle_probe(link, token, ret_life, ret_account, fault);
     Account account = {0};
     Call call = {.account = &account, .fault = fault};
     int r = ask(link, "GET", link->probe, token, &call);
@@ -185,11 +193,28 @@ int provider_probe(ProviderLink *link, const Sealed *token, RotateLife *ret_life
 
 bool provider_can_retire(const ProviderLink *link)
 {
-    return link->setup->rotation.retire[0];
+    return link->vault || link->setup->rotation.retire[0];
+}
+
+bool provider_makes(const ProviderLink *link)
+{
+    return link->vault != NULL;
+}
+
+int provider_make(ProviderLink *link, Sealed **ret_token, Fault *fault)
+{
+    return approle_make(link, ret_token, fault);
+}
+
+int provider_may(ProviderLink *link, Fault *fault)
+{
+    return link->vault ? approle_may(link, fault) : 0;
 }
 
 int provider_retire(ProviderLink *link, const Sealed *token, Fault *fault)
 {
+    if (link->vault)
+        return approle_retire(link, token, fault);
     Call call = {.fault = fault};
     int r = ask(link, "DELETE", link->setup->rotation.retire, token, &call);
     if (r == 0 && (call.status < 200 || call.status > 299) && call.status != 401)

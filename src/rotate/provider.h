@@ -20,6 +20,12 @@ ProviderLink *provider_close(ProviderLink *link); /* takes NULL, returns NULL */
 int provider_probe(ProviderLink *link, const Sealed *token, RotateLife *ret_life, Account *ret_account,
                    Fault *fault) MUST_USE;
 
+/* Whether it makes new ones beside the old (AppRole), and one of them. */
+bool provider_makes(const ProviderLink *link);
+int provider_make(ProviderLink *link, Sealed **ret_token, Fault *fault) MUST_USE;
+/* For --dry-run, once the current one was tried: whether the rights for all of that are there. */
+int provider_may(ProviderLink *link, Fault *fault) MUST_USE;
+
 bool provider_can_retire(const ProviderLink *link);
 /* Tells the provider; whatever it says, only a probe tells what came of it. STORE_E_ with a sentence when it
  * did not say that it has. */

@@ -143,7 +143,8 @@ static void say_plan(const RotateSetup *setup, const Place *place, bool retires,
         return;
     }
     say_step(say, "get", "the new token %s",
-             setup->n_argv       ? "would come from the command"
+             setup->approle      ? "would be made by Vault"
+             : setup->n_argv     ? "would come from the command"
              : setup->from_stdin ? "would be read from standard input"
                                  : "would be asked for");
     say_step(say, "stage", "both would lie beside %s", place->label);
@@ -179,6 +180,7 @@ static int try_all(Rotating *self, Fault *fault)
     r = rotating_probe(self, ROTATE_OLD, self->found.current, fault);
     if (r == 0 && self->facts.life[ROTATE_OLD] != ROTATE_WORKS)
         r = fault_set(fault, STORE_E_DENIED, "the token that is there does not work (401)");
+    r = r ? r : provider_may(self->provider, fault);
     return r || !self->setup->from_provider ? r : renew_check(self, fault);
 }
 

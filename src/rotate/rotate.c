@@ -298,10 +298,13 @@ static int stage(Rotating *self, Fault *fault)
     if (self->setup->from_provider)
         return renew_get(self, fault);
     int r = STEP(self, "get", fault, "the new token, %s",
-                 self->setup->n_argv       ? "of the command"
-                 : self->setup->from_stdin ? "from standard input"
-                                           : "from a person");
-    r = r ? r : get_token(self->setup, &fresh, fault);
+                 provider_makes(self->provider) ? "made by Vault"
+                 : self->setup->n_argv          ? "of the command"
+                 : self->setup->from_stdin      ? "from standard input"
+                                                : "from a person");
+    if (r == 0)
+        r = provider_makes(self->provider) ? provider_make(self->provider, &fresh, fault)
+                                           : get_token(self->setup, &fresh, fault);
     r = r ? r : provider_check(self->provider, fresh, fault);
     if (r == 0 && secret_same(fresh, self->found.current))
         r = fault_set(fault, -EEXIST, "the new token is the one that is there already");

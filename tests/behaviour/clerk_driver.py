@@ -165,9 +165,9 @@ def loaded(payload):
 
 
 def load(run="run-1", retriever="github", file="", sources=("github",), until=UNTIL, observed=None,
-         output_bytes=1 << 30, output_files=1000, advance=False):
+         output_bytes=1 << 30, output_files=1000, advance=False, patience=0):
     observed = int(time.time() * SECOND) if observed is None else observed
     return pack(("text", run), ("text", retriever), ("text", file), ("u32", len(sources)),
                 *[("text", source) for source in sources],
                 ("i64", until - 3600 * SECOND), ("i64", until), ("i64", observed),
-                ("u64", output_bytes), ("u32", output_files), ("u8", advance))
+                ("u64", output_bytes), ("u32", output_files), ("u8", advance), ("u32", patience))

@@ -65,7 +65,7 @@ class Pod(Lab):
     def __init__(self, prefix, database):
         super().__init__(prefix)
         self.volumes, self.containers, self.n = self.folder / "volumes", [], 0
-        self.database, self.name = database, "pod-1"
+        self.database, self.name, self.n_pod = database, "pod-1", 1
         self.token_files = self.folder / "tokens"
         self.token_files.mkdir()
         self.volume("state", AGENT)
@@ -91,6 +91,15 @@ class Pod(Lab):
         if owner is not None:
             os.chown(path, owner, owner)
         return path
+
+    def next_pod(self):
+        """The Job's next attempt, or its next run: nothing is left of this one's volumes but what init puts there."""
+        for path in self.volumes.iterdir():
+            if path.name != "bin":
+                shutil.rmtree(path)
+        self.volume("state", AGENT)
+        self.n_pod += 1
+        self.name = f"pod-{self.n_pod}"
 
     def source(self, name, host, token="real-token-of-the-pod-0123456789", **keys):
         """Tokens are files here, as a Secret that is mounted into init and agent alone."""

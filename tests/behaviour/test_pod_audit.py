@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.plain, as_root]
 
 def one_pod(pod, name):
     """One pod's life: (its run's id, what its log has with `kubectl logs --prefix`)."""
+    pod.next_pod()
     pod.name = name
     agent = ready(pod)
     assert pod.collect("one").wait().status == 0

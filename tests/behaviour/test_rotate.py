@@ -362,12 +362,10 @@ def test_what_cannot_be_rotated_is_told(lab, keyring):
     done = lab.purser("rotate", "plain", "--from-stdin", stdin="x")
     assert done.status == 1 and "no provider that purser knows" in done.err
     vault = 'vault: {"address": "https://vault.test", "auth": {"token": {"keyring": "vault"}}}\n'
-    for token, sentence in (({"path": "kv/ci", "key": "token"}, "only KV 2 can be rotated"),
-                            ({"path": "secret/data/ci", "key": "token", "version": 2}, "pinned")):
-        lab.sources["ci"]["token"], lab.more = {"vault": token}, vault
-        lab.write()
-        done = lab.purser("rotate", "ci", "--from-stdin", stdin="x")
-        assert done.status == 2 and sentence in done.err, done.text
+    lab.sources["ci"]["token"], lab.more = {"vault": {"path": "secret/data/ci", "key": "token", "version": 2}}, vault
+    lab.write()
+    done = lab.purser("rotate", "ci", "--from-stdin", stdin="x")
+    assert done.status == 2 and "pinned" in done.err, done.text
     assert lab.purser("rotate", "none", "--status").status == 2
     assert lab.purser("rotate", "ci", "--resume", "--abort").status == 2
 

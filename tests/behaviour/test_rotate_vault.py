@@ -27,24 +27,32 @@ def server():
 
 
 class VaultRotation:
+    main, rights = MAIN, WRITER
+
     def __init__(self, lab, bao, refresh="4s"):
         self.lab, self.bao = lab, bao
         self.old, self.new = new_token(), new_token()
         self.api = Buildkite(lab, self.old, self.new)
-        bao.kv()
-        bao.put("ci/api", token=self.old, hosts=BUILDKITE, other="stays as it is")
-        bao.policy("agent", **{MAIN: ["read"]})
-        bao.policy("writer", **WRITER)
+        self.mount()
+        self.put(token=self.old, hosts=BUILDKITE, other="stays as it is")
+        bao.policy("agent", **{self.main: ["read"]})
+        bao.policy("writer", **self.rights)
         role, secret = bao.approle(policy="agent")
         for name, text in (("secret-id", secret), ("writer", self.login("writer"))):
             (lab.folder / name).write_text(text + "\n")
             (lab.folder / name).chmod(0o600)
         lab.source("ci", BUILDKITE, token=None, provider="buildkite")
-        lab.sources["ci"]["token"] = {"vault": {"path": MAIN, "key": "token"}}
+        lab.sources["ci"]["token"] = {"vault": {"path": self.main, "key": "token"}}
         settings = {"address": bao.address, "caFile": str(bao.ca), "refresh": refresh,
                     "auth": {"approle": {"roleId": role, "secretId": {"file": str(lab.folder / "secret-id")}}}}
         lab.more = f"vault: {json.dumps(settings)}\n"
         lab.write()
+
+    def mount(self):
+        self.bao.kv()
+
+    def put(self, **data):
+        self.bao.put("ci/api", **data)
 
     def login(self, policy):
         return self.bao.call("POST", "auth/token/create", {"policies": [policy], "ttl": "1h"})["auth"]["client_token"]
@@ -71,7 +79,7 @@ class VaultRotation:
         self.api.tokens.clear()
         self.api.add(self.old)
         self.api.add(self.new)
-        self.bao.put("ci/api", token=self.old, hosts=BUILDKITE, other="stays as it is")
+        self.put(token=self.old, hosts=BUILDKITE, other="stays as it is")
 
     def side(self):
         try:
