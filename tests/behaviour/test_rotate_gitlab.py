@@ -3,6 +3,7 @@ and where an answer is lost a sentence says what a person has to do."""
 
 import json
 import os
+import random
 import signal
 import subprocess
 import time
@@ -21,7 +22,7 @@ class Renewal:
         self.lab, self.old = lab, new_token()
         self.api = kind(lab, self.old, scopes=SCOPES)
         lab.source("ci", kind.host, token=self.old, provider="gitlab", **keys)
-        self.env = {"PURSER_TEST_ROTATE_PATIENCE_MS": "1500"}
+        self.env = {"PURSER_TEST_ROTATE_PATIENCE_MS": "200"}
 
     def rotate(self, *args, **more):
         way = [] if set(args) & {"--resume", "--abort", "--dry-run", "--all", "--status"} else ["--from-provider", "--accept-loss"]
@@ -127,6 +128,7 @@ def test_an_answer_that_nobody_has_is_a_sentence_for_a_person_and_never_a_second
 @pytest.mark.parametrize("what", ["500", "late", "refused"])
 def test_an_error_is_followed_by_the_probe_and_a_wait_not_by_another_question(renewal, what):
     renewal.api.renewal = what
+    renewal.env = {"PURSER_TEST_ROTATE_PATIENCE_MS": "1500"}
     began = time.monotonic()
     done = renewal.rotate()
     assert done.status == 1 and len(renewal.api.questions) == 1, done.text
@@ -158,6 +160,34 @@ def test_killed_around_the_question_it_is_not_asked_again(renewal, call, number,
     assert after.status == int(lost) and ("nobody has the new one" in after.err) == lost, after.text
     if not lost:
         assert renewal.current() in renewal.api.tokens
+
+
+@pytest.mark.parametrize("times", [4, pytest.param(200, marks=pytest.mark.long)])
+def test_killed_at_random_moments_it_ends_with_one_token_or_a_sentence_and_revokes_nothing(renewal, times):
+    choose, lost = random.Random(11), 0
+    for _ in range(times):
+        renewal.api.renewal = choose.choice([None, None, "lost", "500"])
+        process = subprocess.Popen([str(word) for word in renewal.lab.words("rotate", "ci", "--from-provider", "--accept-loss")],
+                                   cwd=renewal.lab.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(choose.uniform(0, 0.15))
+        process.kill()
+        process.wait()
+        asked = len(renewal.api.questions)
+        alive = set(renewal.api.tokens)
+        done = renewal.rotate(choose.choice(["--resume", "--abort"]))
+        assert len(renewal.api.questions) == asked and set(renewal.api.tokens) == alive, "nothing is asked again, nothing revoked"
+        if "nobody has the new one" in done.err:
+            lost += 1
+            third = new_token()
+            renewal.api.add(third, scopes=SCOPES)
+            assert renewal.lab.purser("token", "set", "ci", stdin=third).status == 0
+            done = renewal.rotate("--abort")
+        assert done.status in (0, 1) and (done.status == 0 or "no rotation of ci is under way" in done.err
+                                          or "so the new one is kept" in done.out), done.text
+        kept = renewal.current()
+        assert kept in renewal.api.tokens, done.text
+        renewal.api.tokens = {kept: renewal.api.tokens[kept]}
+    assert times < 10 or 0 < lost < times
 
 
 LOAD = """
