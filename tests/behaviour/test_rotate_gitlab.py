@@ -214,7 +214,7 @@ def start_load(lab, seconds, n):
         return lab.start("run", stdout=log, stderr=log)
 
 
-@pytest.mark.parametrize("rotations, retrievers, seconds", [(3, 3, 20), pytest.param(100, 8, 400, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rotations, retrievers, seconds", [(3, 3, 90), pytest.param(100, 8, 400, marks=pytest.mark.long)])
 def test_requests_are_held_for_the_moment_and_none_fails_not_even_a_post(renewal, rotations, retrievers, seconds):
     load = start_load(renewal.lab, seconds, n=retrievers)
     wait_until(lambda: len(renewal.api.used) > 20, patience=60)
@@ -315,7 +315,7 @@ def test_a_token_of_vault_is_read_by_who_runs_here_before_its_requests_go_on(lab
     words = [str(word) for word in lab.words("rotate", "ci", "--vault-token", lab.folder / "writer", "--from-provider")]
     told = subprocess.run(words, capture_output=True, text=True, cwd=lab.folder)
     assert told.returncode == 1 and "agents elsewhere are answered 401 until they have read it" in told.stderr, told.stderr
-    load = start_load(lab, 15, n=2)
+    load = start_load(lab, 90, n=2)
     wait_until(lambda: len(renewal.api.used) > 20)
     for _ in range(2):
         done = subprocess.run([*words, "--accept-loss"], capture_output=True, text=True, cwd=lab.folder, timeout=60)
