@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "rotate/get.h"
 #include "rotate/rotate.h"
+#include "rotate/say.h"
 #include "rotate/walls.h"
 #include "sandbox/sandbox.h"
 #include "secret/secret.h"
@@ -79,12 +80,14 @@ int main(void)
     if (r == 0)
         json_arena_install(JSON_BYTES);
     r = r ? r : read_setup(&setup, &fault);
+    if (r == 0 && setup.unattended && setup.passphrase && setup.source.source.token.kind == STORE_KEYRING)
+        r = fault_set(&fault, -ENOTTY, "the keyring has a passphrase, and nobody is there to type it");
     r = r ? r : get_prepare(&setup, &fault);
     r = r ? r : read_key(&setup, key, &fault);
     r = r ? r : walls_enter(&setup, &fault);
     int status = 1;
     if (r)
-        log_error("%s", fault.text);
+        say_failed(&(Say){.source = "", .tells = setup.tells}, fault.text);
     else
         status = run(&setup, key);
     rotate_setup_done(&setup);

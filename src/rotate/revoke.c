@@ -17,6 +17,16 @@ static bool is_under_way(const Rotating *self)
     return journal_end(self->journal)->open && journal_end(self->journal)->revoking;
 }
 
+/* The purser that runs here reads the store now; whatever it finds there, it is not that token. */
+static void tell_who_runs_here(const Rotating *self)
+{
+    Agent *agent = NULL;
+    Fault fault;
+    if (agent_open(self->setup, &agent, &fault) == 0 && agent)
+        (void)!agent_ask(agent, AGENT_READ, &fault);
+    agent_close(agent);
+}
+
 /* One that was begun goes on: a token that was set since is another one, and stays. */
 static int withdraw(Rotating *self, bool going_on, Fault *fault)
 {
@@ -25,6 +35,8 @@ static int withdraw(Rotating *self, bool going_on, Fault *fault)
         return 0;
     int r = STEP(self, "withdraw", fault, "%s is given out no more", self->place->label);
     r = r ? r : self->place->driver->withdraw(self->place, fault);
+    if (r == 0)
+        tell_who_runs_here(self);
     return r ? r : rotating_look(self, fault);
 }
 

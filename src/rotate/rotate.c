@@ -96,15 +96,18 @@ static int turn(Rotating *self, Fault *fault)
     return r;
 }
 
-/* The purser that runs here says it exactly: it has read the store, and nothing is under way with the other
- * token. No: others read that store too, or a run has the token itself, or it did not say. */
-static bool has_read(const Rotating *self, Agent *agent)
+/* Nobody else reads that store, and no run has the token itself: then who runs here says it exactly. */
+static bool is_alone(const Rotating *self)
+{
+    return !self->setup->shared && !self->setup->wait_said && !self->setup->revealed && !self->setup->app;
+}
+
+/* The purser that runs here reads the store now, and nothing is under way with the other token any more. */
+static bool has_read(Agent *agent)
 {
     Fault fault;
-    if (self->setup->shared || self->setup->wait_said || self->setup->revealed || self->setup->app || !agent)
-        return false;
-    int r = agent_ask(agent, AGENT_READ, &fault);
-    if (r)
+    int r = agent ? agent_ask(agent, AGENT_READ, &fault) : -ENOTCONN;
+    if (agent && r)
         log_warning("%s; it is waited for as if it had said nothing", fault.text);
     return r == 0;
 }
@@ -115,7 +118,9 @@ static int make_current(Rotating *self, Fault *fault)
                  self->place->label);
     r = r ? r : self->place->driver->put(self->place, self->facts.keep, fault);
     self->switched = clock_wall();
-    self->facts.settled = r == 0 && self->agent && has_read(self, self->agent);
+    bool read =
+        r == 0 && has_read(self->agent); /* before its requests go on, whoever else reads that store */
+    self->facts.settled = read && is_alone(self);
     renew_let_go(self);
     return r;
 }
@@ -130,9 +135,11 @@ static bool asks_agent(const Rotating *self)
 {
     Agent *agent = NULL;
     Fault fault;
+    if (!is_alone(self))
+        return false;
     if (agent_open(self->setup, &agent, &fault))
         log_warning("%s", fault.text);
-    bool yes = has_read(self, agent);
+    bool yes = has_read(agent);
     agent_close(agent);
     return yes;
 }

@@ -109,7 +109,7 @@ def test_a_retriever_is_given_what_is_its_own_and_nothing_else(name, rendered):
 def test_the_role_names_each_secret(name, rendered):
     rules = [rule for role in of_kind(rendered[name], "Role").values() if not role["metadata"]["name"].endswith("-rotate")
              for rule in role["rules"]]
-    assert all(rule["resourceNames"] and rule["verbs"] in (["get"], ["create"]) for rule in rules)
+    assert all(rule["resourceNames"] and rule["verbs"] in (["get", "watch"], ["create"]) for rule in rules)
     assert not of_kind(rendered[name], "ClusterRole")
 
 

@@ -55,7 +55,7 @@ def test_agents_read_the_new_token_without_a_restart_and_no_request_fails(lab, s
 
 
 @pytest.mark.parametrize("rotations, retrievers, seconds", [
-    (6, 3, 25),
+    (6, 3, 90),
     pytest.param(100, 8, 400, marks=pytest.mark.long),
 ])
 @pytest.mark.parametrize("store", ["keyring", "file"])

@@ -4,6 +4,7 @@ import time
 
 import pytest
 from promise import new_token, wait_until
+from test_rotate_kubernetes import ASK, heard
 from test_rotate import Rotation, keyring, rotation  # noqa: F401  (fixtures)
 from test_rotate_killed import CALLS, again, killed_at
 from test_promise_17_rotation import start_load
@@ -133,3 +134,21 @@ def test_retrievers_that_run_are_refused_at_once(lab, store):
     assert {status for _, status in rotation.api.used[mark:]} <= {401}
     time.sleep(0.1)
     assert rotation.old not in rotation.api.tokens
+
+
+@pytest.mark.parametrize("store", ["keyring", "file"])
+def test_who_runs_here_gives_it_out_no_more_at_once_though_the_provider_still_takes_it(lab, store):
+    rotation = Rotation(lab, store)
+    rotation.api.mishap = "lies"
+    lab.retriever("ask", script=ASK, sources=["ci"])
+    log = lab.folder / "load.log"
+    with open(log, "wb") as out:
+        load = lab.start("run", stdout=out, stderr=out)
+    wait_until(lambda: len(rotation.api.used) > 20)
+    began = time.time()
+    done = revoke(rotation)
+    assert done.status == 1 and "gives it out no more, but the old token still works" in done.err, done.text
+    assert lab.purser("token", "set", "ci", stdin=rotation.old).status == 1 or store == "file"
+    assert load.wait(60) == 0
+    assert [(status, code) for status, code, _ in heard(log)] == [(200, "200"), (403, "token-revoked")], log.read_text()
+    assert began < heard(log)[1][2] < began + 2.5 and {status for _, status in rotation.api.used} == {200}

@@ -1,11 +1,14 @@
 """Rotation of purser's own login to Vault: an AppRole's secret id, made, proven by a login, and destroyed by a real OpenBao."""
 
 import json
+import os
+import signal
 import subprocess
+import time
 
 import pytest
 from bao import Bao, Refused
-from hunt import needles, search_files
+from hunt import Memory, needles, search_files
 from lab import Answer
 from promise import new_token, wait_until
 from providers import BUILDKITE
@@ -162,6 +165,26 @@ def test_revoked_it_is_dead_and_its_tokens_are_read_no_more(in_file):
     assert not in_file.works(in_file.old) and in_file.file.read_text().startswith("purser-revoked ")
     refused = in_file.lab.purser("run", "ask")
     assert refused.status == 5 and "was revoked at 20" in refused.text, refused.text
+
+
+@pytest.mark.plain
+def test_in_the_middle_its_memory_holds_no_secret_id(in_file):
+    words = in_file.lab.words("rotate", "--vault-login", "--vault-token", in_file.lab.folder / "writer", "--wait", "20s")
+    process = subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               cwd=in_file.lab.folder)
+    in_file.lab.processes.append(process)
+    wait_until(lambda: in_file.file.read_text().strip() != in_file.old)
+    time.sleep(1)
+    wanted = needles(in_file.old) | needles(in_file.file.read_text().strip()) | needles((in_file.lab.folder / "writer").read_text())
+    memory = Memory()
+    os.kill(process.pid, signal.SIGSTOP)
+    hits = memory.search(process.pid, wanted)
+    os.kill(process.pid, signal.SIGCONT)
+    assert memory.bytes > 1 << 20 and hits == [], hits
+    process.kill()
+    process.wait()
+    assert in_file.rotate("--resume", "--wait", "0").returncode == 0
+    in_file.check()
 
 
 def test_what_is_no_approle_login_is_told(in_file):

@@ -3,6 +3,7 @@ and where an answer is lost a sentence says what a person has to do."""
 
 import json
 import os
+import random
 import signal
 import subprocess
 import time
@@ -11,6 +12,7 @@ import pytest
 from hunt import Memory, needles, search_files
 from promise import new_token, wait_until
 from providers import Gitlab
+from test_rotate_vault import MAIN, VaultRotation, server  # noqa: F401  (a fixture)
 
 SCOPES = ("read_api", "self_rotate")
 
@@ -20,7 +22,7 @@ class Renewal:
         self.lab, self.old = lab, new_token()
         self.api = kind(lab, self.old, scopes=SCOPES)
         lab.source("ci", kind.host, token=self.old, provider="gitlab", **keys)
-        self.env = {"PURSER_TEST_ROTATE_PATIENCE_MS": "1500"}
+        self.env = {"PURSER_TEST_ROTATE_PATIENCE_MS": "200"}
 
     def rotate(self, *args, **more):
         way = [] if set(args) & {"--resume", "--abort", "--dry-run", "--all", "--status"} else ["--from-provider", "--accept-loss"]
@@ -126,6 +128,7 @@ def test_an_answer_that_nobody_has_is_a_sentence_for_a_person_and_never_a_second
 @pytest.mark.parametrize("what", ["500", "late", "refused"])
 def test_an_error_is_followed_by_the_probe_and_a_wait_not_by_another_question(renewal, what):
     renewal.api.renewal = what
+    renewal.env = {"PURSER_TEST_ROTATE_PATIENCE_MS": "1500"}
     began = time.monotonic()
     done = renewal.rotate()
     assert done.status == 1 and len(renewal.api.questions) == 1, done.text
@@ -159,6 +162,34 @@ def test_killed_around_the_question_it_is_not_asked_again(renewal, call, number,
         assert renewal.current() in renewal.api.tokens
 
 
+@pytest.mark.parametrize("times", [4, pytest.param(200, marks=pytest.mark.long)])
+def test_killed_at_random_moments_it_ends_with_one_token_or_a_sentence_and_revokes_nothing(renewal, times):
+    choose, lost = random.Random(11), 0
+    for _ in range(times):
+        renewal.api.renewal = choose.choice([None, None, "lost", "500"])
+        process = subprocess.Popen([str(word) for word in renewal.lab.words("rotate", "ci", "--from-provider", "--accept-loss")],
+                                   cwd=renewal.lab.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(choose.uniform(0, 0.15))
+        process.kill()
+        process.wait()
+        asked = len(renewal.api.questions)
+        alive = set(renewal.api.tokens)
+        done = renewal.rotate(choose.choice(["--resume", "--abort"]))
+        assert len(renewal.api.questions) == asked and set(renewal.api.tokens) == alive, "nothing is asked again, nothing revoked"
+        if "nobody has the new one" in done.err:
+            lost += 1
+            third = new_token()
+            renewal.api.add(third, scopes=SCOPES)
+            assert renewal.lab.purser("token", "set", "ci", stdin=third).status == 0
+            done = renewal.rotate("--abort")
+        assert done.status in (0, 1) and (done.status == 0 or "no rotation of ci is under way" in done.err
+                                          or "so the new one is kept" in done.out), done.text
+        kept = renewal.current()
+        assert kept in renewal.api.tokens, done.text
+        renewal.api.tokens = {kept: renewal.api.tokens[kept]}
+    assert times < 10 or 0 < lost < times
+
+
 LOAD = """
 import os, time, urllib.request
 end = time.time() + float(os.environ["SECONDS"])
@@ -183,7 +214,7 @@ def start_load(lab, seconds, n):
         return lab.start("run", stdout=log, stderr=log)
 
 
-@pytest.mark.parametrize("rotations, retrievers, seconds", [(3, 3, 20), pytest.param(100, 8, 400, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rotations, retrievers, seconds", [(3, 3, 90), pytest.param(100, 8, 400, marks=pytest.mark.long)])
 def test_requests_are_held_for_the_moment_and_none_fails_not_even_a_post(renewal, rotations, retrievers, seconds):
     load = start_load(renewal.lab, seconds, n=retrievers)
     wait_until(lambda: len(renewal.api.used) > 20, patience=60)
@@ -272,3 +303,27 @@ def test_the_schedule_and_all_take_it_where_the_loss_is_accepted(lab):
     done = lab.purser("rotate", "--all", "--json")
     assert done.status == 0 and json.loads(done.out.splitlines()[-1])["sources"][0]["result"] == "rotated", done.text
     assert renewal.current() == renewal.api.made[0]
+
+
+def test_a_token_of_vault_is_read_by_who_runs_here_before_its_requests_go_on(lab, server):
+    """Though the store is read once in ten minutes by itself; and what other agents do is said before."""
+    vault = VaultRotation(lab, server, refresh="10m")
+    renewal = Renewal(lab)
+    server.put("ci/api", token=renewal.old, hosts=Gitlab.host)
+    lab.sources["ci"]["token"] = {"vault": {"path": MAIN, "key": "token"}}
+    lab.write()
+    words = [str(word) for word in lab.words("rotate", "ci", "--vault-token", lab.folder / "writer", "--from-provider")]
+    told = subprocess.run(words, capture_output=True, text=True, cwd=lab.folder)
+    assert told.returncode == 1 and "agents elsewhere are answered 401 until they have read it" in told.stderr, told.stderr
+    load = start_load(lab, 90, n=2)
+    wait_until(lambda: len(renewal.api.used) > 20)
+    for _ in range(2):
+        done = subprocess.run([*words, "--accept-loss"], capture_output=True, text=True, cwd=lab.folder, timeout=60)
+        assert done.returncode == 0, done.stderr
+    mark = len(renewal.api.used)
+    wait_until(lambda: len(renewal.api.used) > mark + 10)
+    assert {status for _, status in renewal.api.used} == {200}
+    assert {token for token, _ in renewal.api.used[mark:]} == {renewal.api.made[-1]} == {vault.current()}
+    load.send_signal(signal.SIGINT)
+    load.wait(60)
+    server.reset()

@@ -65,8 +65,8 @@ class VaultRotation:
         return subprocess.run(self.words(*args, **more), input=self.new, capture_output=True, text=True, timeout=100,
                               cwd=self.lab.folder)
 
-    def start(self, *args):
-        process = subprocess.Popen(self.words(*args), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+    def start(self, *args, before=()):
+        process = subprocess.Popen([*before, *self.words(*args)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.PIPE, text=True, cwd=self.lab.folder)
         self.lab.processes.append(process)
         process.stdin.write(self.new)

@@ -296,6 +296,28 @@ static void one_that_grows_too_long_keeps_what_matters(void **state)
     journal_free(journal);
 }
 
+static void what_matters_is_each_of_these(void **state)
+{
+    (void)state;
+    for (unsigned bits = 0; bits < 32; bits++) {
+        JournalEnd end = {.open = bits & 1, .begun = 1750000000000000, .time = 1750000001000000}, made, read;
+        CLEANUP_BUF Buf out = BUF_INIT(JOURNAL_MAX_SHARED);
+        Fault fault;
+        end.given = end.open && bits & 2;
+        end.forward = bits & 4;
+        end.asked = end.open && bits & 8 && !end.given;
+        end.revoking = end.open && bits & 16;
+        assert_int_equal(journal_shorten("github", &end, &out, &made), 0);
+        assert_int_equal(
+            journal_read("github", buf_slice(&out), JOURNAL_SHARED_KEY, NULL, NULL, &read, &fault), 0);
+        assert_true(read.number == made.number && audit_mac_equal(&read.last, &made.last) &&
+                    read.whole == out.len);
+        assert_true(read.open == end.open && read.given == end.given && read.asked == end.asked);
+        assert_true(read.revoking == end.revoking && (!end.open || read.begun == end.begun));
+        assert_true(!end.open || end.revoking || read.forward == end.forward);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +330,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(each_line_goes_into_the_store_before_its_step, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_another_machine_has_done_is_what_counts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_that_grows_too_long_keeps_what_matters, set_up, tear_down),
+        cmocka_unit_test(what_matters_is_each_of_these),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
