@@ -7,7 +7,15 @@
 {{- fail "dbPusher: there is no pusher any more: purser's agent loads what a retriever leaves in $OUTPUTDIR. Take `dbPusher` out; its image is `image`, its resources are `agent.resources`, its database is `database`." -}}
 {{- end -}}
 {{- $names := dict -}}
+{{- $owner := dict -}}
 {{- range $r := include "purser.retrievers" . | fromJsonArray -}}
+{{- if has $r.part (list "init" "agent") -}}
+{{- fail (printf "a retriever cannot be called %s: that is a container of purser's own" $r.name) -}}
+{{- end -}}
+{{- if and $r.files (hasKey $owner $r.secret) -}}
+{{- fail (printf "the retrievers %s and %s would both have their files in the Secret %s; give each one of its own: script.secret.name" (get $owner $r.secret) $r.name $r.secret) -}}
+{{- end -}}
+{{- $_ := set $owner $r.secret $r.name -}}
 {{- if hasKey $names $r.name -}}
 {{- fail (printf "there are two retrievers %q" $r.name) -}}
 {{- end -}}
@@ -19,7 +27,14 @@
 {{- fail (printf "files.%s: there is no retriever of that name" $name) -}}
 {{- end -}}
 {{- end -}}
+{{- $tokens := dict -}}
 {{- range $source := .Values.sources -}}
+{{- if and $source.token.secretName $source.token.secretValue -}}
+{{- if ne (default $source.token.secretValue (get $tokens $source.token.secretName)) $source.token.secretValue -}}
+{{- fail (printf "two sources have another secretValue each for the Secret %s" $source.token.secretName) -}}
+{{- end -}}
+{{- $_ := set $tokens $source.token.secretName $source.token.secretValue -}}
+{{- end -}}
 {{- if $source.token.keyring -}}
 {{- fail (printf "the source %s has its token in a keyring, which is for one machine; in a cluster write `token: {secretName: NAME}` or `token: {vault: {path: PATH, key: KEY}}`" $source.name) -}}
 {{- end -}}

@@ -152,7 +152,7 @@ agent alone; a retriever has its own socket, output, scratch and script, and not
   terminationMessagePolicy: FallbackToLogsOnError
   securityContext:
     {{- include "purser.confined" (add 65600 .index) | nindent 4 }}
-  {{- with $values.resources }}
+  {{- with default .top.Values.retrieverResources $values.resources }}
   resources:
     {{- toYaml . | nindent 4 }}
   {{- end }}

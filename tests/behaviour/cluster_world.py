@@ -61,10 +61,10 @@ class World:
 
     # How it comes up
 
-    def start(self, prefix):
+    def start(self, prefix, level="3"):
         self.folder.mkdir()
         self.folder.chmod(0o755)
-        image = subprocess.Popen([TOP / "chart/image/build", "--tree", prefix, "--into", self.folder / "image", "--level", "3",
+        image = subprocess.Popen([TOP / "chart/image/build", "--tree", prefix, "--into", self.folder / "image", "--level", level,
                                   "--name", "docker.io/library/purser:0.1.0"], stdout=subprocess.DEVNULL)
         self.make_stand_in()
         with open(self.folder / "up.log", "w") as log:
@@ -160,7 +160,7 @@ class World:
         listed = [{"apiVersion": api.get(each["kind"], "v1"), **each} for each in objects]
         self.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(listed))
 
-    def until(self, what, found, seconds=90, every=0.3):
+    def until(self, what, found, seconds=150, every=0.3):
         """What found() says, as soon as it says something."""
         end_at = time.monotonic() + seconds
         while True:
@@ -225,14 +225,14 @@ class Space:
         """`values`: beside USUAL."""
         said = self.helm(command, "ci", CHART, *words, values=merged(USUAL, values))
         if wait and values.get("database", {}).get("kind", "bundled") == "bundled":
-            self.kubectl("rollout", "status", "statefulset/ci-purser-postgresql", "--timeout=120s")
+            self.kubectl("rollout", "status", "statefulset/ci-purser-postgresql", "--timeout=240s")
         return said
 
     def job(self, name, cronjob="ci-purser"):
         self.kubectl("create", "job", f"--from=cronjob/{cronjob}", name)
         return name
 
-    def finished(self, job, seconds=120):
+    def finished(self, job, seconds=240):
         """Its condition: Complete or Failed."""
         def found():
             status = self.get(f"job/{job}").get("status", {})
@@ -257,7 +257,7 @@ class Space:
                 return each["state"]
         return None
 
-    def ended(self, job, container, seconds=120):
+    def ended(self, job, container, seconds=240):
         """How a container has ended: {exitCode, reason, message, ...}"""
         return self.world.until(f"the end of {container}", lambda: (self.state(job, container) or {}).get("terminated"), seconds)
 

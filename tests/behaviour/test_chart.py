@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ RENDERED = {
     "first": FIRST,
     "full": FULL,
     "cloudnativepg": ["--values", VALUES / "cloudnativepg.yaml"],
+    "vault-database": ["--values", VALUES / "vault-database.yaml"],
     "old-cluster": ["--values", VALUES / "old-cluster.yaml", "--kube-version", "1.28.0"],
     "chart-minimal": ["--values", TOP / "examples/chart-minimal/values.yaml", *GITHUB],
     "chart-vault": ["--values", TOP / "examples/chart-vault/values.yaml", *GITHUB],
@@ -168,6 +170,45 @@ def test_names_stay_within_what_kubernetes_takes(rendered):
             assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name), name
 
 
+def selects(selector, labels):
+    return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
+
+
+def allows(policies, one, other, port, protocol="TCP"):
+    """Whether these NetworkPolicies let a pod of the labels `one` reach `other` (labels, or "outside"), as their specification says:
+    a pod that none selects is open; each that selects it adds what it allows."""
+    def side(labels, peer, direction, key):
+        if labels == "outside":
+            return True
+        mine = [policy["spec"] for policy in policies if selects(policy["spec"]["podSelector"], labels)
+                and direction in policy["spec"]["policyTypes"]]
+        return not mine or any(
+            any(each["port"] == port and each["protocol"] == protocol for each in rule["ports"])
+            and (key not in rule or any("podSelector" in each and peer != "outside" and selects(each["podSelector"], peer)
+                                        for each in rule[key]))
+            for policy in mine for rule in policy[direction.lower()])
+    return side(one, other, "Egress", "to") and side(other, one, "Ingress", "from")
+
+
+def test_the_network_policies_allow_what_a_run_needs_and_nothing_else(rendered):
+    for name in ("chart-minimal", "full"):
+        objects = rendered[name]
+        policies = list(of_kind(objects, "NetworkPolicy").values())
+        job = next(iter(of_kind(objects, "CronJob").values()))["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
+        by_hand = next(iter(of_kind(objects, "Pod").values()))["metadata"]["labels"]
+        database = next(iter(of_kind(objects, "StatefulSet").values()))["spec"]["template"]["metadata"]["labels"]
+        for run in job, by_hand:
+            assert allows(policies, run, "outside", 53, "UDP") and allows(policies, run, "outside", 443)
+            assert allows(policies, run, "outside", 6443) and allows(policies, run, database, 5432)
+            assert not allows(policies, run, "outside", 22) and not allows(policies, run, "outside", 5432)
+            assert not allows(policies, run, database, 22) and not allows(policies, {"app": "x"}, run, 443)
+        assert not allows(policies, {"app": "x"}, database, 5432) and not allows(policies, database, "outside", 443)
+    grafana = next(iter(of_kind(rendered["full"], "Deployment").values()))["spec"]["template"]["metadata"]["labels"]
+    full = list(of_kind(rendered["full"], "NetworkPolicy").values())
+    assert allows(full, grafana, database, 5432)
+    assert allows(full, job, "outside", 8443) and allows(full, job, "outside", 8200)
+
+
 REFUSED = {
     "influxdb": ({"influxdb": {"url": "x"}}, "loads the results into PostgreSQL"),
     "dbPusher": ({"dbPusher": {"image": "x"}}, "there is no pusher any more"),
@@ -182,6 +223,13 @@ REFUSED = {
     "a secret that is no source's": (
         {"retrievers": [{**RETRIEVER, "env": [{"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "x", "key": "password"}}}]}]},
         "a retriever is handed no secret"),
+    "a name that is purser's": ({"retrievers": [{**RETRIEVER, "name": "agent"}]}, "a container of purser's own"),
+    "two tokens in one Secret": (
+        {"sources": [{**SOURCE, "name": name, "token": {"secretName": "s", "secretValue": name}} for name in ("github", "b")]},
+        "another secretValue each"),
+    "one Secret for two scripts": (
+        {"retrievers": [{"name": name, "sources": ["github"], "script": {"name": "x.py", "secret": {"name": "s"}}} for name in ("a", "b")],
+         "files": {"a": {"x.py": ""}, "b": {"x.py": ""}}}, "give each one of its own"),
     "two of a name": ({"retrievers": [RETRIEVER, RETRIEVER]}, "there are two retrievers"),
     "a keyring": ({"sources": [{**SOURCE, "token": {"keyring": "github"}}]}, "which is for one machine"),
     "vault without an address": ({"sources": [{**SOURCE, "token": {"vault": {"path": "a/b"}}}]}, "say where that is: vault.address"),
@@ -206,7 +254,7 @@ def test_what_cannot_be_is_refused_with_what_to_write_instead(what):
 def schema_objects(schema, value, where=()):
     """The places in these values that the schema says the keys of."""
     while "$ref" in schema:
-        schema = SCHEMA["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+        schema = SCHEMA["definitions"][schema["$ref"].rsplit("/", 1)[1]]
     if isinstance(value, dict):
         if schema.get("additionalProperties") is False:
             yield where
@@ -248,7 +296,7 @@ def test_every_key_of_the_schema_stands_in_values_yaml_with_a_word_about_it():
 
     def missing(schema, value, where):
         while "$ref" in schema:
-            schema = SCHEMA["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+            schema = SCHEMA["definitions"][schema["$ref"].rsplit("/", 1)[1]]
         for key, each in schema.get("properties", {}).items():
             if key == "global" or "secret" in schema["properties"] and "configMap" in schema["properties"]:
                 continue
@@ -260,7 +308,7 @@ def test_every_key_of_the_schema_stands_in_values_yaml_with_a_word_about_it():
 
     assert list(missing(SCHEMA, values, ())) == []
     for name in ("source", "retriever", "retrieverImage"):
-        for key in SCHEMA["$defs"][name]["properties"]:
+        for key in SCHEMA["definitions"][name]["properties"]:
             assert re.search(rf"\b{key}\b", text), f"{name}.{key}"
 
 
@@ -289,8 +337,33 @@ def test_each_dashboard_is_a_config_map(rendered):
     assert sum(len(each) for each in found) > 0
 
 
+def test_the_charts_versions_are_pursers_own(prefix):
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    said = subprocess.run([prefix / "bin/purser", "--version"], check=True, capture_output=True, text=True).stdout
+    assert said.split()[1] == chart["appVersion"] == chart["version"]
+
+
 def test_a_file_of_purser_stays_out_of_the_package(tmp_path):
     helm("package", CHART, "--destination", tmp_path)
     names = subprocess.run(["tar", "-tzf", *tmp_path.glob("*.tgz")], check=True, capture_output=True, text=True).stdout.split()
     assert "purser/values.schema.json" in names and "purser/dashboards/ci-overview.json" in names
     assert not [name for name in names if "image/" in name or "/source/" in name or name.endswith("/make")]
+
+
+def test_what_the_page_for_clusters_shows_can_be_installed():
+    page = (TOP / "docs/kubernetes.md").read_text()
+    blocks = [yaml.safe_load(textwrap.dedent(block)) for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    values = next(block for block in blocks if "retrievers" in block)
+    values["image"]["digest"] = "sha256:" + "0" * 64
+    pod = next(pod for _, pod in pods(render(*GITHUB, values=values)) if retrievers(pod))
+    assert containers(pod)[0]["image"] == f"REGISTRY/purser@sha256:{'0' * 64}"
+    vault = next(block for block in blocks if "vault" in block)
+    assert render(values={**vault, "sources": [SOURCE], "retrievers": [RETRIEVER]})
+    known = yaml.safe_load((CHART / "values.yaml").read_text())
+    named = [name.split(".") for name in re.findall(r"`([a-zA-Z]+(?:\.[a-zA-Z]+)+)`", page) if name.split(".")[0] in known]
+    assert named
+    for first, *rest in named:
+        value = known[first]
+        for key in rest:
+            assert key in value, f"docs/kubernetes.md names {first}.{'.'.join(rest)}"
+            value = value[key]

@@ -98,7 +98,7 @@ def test_a_token_that_is_not_there_is_what_init_says(space, name, secret):
 
 
 def test_a_store_that_is_down_is_what_init_says(space):
-    assert space.finished("vaulted", 180) == "Failed"
+    assert space.finished("vaulted") == "Failed"
     assert "vault.stand-ins.svc" in space.ended("vaulted", "init")["message"]
 
 
@@ -154,7 +154,7 @@ def test_a_database_that_goes_in_mid_run_fails_the_job_and_both_say_so(space):
     begin(space, "later")
     begun(space, "later")
     space.kubectl("scale", "statefulset/ci-purser-postgresql", "--replicas=0")
-    ended = space.ended("later", "later", 180)
+    ended = space.ended("later", "later")
     assert ended["exitCode"] == 121 and "could not be loaded" in ended["message"] and "the next run" in ended["message"], ended
     assert space.finished("later") == "Failed"
     assert "ci-purser-postgresql" in space.logs("later", "agent")
