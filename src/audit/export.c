@@ -234,16 +234,32 @@ static void add_up(AuditExported *all, const AuditVerified *one)
     all->all.seals_known += one->seals_known;
 }
 
+/* What is about the audit as a whole is about this pod. */
+typedef struct OfChain {
+    const AuditExport *lines;
+    const Chain *chain;
+} OfChain;
+
+static void say_of_chain(void *context, const AuditFinding *finding)
+{
+    const OfChain *of = context;
+    AuditFinding named = *finding;
+    if (!named.file[0])
+        named.file = of->chain->pod;
+    of->lines->spec.say(of->lines->spec.context, &named);
+}
+
 static int verify_chain(AuditExport *lines, Chain *chain)
 {
+    OfChain of = {lines, chain};
     unsigned char key[AUDIT_KEY];
     CLEANUP_FD int fd = -1;
     int r = put_together(lines, chain, &fd);
     if (r)
         return r;
     audit_chain_key(lines->spec.key, chain->name, key);
-    AuditVerify *verify = audit_verify_new(
-        &(AuditVerifySpec){.key = key, .say = lines->spec.say, .context = lines->spec.context});
+    AuditVerify *verify =
+        audit_verify_new(&(AuditVerifySpec){.key = key, .say = say_of_chain, .context = &of});
     for (size_t i = 0; i < chain->n_head; i++)
         audit_verify_expect(verify, &chain->head[i].seal, chain->head[i].run);
     r = audit_verify_file(verify, fd, chain->pod);
