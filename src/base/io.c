@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -65,6 +66,19 @@ int io_set_nonblocking(int fd)
 int io_set_inherited(int fd, bool inherited)
 {
     return fcntl(fd, F_SETFD, inherited ? 0 : FD_CLOEXEC) < 0 ? -errno : 0;
+}
+
+int io_replace(int dir_fd, const char *name, Slice text, mode_t mode)
+{
+    char temporary[256];
+    if ((size_t)snprintf(temporary, sizeof(temporary), ".%s.new", name) >= sizeof(temporary))
+        return -ENAMETOOLONG;
+    CLEANUP_FD int fd =
+        openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+    int r = fd < 0 ? -errno : io_write_all(fd, text.ptr, text.len);
+    if (!r && (fsync(fd) < 0 || renameat(dir_fd, temporary, dir_fd, name) < 0 || fsync(dir_fd) < 0))
+        r = -errno;
+    return r;
 }
 
 int io_sync_folder_of(const char *path)

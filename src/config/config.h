@@ -119,8 +119,29 @@ typedef struct Rotation {
     char *scopes_header; /* or the answer's header that says it */
     char *expires;       /* key in it: when the token dies by itself */
     char *retire;        /* a path: DELETE retires the token that it is sent with */
+    char *renew;         /* a path: POST makes a new token of the one that it is sent with */
+    char *renew_token;   /* key in its answer: the new token */
+    char *renew_expires; /* key in its question: the day on which the new one dies */
+    char *renew_scopes;  /* of these words a token needs one for that, where scopes are told */
+    bool renew_overlaps; /* the old one lives on; else it is dead at once */
 } Rotation;
-#define ROTATION_TEXTS 6
+#define ROTATION_TEXTS 10
+
+#define ROTATE_PLAN_LIFE (90ull * 86400 * 1000000) /* of a token that the provider makes */
+
+/* How a source's token is replaced without a person: `rotate:` of purser.yaml. */
+typedef struct RotatePlan {
+    char *schedule;      /* cron expression, for `purser schedule`; "": only when it is said */
+    char *time_zone;     /* IANA name; "" for UTC */
+    uint64_t older_than; /* us; 0: whatever its age */
+    char **command;      /* argv of what prints the new token; n_command 0: none */
+    size_t n_command;
+    bool from_provider; /* or the provider makes it of the old one (Rotation's renew) */
+    bool accept_loss;   /* though both may be lost then */
+    char *path;         /* of that call, where it is another than the provider's file says; "" */
+    uint64_t life;      /* us: how long such a token lives */
+    char *vault_token;  /* a file: with it the token's secret may be written; "" */
+} RotatePlan;
 
 /* A provider is one data file, policy/provider/NAME.yaml: what purser knows of one kind of API. */
 typedef struct Provider {
@@ -167,6 +188,7 @@ typedef struct Source {
     char *policy;             /* the provider's default policy; "" for none */
     char *probe;
     Rotation rotation; /* the provider's */
+    RotatePlan plan;   /* the supervisor's alone: not sent to roles */
     unsigned line;     /* in purser.yaml, for messages */
 } Source;
 
@@ -396,3 +418,14 @@ int origin_parse(Slice url, Origin *ret_origin, Fault *fault) MUST_USE;
 int origin_parse_store(Slice url, bool plain_http, Origin *ret_origin, Fault *fault) MUST_USE;
 bool origin_is_loopback(const char *host);
 void origin_done(Origin *origin);
+
+/* TCP ports that a role connects to, each once. */
+typedef struct Ports {
+    uint16_t port[(CONFIG_MAX_HOSTS + 2) * CONFIG_MAX_SOURCES + 512];
+    size_t n;
+} Ports;
+
+uint16_t port_at_end(const char *address);   /* of ADDRESS:PORT, http://HOST:PORT; 0: there is none */
+void ports_add(Ports *ports, uint16_t port); /* 0 is none */
+/* Of its hosts, of where it is dialled, and of where `token` is minted. */
+void ports_add_source(Ports *ports, const Source *source, const TokenRef *token);

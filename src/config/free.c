@@ -5,8 +5,10 @@
 
 static void rotation_texts(Rotation *rotation, char **out[static ROTATION_TEXTS])
 {
-    char **const text[ROTATION_TEXTS] = {&rotation->account,       &rotation->identity, &rotation->scopes,
-                                         &rotation->scopes_header, &rotation->expires,  &rotation->retire};
+    char **const text[ROTATION_TEXTS] = {
+        &rotation->account,       &rotation->identity,    &rotation->scopes, &rotation->scopes_header,
+        &rotation->expires,       &rotation->retire,      &rotation->renew,  &rotation->renew_token,
+        &rotation->renew_expires, &rotation->renew_scopes};
     memcpy(out, text, sizeof(text));
 }
 
@@ -28,6 +30,7 @@ void rotation_copy(Rotation *to, const Rotation *from)
         mem_free(*text[i]);
         *text[i] = mem_strdup(*other[i]);
     }
+    to->renew_overlaps = from->renew_overlaps;
 }
 
 void rotation_done(Rotation *rotation)
@@ -36,6 +39,15 @@ void rotation_done(Rotation *rotation)
     rotation_texts(rotation, text);
     for (size_t i = 0; i < ROTATION_TEXTS; i++)
         mem_free(*text[i]);
+}
+
+static void plan_free(RotatePlan *plan)
+{
+    mem_free(plan->schedule);
+    mem_free(plan->time_zone);
+    mem_free_strings(plan->command, plan->n_command);
+    mem_free(plan->path);
+    mem_free(plan->vault_token);
 }
 
 static void source_free(Source *source)
@@ -58,6 +70,7 @@ static void source_free(Source *source)
     mem_free(source->policy);
     mem_free(source->probe);
     rotation_done(&source->rotation);
+    plan_free(&source->plan);
 }
 
 static void retriever_free(Retriever *retriever)

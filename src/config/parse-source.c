@@ -14,18 +14,21 @@ typedef struct SourceForm {
     uint64_t rate;
     char **token_env, **artifact_host;
     size_t n_token_env, n_artifact_host;
-    const YamlNode *token, *auth, *allow_private;
+    const YamlNode *token, *auth, *allow_private, *rotate;
 } SourceForm;
 
 static Source source_new(void)
 {
     Source source = {0};
-    char **const text[] = {&source.name,         &source.provider,  &source.api.host,    &source.api.base,
-                           &source.graphql_path, &source.auth.user, &source.auth.header, &source.connect_to,
-                           &source.ca_file,      &source.policy,    &source.probe};
+    char **const text[] = {
+        &source.name,           &source.provider,         &source.api.host,    &source.api.base,
+        &source.graphql_path,   &source.auth.user,        &source.auth.header, &source.connect_to,
+        &source.ca_file,        &source.policy,           &source.probe,       &source.plan.schedule,
+        &source.plan.time_zone, &source.plan.vault_token, &source.plan.path};
     for (size_t i = 0; i < COUNT_OF(text); i++)
         *text[i] = mem_strdup("");
     rotation_init(&source.rotation);
+    source.plan.life = ROTATE_PLAN_LIFE;
     source.token = token_ref_new();
     return source;
 }
@@ -290,7 +293,8 @@ static int fill_source(Loader *loader, const YamlNode *node, SourceForm *form, S
         put_text(&source->policy, form->policy);
     path_resolve(loader, &source->ca_file);
     r = parse_token(loader, form->token, "token", source->name, &source->token);
-    return r ? r : finish_mint(loader, form->token, source);
+    r = r ? r : finish_mint(loader, form->token, source);
+    return r || !form->rotate ? r : parse_rotate(loader, form->rotate, source);
 }
 
 static int parse_source(Loader *loader, const YamlNode *node)
@@ -311,6 +315,7 @@ static int parse_source(Loader *loader, const YamlNode *node)
         YAML_FIELD(SourceForm, "allowPrivateAddresses", YAML_AS_NODE, allow_private),
         YAML_FIELD(SourceForm, "rate", YAML_AS_RATE, rate),
         YAML_FIELD(SourceForm, "reserve", YAML_AS_TEXT, reserve, .most = 20),
+        YAML_FIELD(SourceForm, "rotate", YAML_AS_NODE, rotate),
     };
     SourceForm form = {0};
     Source source = source_new();

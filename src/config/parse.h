@@ -49,6 +49,8 @@ int parse_mint(Loader *loader, const YamlNode *node, StoreKind kind, TokenRef *t
 int put_permissions(Mint *mint, const PolicyPermissions *permissions) MUST_USE;
 int narrow_minted(Loader *loader) MUST_USE; /* after the retrievers: by what their policies need */
 int finish_mint(Loader *loader, const YamlNode *node, Source *source) MUST_USE;
+/* parse-rotate.c: `rotate:` of a source whose token and provider are known */
+int parse_rotate(Loader *loader, const YamlNode *node, Source *source) MUST_USE;
 /* parse-store.c: `vault:`, `kubernetes:`; NULL nodes leave the defaults */
 void stores_default(Config *config);
 int parse_vault(Loader *loader, const YamlNode *node) MUST_USE;

@@ -67,11 +67,20 @@ static int read_rotation(const YamlDoc *doc, const YamlNode *node, Rotation *rot
         YAML_FIELD(Rotation, "scopesHeader", YAML_AS_TEXT, scopes_header),
         YAML_FIELD(Rotation, "expires", YAML_AS_TEXT, expires),
         YAML_FIELD(Rotation, "retire", YAML_AS_TEXT, retire),
+        YAML_FIELD(Rotation, "renew", YAML_AS_TEXT, renew),
+        YAML_FIELD(Rotation, "renewToken", YAML_AS_TEXT, renew_token),
+        YAML_FIELD(Rotation, "renewExpires", YAML_AS_TEXT, renew_expires),
+        YAML_FIELD(Rotation, "renewScopes", YAML_AS_TEXT, renew_scopes),
+        YAML_FIELD(Rotation, "renewOverlaps", YAML_AS_BOOL, renew_overlaps),
     };
     int r = YAML_READ_MAP(doc, node, "rotation", field, rotation, fault);
     if (!r && ((rotation->account[0] && rotation->account[0] != '/') ||
                (rotation->retire[0] && rotation->retire[0] != '/')))
         r = yaml_fault(doc, node, fault, "'account' and 'retire' are paths and begin with '/'");
+    if (!r && rotation->renew[0] && (rotation->renew[0] != '/' || !rotation->renew_token[0]))
+        r = yaml_fault(
+            doc, node, fault,
+            "'renew' is a path and begins with '/'; 'renewToken' is the key of its answer's token");
     return r;
 }
 

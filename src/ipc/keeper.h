@@ -24,6 +24,7 @@ typedef struct KeeperSetup {
     char *audit_chain;  /* of a pod's own, instead of a file that goes on; "" otherwise */
     char *audit_pod;    /* with it: which pod */
     char *keyring_path; /* for sentences */
+    char *keyring_key;  /* its key file, which may be replaced; "": a passphrase */
     char *proxy;        /* site: "" or http://host:port */
     char **no_proxy;
     size_t n_no_proxy;

@@ -37,6 +37,11 @@ static const IpcRule rules[] = {
     [IPC_KEEPER_PING] = {IPC_KEEPER_PING, "keeper-ping", S, K, LIVE, 0, 0, 0},
     [IPC_KEEPER_PONG] = {IPC_KEEPER_PONG, "keeper-pong", K, S, LIVE, 0, 0, 0},
     [IPC_KEEPER_RUN_SEEN] = {IPC_KEEPER_RUN_SEEN, "keeper-run-seen", K, S, LIVE, FULL, 0, 0},
+    [IPC_KEEPER_HOLD] = {IPC_KEEPER_HOLD, "keeper-hold", S, K, IPC_OPEN, TEXT, 0, 0},
+    [IPC_KEEPER_READ] = {IPC_KEEPER_READ, "keeper-read", S, K, IPC_OPEN, TEXT, 0, 0},
+    [IPC_KEEPER_GO_ON] = {IPC_KEEPER_GO_ON, "keeper-go-on", S, K, IPC_OPEN, TEXT, 0, 0},
+    [IPC_KEEPER_HELD] = {IPC_KEEPER_HELD, "keeper-held", K, S, LIVE, TEXT, 0, 0},
+    [IPC_KEEPER_WAS_READ] = {IPC_KEEPER_WAS_READ, "keeper-was-read", K, S, LIVE, TEXT, 0, 0},
     [IPC_FAULT] = {IPC_FAULT, "fault", K | G | C, S, ANY, TEXT, 0, 0},
 
     [IPC_GATE_SETUP] = {IPC_GATE_SETUP, "gate-setup", S, G, IPC_SETUP, FULL, 6, 6},

@@ -59,6 +59,13 @@ typedef enum IpcType {
     IPC_KEEPER_PING,        /* supervisor -> keeper: are you there? */
     IPC_KEEPER_PONG,        /* keeper -> supervisor, at once */
     IPC_KEEPER_RUN_SEEN,    /* RunSeen: of a recorded run one kind of request, on close */
+    /* A rotation beside them (keeper/hold.h). Each is of one source: a u32; those of the keeper with a bool.
+     */
+    IPC_KEEPER_HOLD,     /* supervisor -> keeper: its new requests wait */
+    IPC_KEEPER_READ,     /* supervisor -> keeper: read its token again now */
+    IPC_KEEPER_GO_ON,    /* supervisor -> keeper: they wait no longer */
+    IPC_KEEPER_HELD,     /* keeper -> supervisor: they do, and nothing is under way any more */
+    IPC_KEEPER_WAS_READ, /* keeper -> supervisor: and is in use, or (false) could not be */
     /* supervisor -> gate */
     IPC_GATE_SETUP = 32, /* GateSetup + descriptors */
     IPC_GATE_SOURCE,     /* GateSource */

@@ -15,6 +15,11 @@ static void put_rotation(const Rotation *rotation, WireWriter *wire)
     wire_put_text(wire, rotation->scopes_header);
     wire_put_text(wire, rotation->expires);
     wire_put_text(wire, rotation->retire);
+    wire_put_text(wire, rotation->renew);
+    wire_put_text(wire, rotation->renew_token);
+    wire_put_text(wire, rotation->renew_expires);
+    wire_put_text(wire, rotation->renew_scopes);
+    wire_put_u8(wire, rotation->renew_overlaps);
 }
 
 void rotate_setup_put(const RotateSetup *setup, WireWriter *wire)
@@ -26,7 +31,17 @@ void rotate_setup_put(const RotateSetup *setup, WireWriter *wire)
     wire_put_u8(wire, setup->from_stdin);
     wire_put_u8(wire, setup->allow_wider);
     wire_put_u8(wire, setup->allow_other);
-    wire_put_text(wire, setup->command);
+    wire_put_u8(wire, setup->app);
+    if (setup->app)
+        token_ref_put(&setup->minted, wire);
+    wire_put_u8(wire, setup->from_provider);
+    wire_put_u8(wire, setup->accept_loss);
+    wire_put_u64(wire, setup->life);
+    wire_put_u8(wire, setup->goes_on);
+    wire_put_u8(wire, setup->sandbox_optional);
+    wire_put_u8(wire, setup->unattended);
+    wire_put_u8(wire, setup->tells);
+    wire_put_strings(wire, setup->argv, setup->n_argv);
     wire_put_text(wire, setup->state);
     wire_put_text(wire, setup->provider);
     wire_put_text(wire, setup->probe);
@@ -42,6 +57,8 @@ void rotate_setup_put(const RotateSetup *setup, WireWriter *wire)
     wire_put_u8(wire, setup->wait_said);
     wire_put_u64(wire, setup->older_than);
     wire_put_u8(wire, setup->shared);
+    wire_put_u8(wire, setup->database);
+    wire_put_u8(wire, setup->approle);
     wire_put_text(wire, setup->vault_token);
     if (setup->vault_token[0])
         keeper_vault_put(&setup->vault, &vault);
@@ -66,11 +83,16 @@ static void get_rotation(WireReader *wire, Rotation *rotation)
     rotation->scopes_header = wire_dup_text(wire, IPC_MAX_TEXT);
     rotation->expires = wire_dup_text(wire, IPC_MAX_TEXT);
     rotation->retire = wire_dup_text(wire, IPC_MAX_TEXT);
+    rotation->renew = wire_dup_text(wire, IPC_MAX_TEXT);
+    rotation->renew_token = wire_dup_text(wire, IPC_MAX_TEXT);
+    rotation->renew_expires = wire_dup_text(wire, IPC_MAX_TEXT);
+    rotation->renew_scopes = wire_dup_text(wire, IPC_MAX_TEXT);
+    rotation->renew_overlaps = wire_get_bool(wire);
 }
 
 static void get_places(WireReader *wire, RotateSetup *setup)
 {
-    setup->command = wire_dup_text(wire, MAX_PATH);
+    wire_get_strings(wire, MAX_PATH, &setup->argv, &setup->n_argv);
     setup->state = wire_dup_text(wire, MAX_PATH);
     setup->provider = wire_dup_text(wire, IPC_MAX_TEXT);
     setup->probe = wire_dup_text(wire, IPC_MAX_TEXT);
@@ -92,12 +114,24 @@ int rotate_setup_get(WireReader *wire, RotateSetup *ret_setup)
     setup.from_stdin = wire_get_bool(wire);
     setup.allow_wider = wire_get_bool(wire);
     setup.allow_other = wire_get_bool(wire);
+    setup.app = wire_get_bool(wire);
+    if (setup.app)
+        token_ref_read(wire, &setup.minted);
+    setup.from_provider = wire_get_bool(wire);
+    setup.accept_loss = wire_get_bool(wire);
+    setup.life = wire_get_u64(wire);
+    setup.goes_on = wire_get_bool(wire);
+    setup.sandbox_optional = wire_get_bool(wire);
+    setup.unattended = wire_get_bool(wire);
+    setup.tells = wire_get_bool(wire);
     get_places(wire, &setup);
     setup.interval = wire_get_u64(wire);
     setup.revealed = wire_get_u64(wire);
     setup.wait_said = wire_get_bool(wire);
     setup.older_than = wire_get_u64(wire);
     setup.shared = wire_get_bool(wire);
+    setup.database = wire_get_bool(wire);
+    setup.approle = wire_get_bool(wire);
     setup.vault_token = wire_dup_text(wire, MAX_PATH);
     Slice vault_blob = wire_get_slice(wire, ROTATE_MAX_SOURCE);
     WireReader vault = WIRE_READER(vault_blob.ptr, vault_blob.len);
@@ -106,8 +140,9 @@ int rotate_setup_get(WireReader *wire, RotateSetup *ret_setup)
     WireReader kubernetes = WIRE_READER(kubernetes_blob.ptr, kubernetes_blob.len);
     Slice blob = wire_get_slice(wire, ROTATE_MAX_SOURCE);
     WireReader source = WIRE_READER(blob.ptr, blob.len);
-    if (act >= ROTATE_ACTS || setup.interval > INT64_MAX / 4 || setup.revealed > INT64_MAX / 4 ||
-        wire_finish(wire) || (setup.vault_token[0] && keeper_vault_get(&vault, &setup.vault)) ||
+    if (act >= ROTATE_ACTS || (setup.app && !setup.minted.mint) || setup.interval > INT64_MAX / 4 ||
+        setup.revealed > INT64_MAX / 4 || setup.life > INT64_MAX / 4 || wire_finish(wire) ||
+        (setup.vault_token[0] && keeper_vault_get(&vault, &setup.vault)) ||
         (in_cluster && keeper_kubernetes_get(&kubernetes, &setup.kubernetes)) ||
         keeper_source_get(&source, &setup.source)) {
         rotate_setup_done(&setup);
@@ -119,8 +154,7 @@ int rotate_setup_get(WireReader *wire, RotateSetup *ret_setup)
 
 void rotate_setup_done(RotateSetup *setup)
 {
-    char *const text[] = {setup->command,
-                          setup->state,
+    char *const text[] = {setup->state,
                           setup->provider,
                           setup->probe,
                           setup->keyring,
@@ -133,14 +167,20 @@ void rotate_setup_done(RotateSetup *setup)
                           setup->rotation.scopes,
                           setup->rotation.scopes_header,
                           setup->rotation.expires,
-                          setup->rotation.retire};
+                          setup->rotation.retire,
+                          setup->rotation.renew,
+                          setup->rotation.renew_token,
+                          setup->rotation.renew_expires,
+                          setup->rotation.renew_scopes};
     for (size_t i = 0; i < COUNT_OF(text); i++)
         mem_free(text[i]);
     mem_free_strings(setup->no_proxy, setup->n_no_proxy);
+    mem_free_strings(setup->argv, setup->n_argv);
     if (setup->vault.configured)
         vault_config_done(&setup->vault);
     if (setup->kubernetes.configured)
         kubernetes_config_done(&setup->kubernetes);
+    token_ref_done(&setup->minted);
     keeper_source_done(&setup->source);
     *setup = (RotateSetup){0};
 }

@@ -5,6 +5,7 @@
 #include "ipc/keeper.h"
 
 #define ROTATE_FD         3 /* that descriptor, read to its end */
+#define ROTATE_RESULT_FD  4 /* "WORD SENTENCE\n" at the end, for who started several */
 #define ROTATE_MAX_BLOB   (128u << 10)
 #define ROTATE_MAX_SOURCE (60u << 10)
 
@@ -21,7 +22,14 @@ typedef enum RotateAct {
 typedef struct RotateSetup {
     RotateAct act;
     bool json, from_stdin, allow_wider, allow_other;
-    char *command;  /* prints the new token; "": none */
+    bool from_provider, accept_loss; /* the provider makes the new token; both may be lost then */
+    uint64_t life;                   /* us: of such a token */
+    bool goes_on;                    /* with one that was left half way, instead of refusing to begin */
+    bool sandbox_optional;
+    bool unattended; /* nobody is there who could be asked */
+    bool tells;      /* the result goes to ROTATE_RESULT_FD too */
+    char **argv;     /* prints the new token; n_argv 0: none does */
+    size_t n_argv;
     char *state;    /* the state folder */
     char *provider; /* for sentences; "" */
     char *probe;    /* where there is no rotation.account */
@@ -39,8 +47,12 @@ typedef struct RotateSetup {
     uint64_t older_than; /* us: a younger token stays; 0: any is replaced */
     char *vault_token;   /* a file: with it the secret may be written; "" where the token is not in Vault */
     VaultConfig vault;   /* then */
+    bool database;       /* ... or the sink's credential, which Vault's database engine makes */
+    bool approle;        /* the token is the secret id with which purser logs in to Vault */
     KubernetesConfig kubernetes; /* where the token is in a Secret: whom to ask, and this person's login */
-    KeeperSource source;
+    KeeperSource source;         /* its token is what is rotated, also where that mints: */
+    bool app;                    /* it is a GitHub App's private key, and */
+    TokenRef minted;             /* this is the token that is minted with it */
 } RotateSetup;
 
 void rotate_setup_put(const RotateSetup *setup, WireWriter *wire);

@@ -18,6 +18,7 @@ void keeper_setup_put(const KeeperSetup *setup, WireWriter *wire)
     wire_put_text(wire, setup->audit_chain);
     wire_put_text(wire, setup->audit_pod);
     wire_put_text(wire, setup->keyring_path);
+    wire_put_text(wire, setup->keyring_key);
     wire_put_text(wire, setup->proxy);
     wire_put_strings(wire, setup->no_proxy, setup->n_no_proxy);
     wire_put_u32(wire, (uint32_t)setup->n_egress_port);
@@ -40,6 +41,7 @@ int keeper_setup_get(WireReader *wire, KeeperSetup *ret_setup)
     setup.audit_chain = wire_dup_text(wire, 16);
     setup.audit_pod = wire_dup_text(wire, 255);
     setup.keyring_path = wire_dup_text(wire, 4096);
+    setup.keyring_key = wire_dup_text(wire, 4096);
     setup.proxy = wire_dup_text(wire, IPC_MAX_TEXT);
     wire_get_strings(wire, 253, &setup.no_proxy, &setup.n_no_proxy);
     setup.n_egress_port = wire_get_count(wire, IPC_MAX_PORTS);
@@ -60,6 +62,7 @@ void keeper_setup_done(KeeperSetup *setup)
     mem_free(setup->audit_chain);
     mem_free(setup->audit_pod);
     mem_free(setup->keyring_path);
+    mem_free(setup->keyring_key);
     mem_free(setup->proxy);
     mem_free_strings(setup->no_proxy, setup->n_no_proxy);
     mem_free(setup->egress_port);

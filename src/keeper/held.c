@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "keeper/hold.h"
 #include "keeper/token.h"
 #include "keeper/watch.h"
 #include "store/plan.h"
@@ -123,6 +124,12 @@ static void on_fetched(void *context, StoreResult *result)
         take_token(held, result);
     else
         take_failure(held, result);
+    if (held->again) { /* what has come may be older than what was asked for */
+        held->again = false;
+        held_read_now(held);
+        return;
+    }
+    hold_was_read(held, result->result == 0);
     if (held->changed)
         held_changed(held);
     watch_begin(held);
@@ -279,8 +286,17 @@ void held_forget_waiter(Held *held, void *context)
 
 void held_read_again(Held *held, HeldDone *done, void *context)
 {
-    bool soon = held->asked && clock_mono() - held->asked < HELD_AGAIN_US;
+    held_read_since(held, HELD_AGAIN_US, done, context);
+}
+
+void held_read_since(Held *held, int64_t age, HeldDone *done, void *context)
+{
+    bool soon = held->asked && clock_mono() - held->asked < age;
     bool fixed = !held->store || !held->store->life.refresh;
+    if (held->hold.until && done) { /* its successor is on its way */
+        MEM_PUSH(held->waiter, held->n_waiter, (HeldWaiter){done, context});
+        return;
+    }
     if (held->call != HELD_FETCHES && (soon || fixed || held->call != HELD_RESTS)) {
         if (done)
             done(context, held);
@@ -290,6 +306,35 @@ void held_read_again(Held *held, HeldDone *done, void *context)
         MEM_PUSH(held->waiter, held->n_waiter, (HeldWaiter){done, context});
     if (held->call == HELD_RESTS)
         fetch(held);
+}
+
+/* Of what is minted, where that comes from which it is minted with. */
+static void forget(const Held *held)
+{
+    StoreKind kind = held->ref.mint ? held->ref.mint->secret.kind : held->ref.kind;
+    Store *store = held->keeper->stores.store[kind];
+    if (store && store->driver->forget)
+        store->driver->forget(store);
+}
+
+void held_read_now(Held *held)
+{
+    if (held->call != HELD_RESTS) {
+        held->again = true;
+        return;
+    }
+    if (!held->store) {
+        hold_was_read(held, false);
+        return;
+    }
+    forget(held);
+    fetch(held);
+}
+
+void held_hold_ended(Held *held)
+{
+    if (held->call != HELD_FETCHES)
+        wake(held);
 }
 
 void held_enter(Held *held)

@@ -16,6 +16,17 @@ typedef struct HeldWaiter {
     void *context;
 } HeldWaiter;
 
+/* What a rotation has asked for: hold.h. */
+typedef enum HoldRead { HOLD_RESTS, HOLD_READS, HOLD_WAS_READ, HOLD_NOT_READ } HoldRead;
+
+typedef struct Hold {
+    int64_t until;    /* mono: new requests wait; 0: they do not */
+    int64_t drain_by; /* mono: what is under way is waited for no longer */
+    uint32_t source;  /* that was named */
+    bool says_held;   /* it is to be said when nothing is under way */
+    HoldRead read;
+} Hold;
+
 struct Held {
     Keeper *keeper;
     TokenRef ref;
@@ -37,7 +48,9 @@ struct Held {
     uint64_t calls;   /* to the store */
     uint64_t counted; /* of these, in the reports of runs */
     unsigned runs;    /* that use it */
-    bool changed;     /* the store has said so since the fetch that is under way began */
+    Hold hold;
+    bool again;   /* another fetch follows the one that is under way */
+    bool changed; /* the store has said so since the fetch that is under way began */
     struct Watch *watch;
     HeldWaiter *waiter;
     size_t n_waiter;
@@ -56,7 +69,12 @@ bool held_is_settled(const Held *held);
 /* Reads the store again now, unless that was done within HELD_AGAIN_US: then done() is called at once. */
 #define HELD_AGAIN_US (10L * 1000000)
 void held_read_again(Held *held, HeldDone *done, void *context);
+/* The same, unless it was done within `age` us. */
+void held_read_since(Held *held, int64_t age, HeldDone *done, void *context);
 
+/* By a call that begins now, or when the one that is under way has ended; hold_was_read() is called then. */
+void held_read_now(Held *held);
+void held_hold_ended(Held *held); /* who waited for a fetch that nobody began is answered */
 /* The store says that it may be another one now: it is read, once a second at most. */
 void held_changed(Held *held);
 

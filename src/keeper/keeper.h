@@ -100,7 +100,7 @@ typedef struct Keeper {
     unsigned watches;    /* that are open */
     int ring_fd, key_fd; /* of the keyring, until it was read; -1: none */
     bool key_is_passphrase;
-    char *ring_path;
+    char *ring_path, *ring_key; /* of the key file; "": a passphrase */
     char *proxy;
     char **no_proxy;
     size_t n_no_proxy;
@@ -121,6 +121,8 @@ typedef struct Keeper {
     struct StreamList unread;   /* answers that waited for a store */
     struct StreamList refused;
     struct TunnelList dialled;
+    struct StreamList holding; /* requests that wait for a token's successor, over turns: hold.h */
+    size_t n_holding;
     char *read_room;
     size_t read_used; /* most bytes of read_room that this turn wrote */
     char *send_room;

@@ -12,6 +12,9 @@ int live_new(Sealed *token, Live **ret_live)
     size_t len = secret_len(token);
     char *plain = secret_alloc(len);
     int r = plain ? secret_open(token, plain, len) : -ENOMEM;
+    if (r == 0 &&
+        (memchr(plain, '\n', len) || memchr(plain, '\r', len))) /* a private key: it would end a header */
+        r = -EBADMSG;
     r = r ? r : scrub_forms_new((Slice){plain, len}, &live->forms);
     secret_release(plain, len);
     if (r)

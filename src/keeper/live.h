@@ -12,7 +12,8 @@ typedef struct Live {
     ScrubForms *forms;
 } Live;
 
-/* Takes the token over. -ENOMEM: no locked memory is left. One user: the caller. */
+/* Takes the token over. -ENOMEM: no locked memory is left; -EBADMSG: it has lines, which no header can carry.
+ * One user: the caller. */
 int live_new(Sealed *token, Live **ret_live) MUST_USE;
 Live *live_use(Live *live);  /* one more user; takes NULL */
 Live *live_drop(Live *live); /* one less; takes NULL, returns NULL */

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "keeper/conn.h"
+#include "keeper/hold.h"
 #include "keeper/parked.h"
 #include "keeper/run.h"
 #include "keeper/setup.h"
@@ -84,6 +85,10 @@ static int take_command(Keeper *keeper, IpcRecord *record)
         return setup_take_file(keeper, record);
     case IPC_KEEPER_CREDENTIAL:
         return token_send_credential(keeper, record->payload, ipc_record_take(record, 0));
+    case IPC_KEEPER_HOLD:
+    case IPC_KEEPER_READ:
+    case IPC_KEEPER_GO_ON:
+        return hold_take_record(keeper, record->type, record->payload);
     case IPC_KEEPER_PING:
         return setup_tell(keeper, IPC_KEEPER_PONG, (Slice){"", 0});
     case IPC_STOP:
@@ -146,6 +151,7 @@ static void settle(Keeper *keeper)
 /* The end of a turn; then what was opened is gone. */
 static void end_turn(Keeper *keeper)
 {
+    hold_turn(keeper);
     settle(keeper);
     sodium_memzero(keeper->read_room, keeper->read_used);
     keeper->read_used = 0;
@@ -193,6 +199,7 @@ static int prepare(Keeper *keeper, Fault *fault)
     TAILQ_INIT(&keeper->unread);
     TAILQ_INIT(&keeper->refused);
     TAILQ_INIT(&keeper->dialled);
+    TAILQ_INIT(&keeper->holding);
     TAILQ_INIT(&keeper->held);
     count_streams(keeper);
     int r = secret_init(KEEPER_ARENA, fault);

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "http/target.h"
 #include "keeper/head.h"
+#include "keeper/hold.h"
 #include "keeper/record.h"
 #include "keeper/run.h"
 
@@ -364,9 +365,11 @@ static bool decide(Stream *stream, StreamRequest *request, HttpHead *head, Refus
     return begin_body(stream, request, refused);
 }
 
-static void go_up(Stream *stream)
+void request_go_up(Stream *stream)
 {
     Refused refused;
+    if (hold_takes(stream))
+        return;
     stream->conn = conn_take(stream->keeper, stream->endpoint, stream->host, stream, false, &refused);
     if (!stream->conn) {
         stream_refuse(stream, &refused);
@@ -382,7 +385,7 @@ static void go_up(Stream *stream)
 void request_dial(Stream *stream)
 {
     if (stream->method & (HTTP_GET | HTTP_HEAD)) {
-        go_up(stream);
+        request_go_up(stream);
         return;
     }
     record_sent(stream);
@@ -414,7 +417,7 @@ void request_recorded(Stream *stream)
     stream->state = STREAM_IDLE;
     Refused refused;
     if (check_audit(stream, &refused))
-        go_up(stream);
+        request_go_up(stream);
     else
         stream_refuse(stream, &refused);
 }

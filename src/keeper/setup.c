@@ -57,46 +57,13 @@ void setup_open_keyring(Keeper *keeper)
     KeyringKey key = {keeper->key_is_passphrase, keeper->key_fd};
     r = r ? r : keyring_read_lock(keeper->ring_path, keeper->ring_fd, &key, &lock, &ring, &fault);
     if (r == 0)
-        keeper->stores.store[STORE_KEYRING] = store_keyring_new(ring, lock, keeper->files, keeper->ring_path);
+        keeper->stores.store[STORE_KEYRING] =
+            store_keyring_new(ring, lock, keeper->files, keeper->ring_path, keeper->ring_key);
     else
         keeper->stores.shut[STORE_KEYRING] =
             mem_strdup(fault.text[0] ? fault.text : "the keyring cannot be read");
     fd_close(&keeper->ring_fd);
     fd_close(&keeper->key_fd);
-}
-
-#define MAX_PORTS ((CONFIG_MAX_HOSTS + 2) * CONFIG_MAX_SOURCES + IPC_MAX_PORTS + 3)
-
-static uint16_t port_at_end(const char *address)
-{
-    const char *colon = strrchr(address, ':');
-    uint64_t port = 0;
-    return colon && text_parse_u64(slice_of(colon + 1), UINT16_MAX, &port) == 0 ? (uint16_t)port : 0;
-}
-
-typedef struct Ports {
-    uint16_t port[MAX_PORTS];
-    size_t n;
-} Ports;
-
-/* Each once; 0 is none. */
-static void add_port(Ports *ports, uint16_t port)
-{
-    for (size_t i = 0; i < ports->n; i++)
-        if (ports->port[i] == port)
-            return;
-    if (port && ports->n < MAX_PORTS)
-        ports->port[ports->n++] = port;
-}
-
-static uint16_t mint_port(const Mint *mint)
-{
-    Origin origin;
-    if (!mint || origin_parse(slice_of(mint->url), &origin, NULL))
-        return 0;
-    uint16_t port = origin.port;
-    origin_done(&origin);
-    return port;
 }
 
 /* The kernel was asked what it made of the arena. */
@@ -119,19 +86,16 @@ int setup_lock_in(Keeper *keeper, Fault *fault)
 {
     Ports ports = {.n = 0};
     for (size_t i = 0; i < keeper->n_egress_port; i++)
-        add_port(&ports, keeper->egress_port[i]);
+        ports_add(&ports, keeper->egress_port[i]);
     for (size_t i = 0; i < keeper->n_upstream; i++) {
         const Source *source = &keeper->upstream[i].source;
-        for (uint32_t k = 0; k < source_hosts(source); k++)
-            add_port(&ports, source_origin(source, k)->port);
-        add_port(&ports, port_at_end(source->connect_to));
-        add_port(&ports, mint_port(source->token.mint));
+        ports_add_source(&ports, source, &source->token);
     }
-    add_port(&ports, port_at_end(keeper->proxy));
+    ports_add(&ports, port_at_end(keeper->proxy));
     if (keeper->vault.configured)
-        add_port(&ports, keeper->vault.origin.port);
+        ports_add(&ports, keeper->vault.origin.port);
     if (keeper->kubernetes.configured)
-        add_port(&ports, keeper->kubernetes.origin.port);
+        ports_add(&ports, keeper->kubernetes.origin.port);
     SandboxSpec spec = {.role = SANDBOX_KEEPER,
                         .optional = keeper->sandbox_optional,
                         .connect_port = ports.port,
@@ -199,6 +163,7 @@ static int take_setup(Keeper *keeper, IpcRecord *record, Fault *fault)
     keeper->ring_fd = setup.has_keyring ? ipc_record_take(record, next++) : -1;
     keeper->key_fd = setup.has_key ? ipc_record_take(record, next) : -1;
     keeper->ring_path = STEAL(setup.keyring_path);
+    keeper->ring_key = STEAL(setup.keyring_key);
     keeper->key_is_passphrase = setup.key_is_passphrase;
     keeper->sandbox_optional = setup.sandbox_optional;
     keeper->seed = setup.seed;
@@ -409,6 +374,7 @@ void setup_done(Keeper *keeper)
     kubernetes_config_done(&keeper->kubernetes);
     fd_close(&keeper->roots_fd);
     mem_free(keeper->ring_path);
+    mem_free(keeper->ring_key);
     mem_free(keeper->proxy);
     mem_free_strings(keeper->no_proxy, keeper->n_no_proxy);
     mem_free(keeper->egress_port);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "keeper/held.h"
+#include "keeper/hold.h"
 #include "keeper/lease-ask.h"
 #include "keeper/parked.h"
 #include "keeper/record.h"
@@ -37,6 +38,8 @@ void stream_free(Stream *stream)
         TAILQ_REMOVE(&stream->keeper->refused, stream, turn_link);
     if (stream->state == STREAM_RECORDED)
         TAILQ_REMOVE(&stream->keeper->recorded, stream, turn_link);
+    if (stream->state == STREAM_HELD)
+        hold_forget(stream);
     if (stream->parked)
         parked_forget(stream->keeper->parked, stream);
     run_forget_stream(stream->run, stream);
@@ -227,8 +230,11 @@ void stream_end(Stream *stream, const Refused *refused)
 {
     if (stream->state == STREAM_RECORDED)
         TAILQ_REMOVE(&stream->keeper->recorded, stream, turn_link);
-    if (stream->state == STREAM_GATHERING || stream->state == STREAM_RECORDED ||
-        stream->state == STREAM_DIALING || stream->state == STREAM_ASKING || stream->state == STREAM_WAITING)
+    if (stream->state == STREAM_HELD)
+        hold_forget(stream);
+    if (stream->state == STREAM_GATHERING || stream->state == STREAM_HELD ||
+        stream->state == STREAM_RECORDED || stream->state == STREAM_DIALING ||
+        stream->state == STREAM_ASKING || stream->state == STREAM_WAITING)
         stream_refuse(stream, refused);
     else if (stream->state == STREAM_ANSWER)
         stream_abort(stream, refused);
@@ -277,6 +283,7 @@ static RecordHandler *const handlers[STREAM_STATES][4] = {
     [STREAM_REFUSED] = {NULL, drop_body, drop_end},
     [STREAM_GATHERING] = {NULL, gather_more, gather_end},
     [STREAM_RECORDED] = {NULL, NULL, NULL}, /* ends with the turn: nothing is read meanwhile */
+    [STREAM_HELD] = {NULL, NULL, NULL},
     [STREAM_DIALING] = {NULL, NULL, NULL},
     [STREAM_ASKING] = {NULL, NULL, NULL},
     [STREAM_WAITING] = {NULL, pass_body, pass_end},

@@ -22,6 +22,7 @@ typedef enum StreamState {
     STREAM_REFUSED,   /* purser's own answer waits for the audit: a refusal, a lease's status */
     STREAM_GATHERING, /* the body is put together, because it decides */
     STREAM_RECORDED,  /* allowed, and may change something: it waits for the audit too */
+    STREAM_HELD,      /* allowed; it waits, since its token is being replaced */
     STREAM_DIALING,   /* allowed; there is no connection yet */
     STREAM_ASKING,    /* a 401 came: the store is read again, and the answer waits */
     STREAM_WAITING,   /* the request goes up; the answer's head is awaited */
@@ -116,6 +117,7 @@ void stream_release(Stream *stream, Slice payload, int error);
 /* request.c */
 void request_begin(Stream *stream, Slice payload);
 void request_body(Stream *stream, Slice piece, bool end);
+void request_go_up(Stream *stream);    /* over a connection, with the token that there is then */
 void request_recorded(Stream *stream); /* the audit was written, or could not be */
 void request_lost(Stream *stream, Refusal refusal, const char *why); /* retries, refuses, or aborts */
 void request_drop_conn(Stream *stream);

@@ -56,8 +56,13 @@ static void install(Upstream *upstream, const Held *held)
     Live *live = NULL;
     if (held->token.token &&
         store_check_searchable(held->ref.name, secret_len(held->token.token), &fault) == 0 &&
-        close_hosts(upstream, &held->token, &fault) && live_new(secret_dup(held->token.token), &live) != 0)
-        fault_set(&fault, 0, "there is no locked memory left for the token");
+        close_hosts(upstream, &held->token, &fault)) {
+        int r = live_new(secret_dup(held->token.token), &live);
+        if (r)
+            fault_set(&fault, 0, "%s",
+                      r == -EBADMSG ? "it is a private key, which signs (githubApp, oauth2) and is never sent"
+                                    : "there is no locked memory left for the token");
+    }
     live_drop(upstream->live);
     upstream->live = live;
     mem_free(upstream->missing);
@@ -265,6 +270,10 @@ int token_send_credential(Keeper *keeper, Slice payload, int clerk_fd)
     Held *held = held_get(keeper, &ref);
     token_ref_done(&ref);
     held_start(held);
-    held_wait(held, send_credential, clerk);
+    /* A clerk connects with it now: a password that is another one since would be refused. */
+    if (held->token.token && !held->token.leased)
+        held_read_since(held, CLOCK_SECOND, send_credential, clerk);
+    else
+        held_wait(held, send_credential, clerk);
     return 0;
 }

@@ -1,4 +1,5 @@
 /* purser revoke: for the bad day. purser-rotate does it. */
+#include "base/log.h"
 #include "purser/command.h"
 #include "purser/rotate-link.h"
 
@@ -8,17 +9,22 @@ static int run(const Invocation *invocation)
                              command_option(&command_revoke, invocation, "context")};
     RotateSetup setup = {.act = ROTATE_REVOKE,
                          .json = command_option(&command_revoke, invocation, "json"),
+                         .approle = command_option(&command_revoke, invocation, "vault-login"),
                          .vault_token = (char *)command_option(&command_revoke, invocation, "vault-token")};
+    if (setup.approle == (invocation->n_argument == 1)) {
+        log_error("Say which source, or --vault-login.");
+        return EXIT_USAGE;
+    }
     return rotate_hand_over(command_option(&command_revoke, invocation, "file"), invocation->argument[0],
                             &login, &setup);
 }
 
 const Command command_revoke = {
     .name = "revoke",
-    .arguments = "SOURCE",
+    .arguments = "SOURCE|--vault-login",
     .summary = "The bad day: give a token out no more, and have it retired",
     .help =
-        "Takes the source's token out of the keyring, of Vault's KV 2 or of its Secret, or its file away, so "
+        "Takes the source's token out of the keyring, of Vault's KV or of its Secret, or its file away, so "
         "that it is "
         "given\n"
         "out no more; then has the provider retire it (or asks you to delete it there), and tries it until "
@@ -36,11 +42,12 @@ const Command command_revoke = {
     .option = {{"file", 'f', "PATH", "the configuration (default: ./purser.yaml, /etc/purser/purser.yaml)"},
                {"vault-token", 0, "FILE",
                 "Vault: a token that may write the secret (default: ~/.vault-token)"},
+               {"vault-login", 0, NULL, "instead of a source: the secret id of purser's own AppRole login"},
                {"kubeconfig", 0, "FILE",
                 "Kubernetes: a login that may write the Secret (default: purser.yaml's)"},
                {"context", 0, "NAME", "of the kubeconfig"},
                {"json", 0, NULL, "an object a line, for scripts"}},
-    .min_arguments = 1,
+    .min_arguments = 0,
     .max_arguments = 1,
     .run = run,
 };

@@ -4,9 +4,9 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "purser/next-run.h"
+#include "purser/rotations.h"
 #include "purser/run.h"
 #include "purser/select.h"
-#include "purser/session.h"
 
 typedef struct Schedule {
     Session *session;
@@ -17,6 +17,8 @@ typedef struct Schedule {
     bool *
         left_over; /* per retriever: a run's outputs could not be loaded; to be tried again before its next */
     bool *retried; /* that was done for the run that is due */
+    Rotations *rotations;
+    int64_t rotation; /* wall us of the next one; 0: none */
     struct event *timer;
 } Schedule;
 
@@ -29,6 +31,8 @@ static void plan_timer(Schedule *schedule)
         if (schedule->next[i] && schedule->next[i] < soonest &&
             !supervisor_is_busy(&schedule->supervisor, &schedule->session->config->retriever[i]))
             soonest = schedule->next[i];
+    if (schedule->rotation && schedule->rotation < soonest)
+        soonest = schedule->rotation;
     int64_t wait = soonest > now ? soonest - now : 0;
     struct timeval time = {.tv_sec = wait / CLOCK_SECOND, .tv_usec = wait % CLOCK_SECOND};
     evtimer_add(schedule->timer, &time);
@@ -70,8 +74,10 @@ static void on_time(evutil_socket_t fd, short what, void *context)
         else if (planned && planned < schedule->next[i]) /* the clock was set back */
             schedule->next[i] = planned;
     }
-    if (!schedule->supervisor.draining)
-        plan_timer(schedule);
+    if (schedule->supervisor.draining)
+        return;
+    schedule->rotation = rotations_due(schedule->rotations, now);
+    plan_timer(schedule);
 }
 
 static void on_run_ended(Supervisor *supervisor, const RunReport *report)
@@ -149,11 +155,14 @@ static int run_schedule(Schedule *schedule)
     schedule->timer = evtimer_new(schedule->supervisor.base, on_time, schedule);
     supervisor_collect_left_over(&schedule->supervisor, schedule->selection->retriever);
     plan_first(schedule);
+    schedule->rotations = rotations_new(schedule->session, &schedule->supervisor);
+    schedule->rotation = rotations_due(schedule->rotations, clock_wall());
     plan_timer(schedule);
     int r = supervisor_loop(&schedule->supervisor, true);
     bool keeper_gone = schedule->supervisor.keeper_gone;
     event_free(schedule->timer);
     supervisor_close(&schedule->supervisor);
+    rotations_free(schedule->rotations);
     return r || keeper_gone ? EXIT_FAILED : EXIT_OK;
 }
 
@@ -186,15 +195,19 @@ static int run(const Invocation *invocation)
 const Command command_schedule = {
     .name = "schedule",
     .arguments = "[RETRIEVER...]",
-    .summary = "Run retrievers by their cron lines until told to end",
-    .help = "Each retriever runs by its own `schedule:` in its own `timeZone:`, spread by a jitter that its "
-            "name decides,\n"
-            "never twice at once. One run that was missed while purser was not running is caught up. "
-            "SIGTERM: no new\n"
-            "runs, those that are running are finished; a second one ends their scripts.\n\n"
-            "Examples:\n"
-            "  purser schedule\n"
-            "  purser schedule -f /etc/purser/purser.yaml     as a service: see docs/service.md\n",
+    .summary = "Run retrievers, and rotate tokens, by their cron lines until told to end",
+    .help =
+        "Each retriever runs by its own `schedule:` in its own `timeZone:`, spread by a jitter that its "
+        "name decides,\n"
+        "never twice at once. One run that was missed while purser was not running is caught up. "
+        "SIGTERM: no new\n"
+        "runs, those that are running are finished; a second one ends their scripts.\n\n"
+        "A source whose `rotate:` has a `schedule:` gets a new token by it, of its `command:`, if its token "
+        "is\n"
+        "older than its `olderThan:` (docs/rotation.md); a process of its own does that.\n\n"
+        "Examples:\n"
+        "  purser schedule\n"
+        "  purser schedule -f /etc/purser/purser.yaml     as a service: see docs/service.md\n",
     .option = {{"file", 'f', "PATH", "the configuration (default: ./purser.yaml, /etc/purser/purser.yaml)"}},
     .max_arguments = -1,
     .run = run,

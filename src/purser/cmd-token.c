@@ -128,7 +128,7 @@ static int run(const Invocation *invocation)
 
 const Command command_token = {
     .name = "token",
-    .arguments = "set NAME | list | remove NAME",
+    .arguments = "set NAME | list | remove NAME | rekey",
     .summary = "Put tokens into the keyring, list and remove them",
     .help = "A token is asked for on the terminal without showing it, or read from standard input; never "
             "from the\n"
@@ -137,11 +137,18 @@ const Command command_token = {
             "Where sources name other stores than the keyring, `list` shows for each source: store, version, "
             "when it was\n"
             "fetched and expires, how often it was renewed; never the token nor its hash.\n\n"
+            "`rekey` seals the keyring with another passphrase (asked for twice) or another key file, in one "
+            "step that\n"
+            "may be interrupted at any time. A purser that runs goes on: with a key file it reads the new "
+            "one, with "
+            "a\n"
+            "passphrase it uses what it holds for an hour, and is to be started again.\n\n"
             "Examples:\n"
             "  purser token set github\n"
             "  purser token set github < token.txt\n"
             "  purser token list --json\n"
-            "  purser token remove github\n",
+            "  purser token remove github\n"
+            "  purser token rekey\n",
     .max_arguments = -1,
     .run = run,
     .passes_options = true,

@@ -15,7 +15,7 @@ enum {
     EXIT_TOKEN = 5,  /* a token is missing, or its store cannot be opened */
 };
 
-#define OPTION_MAX 24
+#define OPTION_MAX 32
 
 /* A flag, or an option with an argument when `argument` names it. */
 typedef struct Option {

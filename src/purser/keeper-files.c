@@ -48,8 +48,11 @@ void keeper_files_collect(const Config *config, const bool *used, char ***ret_fi
         if (used[i])
             add_ref(&files, &config->source[i].token);
     add_ref(&files, &config->sink.credential);
-    if (keeper_needs_keyring(config, used))
+    if (keeper_needs_keyring(config, used)) {
         add(&files, config->keyring.path);
+        if (!config->keyring.passphrase) /* it may be replaced: purser token rekey */
+            add(&files, config->keyring.key_file);
+    }
     if (config_needs_store(config, STORE_VAULT)) {
         add_ref(&files, &vault->secret);
         add(&files, vault->ca_file);

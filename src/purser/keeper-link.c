@@ -65,6 +65,29 @@ static int ask_passphrase(const Paths *paths, const char *keyring, int *ret_fd, 
     return 0;
 }
 
+/* A rekey that was killed left two key files: which of them is the keyring's only one that may open it can
+ * tell. */
+static int mend_key(const Config *config, const Paths *paths, Fault *fault)
+{
+    CLEANUP_MEM char *fresh = mem_printf("%s.new", config->keyring.key_file);
+    char program[1200];
+    int status = -1;
+    if (access(fresh, F_OK) < 0)
+        return 0;
+    snprintf(program, sizeof(program), "%s/purser-token", paths->libexec);
+    pid_t pid = process_fork();
+    if (pid == 0) {
+        execl(program, "purser-token", "mend-key", "--path", config->keyring.path, "--key-file",
+              config->keyring.key_file, (char *)NULL);
+        _exit(127);
+    }
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return status == 0
+               ? 0
+               : fault_set(fault, -EACCES, "The keyring's key cannot be told; the line above says why.");
+}
+
 /* The keyring's key: a passphrase, systemd's credential, or the key file. *ret_fd stays -1 when there is none
  * yet. */
 static int open_key(const Config *config, const Paths *paths, bool *ret_passphrase, int *ret_fd, Fault *fault)
@@ -76,6 +99,11 @@ static int open_key(const Config *config, const Paths *paths, bool *ret_passphra
     if (credentials) {
         CLEANUP_MEM char *path = mem_printf("%s/purser-keyring-key", credentials);
         *ret_fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    }
+    if (*ret_fd < 0) {
+        int r = mend_key(config, paths, fault);
+        if (r)
+            return r;
     }
     if (*ret_fd < 0)
         *ret_fd = open(config->keyring.key_file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -139,6 +167,7 @@ static int send_setup(const Config *config, const Paths *paths, State *state, co
                          .audit_pod = (char *)pod_name(name),
                          .sandbox_optional = config->sandbox_optional,
                          .keyring_path = config->keyring.path,
+                         .keyring_key = config->keyring.passphrase ? (char *)"" : config->keyring.key_file,
                          .proxy = config->site.proxy,
                          .no_proxy = config->site.no_proxy,
                          .n_no_proxy = config->site.n_no_proxy,

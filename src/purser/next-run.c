@@ -28,3 +28,13 @@ int64_t due_run(const Retriever *retriever, int64_t now)
         return 0;
     return at + jitter;
 }
+
+int64_t next_rotation(const Source *source, int64_t after)
+{
+    Cron cron;
+    int64_t at;
+    if (!*source->plan.schedule || cron_parse(slice_of(source->plan.schedule), &cron, NULL) ||
+        cron_next(&cron, source->plan.time_zone, after, &at))
+        return 0;
+    return at;
+}

@@ -216,13 +216,5 @@ void state_close(State *state)
 
 int state_write(int dir_fd, const char *name, Slice text, mode_t mode)
 {
-    char temporary[256];
-    if ((size_t)snprintf(temporary, sizeof(temporary), ".%s.new", name) >= sizeof(temporary))
-        return -ENAMETOOLONG;
-    CLEANUP_FD int fd =
-        openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
-    int r = fd < 0 ? -errno : io_write_all(fd, text.ptr, text.len);
-    if (!r && (fsync(fd) < 0 || renameat(dir_fd, temporary, dir_fd, name) < 0 || fsync(dir_fd) < 0))
-        r = -errno;
-    return r;
+    return io_replace(dir_fd, name, text, mode);
 }

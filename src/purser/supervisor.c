@@ -100,6 +100,11 @@ void supervisor_hear_keeper(Supervisor *supervisor)
             supervisor->pings = 0;
             continue;
         }
+        if (record.type == IPC_KEEPER_HELD || record.type == IPC_KEEPER_WAS_READ) {
+            if (rotate_watch_answer(supervisor->rotate_watch, &record))
+                log_error("The keeper said something that cannot be read.");
+            continue;
+        }
         if (record.type == IPC_KEEPER_TOKEN || record.type == IPC_KEEPER_FILE_WANTED) {
             Fault fault;
             if (keeper_take_record(&supervisor->keeper, &record, &fault))
@@ -169,12 +174,31 @@ static bool is_known(pid_t pid, void *context)
     for (size_t i = 0; i < supervisor->n_run; i++)
         if (run_owns_pid(supervisor->run[i], pid))
             return true;
+    for (size_t i = 0; i < supervisor->n_aside; i++)
+        if (supervisor->aside[i].pid == pid)
+            return true;
     return pid == supervisor->keeper.role.pid || pid == supervisor->first_gate.pid;
 }
 
 void supervisor_end_orphans(Supervisor *supervisor)
 {
     orphans_end(is_known, supervisor);
+}
+
+void supervisor_watch(Supervisor *supervisor, Aside aside)
+{
+    MEM_PUSH(supervisor->aside, supervisor->n_aside, aside);
+}
+
+static void reap_asides(Supervisor *supervisor)
+{
+    for (size_t i = supervisor->n_aside; i-- > 0;) {
+        Aside aside = supervisor->aside[i];
+        if (waitpid(aside.pid, NULL, WNOHANG) != aside.pid)
+            continue;
+        supervisor->aside[i] = supervisor->aside[--supervisor->n_aside];
+        aside.ended(aside.context, aside.pid);
+    }
 }
 
 static void on_child(int signal_number, short what, void *context)
@@ -186,6 +210,7 @@ static void on_child(int signal_number, short what, void *context)
         while (run->phase != RUN_DONE && reap_one(run))
             ;
     }
+    reap_asides(supervisor);
     orphans_reap(is_known, supervisor);
 }
 
@@ -203,12 +228,12 @@ static void on_end(int signal_number, short what, void *context)
     supervisor->draining = true;
     if (supervisor->told_to_end == 1 && supervisor->on_draining)
         supervisor->on_draining(supervisor);
-    if (supervisor->n_run == 0) {
+    if (supervisor->n_run == 0 && supervisor->n_aside == 0) {
         event_base_loopbreak(supervisor->base);
     } else if (supervisor->in_pod) {
         log_info("Told to end: what is under way is loaded first, for as long as there is time.");
     } else if (supervisor->told_to_end == 1) {
-        log_info("No new runs; waiting for those that are running; a second signal ends the scripts.");
+        log_info("No new runs; waiting for what is running; a second signal ends the scripts.");
     } else if (supervisor->told_to_end == 2) {
         log_info("Ending the scripts; what they left is loaded. Another signal ends that too.");
         terminate_all(supervisor);
@@ -217,6 +242,8 @@ static void on_end(int signal_number, short what, void *context)
         terminate_all(supervisor);
         for (size_t i = supervisor->n_run; i-- > 0;)
             run_stop_loading(supervisor->run[i]);
+        for (size_t i = 0; i < supervisor->n_aside; i++) /* a rotation is gone on with, whenever it ends */
+            kill(supervisor->aside[i].pid, SIGTERM);
     }
 }
 
@@ -293,6 +320,7 @@ int supervisor_open(Supervisor *supervisor, const Config *config, const Paths *p
     supervisor->ping_event = event_new(supervisor->base, -1, EV_PERSIST, on_ping, supervisor);
     unsigned ms = keeper_patience_ms() / KEEPER_PINGS;
     event_add(supervisor->ping_event, &(struct timeval){ms / 1000, (suseconds_t)(ms % 1000) * 1000});
+    supervisor->rotate_watch = rotate_watch_new(supervisor->base, state, config, &supervisor->keeper);
     watch_signal(supervisor, SIGCHLD, on_child, &supervisor->child_event);
     watch_signal(supervisor, SIGTERM, on_end, &supervisor->term_event);
     watch_signal(supervisor, SIGINT, on_end, &supervisor->int_event);
@@ -346,6 +374,7 @@ void supervisor_close(Supervisor *supervisor)
     for (size_t i = 0; i < COUNT_OF(event); i++)
         if (event[i])
             event_free(event[i]);
+    rotate_watch_free(supervisor->rotate_watch);
     role_stop(&supervisor->first_clerk, 1000);
     role_stop(&supervisor->first_gate, 1000);
     keeper_stop(&supervisor->keeper);
@@ -354,6 +383,7 @@ void supervisor_close(Supervisor *supervisor)
         event_base_free(supervisor->base);
     mem_free(supervisor->run);
     mem_free(supervisor->ended);
+    mem_free(supervisor->aside);
     *supervisor = (Supervisor){0};
 }
 
@@ -504,7 +534,7 @@ int supervisor_turn(Supervisor *supervisor)
 int supervisor_loop(Supervisor *supervisor, bool until_drained)
 {
     int r = 0;
-    while (!r && (supervisor->n_run || (until_drained && !supervisor->draining)))
+    while (!r && (supervisor->n_run || supervisor->n_aside || (until_drained && !supervisor->draining)))
         r = supervisor_turn(supervisor);
     return r;
 }

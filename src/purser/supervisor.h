@@ -6,6 +6,7 @@
 #include "purser/environment.h"
 #include "purser/recorded.h"
 #include "purser/report.h"
+#include "purser/rotate-watch.h"
 #include "purser/seals.h"
 
 #include <event2/event.h>
@@ -17,6 +18,13 @@ typedef struct RunPlace RunPlace;
 
 /* A run has reached DONE; the Run is freed after this returns. */
 typedef void RunEnded(Supervisor *supervisor, const RunReport *report);
+
+/* A process of purser's beside the runs, which serves none: a rotation. */
+typedef struct Aside {
+    pid_t pid;
+    void (*ended)(void *context, pid_t pid);
+    void *context;
+} Aside;
 
 struct Supervisor {
     const Config *config;
@@ -34,6 +42,9 @@ struct Supervisor {
     size_t n_run;
     Run **ended; /* freed once nothing of theirs is on the stack */
     size_t n_ended;
+    RotateWatch *rotate_watch; /* NULL: none could be made */
+    Aside *aside;
+    size_t n_aside;
     unsigned next_socket; /* number of the next run's socket folder */
     bool isolated;        /* runs have a network namespace of their own */
     bool draining;        /* SIGTERM: no new runs, those that run get their time */
@@ -78,6 +89,9 @@ void supervisor_report_run(Supervisor *supervisor, const Retriever *retriever, i
 void supervisor_report_cut_short(Supervisor *supervisor, bool *ret_had_run);
 /* Takes up runs whose outputs were not loaded, of the retrievers that `used_retriever` marks. */
 void supervisor_collect_left_over(Supervisor *supervisor, const bool *used_retriever);
+
+/* Watches a child that the caller has started: it is waited for when the supervisor drains. */
+void supervisor_watch(Supervisor *supervisor, Aside aside);
 
 /* One turn of the loop: waits for something to happen. */
 int supervisor_turn(Supervisor *supervisor) MUST_USE;

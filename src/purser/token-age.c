@@ -5,6 +5,8 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "purser/audit-files.h"
+#include "purser/next-run.h"
+#include "purser/node.h"
 #include "rotate/journal.h"
 
 #include <errno.h>
@@ -38,6 +40,19 @@ static void read_journal(const State *state, const char *source, const unsigned 
     age->rotated = end.open || !end.number ? 0 : end.time;
 }
 
+/* What purser-rotate has kept of the provider's word (rotate/known.h); of a token before, it says nothing. */
+static void read_known(const State *state, const char *source, TokenAge *age)
+{
+    CLEANUP_BUF Buf text = BUF_INIT(8192);
+    CLEANUP_MEM char *path = mem_printf("rotate/%s.json", source);
+    CLEANUP_YAML YamlDoc *doc = NULL;
+    int r = io_read_file(state->fd, path, &text);
+    r = r ? r : yaml_doc_read(path, buf_slice(&text), 8192, &doc, NULL);
+    if (r || !doc->root || doc->root->kind != YAML_MAP || node_time(doc->root, "asked") < age->set)
+        return;
+    age->expires = node_time(doc->root, "expires");
+}
+
 TokenAge *token_ages(const State *state, const Config *config, const RunReport *list, size_t n)
 {
     unsigned char key[AUDIT_KEY];
@@ -46,7 +61,9 @@ TokenAge *token_ages(const State *state, const Config *config, const RunReport *
     bool has_key = audit_files_key(state, key, &fault) == 0;
     for (size_t i = 0; i < config->n_source; i++) {
         age[i].set = last_set(config->source[i].name, list, n);
+        age[i].next = next_rotation(&config->source[i], clock_wall());
         read_journal(state, config->source[i].name, has_key ? key : NULL, &age[i]);
+        read_known(state, config->source[i].name, &age[i]);
     }
     sodium_memzero(key, sizeof(key));
     return age;
@@ -62,6 +79,8 @@ void token_ages_json(const Config *config, const TokenAge *age, JsonWriter *json
         json_time(json, "rotated", age[i].rotated);
         json_time(json, "underWaySince", age[i].begun);
         json_bool(json, "revoking", age[i].revoking);
+        json_time(json, "expires", age[i].expires);
+        json_time(json, "nextRotation", age[i].next);
         json_object_end(json);
     }
     json_array_end(json);
@@ -76,6 +95,26 @@ static void print_ago(const char *what, int64_t at)
                text_human_duration(age, now > at ? (uint64_t)(now - at) : 0));
 }
 
+/* Of one line each, below the token's own. */
+static void print_end(const char *source, const TokenAge *age)
+{
+    char time[CLOCK_TEXT], left[24];
+    int64_t now = clock_wall();
+    if (age->next)
+        printf("    Next rotation (of `purser schedule`): %s.\n", clock_format(time, age->next));
+    if (!age->expires)
+        return;
+    clock_format(time, age->expires);
+    if (age->expires <= now)
+        printf("    WARNING: it has expired, at %s: put a new one there with `purser token set %s`.\n", time,
+               source);
+    else if (age->expires - now < TOKEN_AGE_WARN)
+        printf("    WARNING: it expires in %s, at %s: `purser rotate %s`.\n",
+               text_human_duration(left, (uint64_t)(age->expires - now)), time, source);
+    else
+        printf("    It expires at %s.\n", time);
+}
+
 void token_ages_print(const Config *config, const TokenAge *age)
 {
     printf("\nTokens:\n");
@@ -87,6 +126,7 @@ void token_ages_print(const Config *config, const TokenAge *age)
         if (!age[i].set && !age[i].rotated)
             printf("no run with it has told its age");
         printf("\n");
+        print_end(name, &age[i]);
         if (age[i].begun)
             printf("    A %s was left half way: `purser %s %s%s` goes on with it.\n",
                    age[i].revoking ? "revocation" : "rotation", age[i].revoking ? "revoke" : "rotate", name,

@@ -1,7 +1,9 @@
-/* What `purser status` says of each source's token: how old it is, and whether a rotation or a revocation of
- * it was left half way. From the runs' reports and the journals in STATE/rotate; no store is asked. */
+/* What `purser status` says of each source's token: how old it is, when it dies and when it is rotated, and
+ * whether a rotation or a revocation of it was left half way. From the runs' reports and from STATE/rotate;
+ * neither store nor provider is asked. */
 #pragma once
 
+#include "base/clock.h"
 #include "purser/report.h"
 #include "purser/state.h"
 
@@ -9,9 +11,13 @@ typedef struct TokenAge {
     int64_t set;     /* wall us: put into its store, as the last run with it was told; 0: not known */
     int64_t rotated; /* the last rotation, or revocation, ended; 0: there was none */
     int64_t begun;   /* one is under way since; 0: none is */
+    int64_t expires; /* the provider has said so, as it was last asked; 0: it has not */
+    int64_t next;    /* `purser schedule` rotates it; 0: never by itself */
     bool revoking;
     bool unreadable; /* its journal was altered, or cannot be read */
 } TokenAge;
+
+#define TOKEN_AGE_WARN (14 * 86400ll * CLOCK_SECOND) /* before a token dies */
 
 /* One per source of the configuration, to be freed. */
 TokenAge *token_ages(const State *state, const Config *config, const RunReport *list, size_t n);

@@ -113,10 +113,10 @@ bool account_differs(const Account *old, const Account *fresh)
     return old->identity[0] && fresh->identity[0] && strcmp(old->identity, fresh->identity) != 0;
 }
 
-static bool has(const Account *account, const char *scope)
+bool account_has(const Account *account, Slice scope)
 {
     for (size_t i = 0; i < account->n_scope; i++)
-        if (strcmp(account->scope[i], scope) == 0)
+        if (slice_is(scope, account->scope[i]))
             return true;
     return false;
 }
@@ -127,7 +127,7 @@ bool account_wider(const Account *old, const Account *fresh, char out[static 256
     bool wider = false;
     out[0] = 0;
     for (size_t i = 0; old->tells_scopes && i < fresh->n_scope; i++) {
-        if (has(old, fresh->scope[i]))
+        if (account_has(old, slice_of(fresh->scope[i])))
             continue;
         if (n < 255)
             n += (size_t)snprintf(out + n, 256 - n, "%s%s", wider ? ", " : "", fresh->scope[i]);

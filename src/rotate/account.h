@@ -21,3 +21,4 @@ void account_done(Account *account);
 bool account_differs(const Account *old, const Account *fresh); /* both tell an identity, and not the same */
 /* Names the scopes that the new one has and the old one has not; true when there are some. */
 bool account_wider(const Account *old, const Account *fresh, char out[static 256]);
+bool account_has(const Account *account, Slice scope);

@@ -87,15 +87,18 @@ static void take(JournalEnd *end, const JournalLine *line)
 {
     if (strcmp(line->step, "begin") == 0) {
         end->open = end->forward = true;
-        end->given = end->revoking = false;
+        end->given = end->revoking = end->asked = false;
         end->begun = line->time;
     } else if (strcmp(line->step, "revoke") == 0) {
         end->begun = end->open ? end->begun : line->time;
         end->open = end->revoking = true;
     } else if (strcmp(line->step, "end") == 0) {
-        end->open = end->given = end->revoking = false;
-    } else if (strcmp(line->step, "switch") == 0) {
+        end->open = end->given = end->revoking = end->asked = false;
+    } else if (strcmp(line->step, "ask") == 0) {
+        end->asked = true;
+    } else if (strcmp(line->step, "switch") == 0) { /* so it was staged */
         end->given = true;
+        end->asked = false;
     } else if (strcmp(line->step, "resume") == 0) {
         end->forward = true;
     } else if (strcmp(line->step, "abort") == 0 || strcmp(line->step, "turn") == 0) {
@@ -145,6 +148,8 @@ int journal_shorten(const char *source, const JournalEnd *end, Buf *out, Journal
         r = put_line(JOURNAL_SHARED_KEY, &anew, end->begun, "begin", detail, out);
     if (r == 0 && end->given)
         r = put_line(JOURNAL_SHARED_KEY, &anew, end->time, "switch", detail, out);
+    if (r == 0 && end->asked)
+        r = put_line(JOURNAL_SHARED_KEY, &anew, end->time, "ask", detail, out);
     if (r == 0 && end->open && !end->forward)
         r = put_line(JOURNAL_SHARED_KEY, &anew, end->time, "abort", detail, out);
     if (r == 0 && end->revoking)

@@ -45,6 +45,7 @@ typedef struct JournalEnd {
     bool open;               /* a rotation was begun and has not ended */
     bool given;              /* ... and a switch was begun in it */
     bool forward;            /* ... and it was last on its way to the new token */
+    bool asked;              /* ... and the provider was asked for a new token, not switched to yet */
     bool revoking;           /* ... or it is a revocation */
     int64_t begun;           /* ... wall us */
     char step[JOURNAL_STEP]; /* the last line's */

@@ -5,7 +5,9 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "rotate/get.h"
 #include "rotate/rotate.h"
+#include "rotate/walls.h"
 #include "sandbox/sandbox.h"
 #include "secret/secret.h"
 #include "json/arena.h"
@@ -44,6 +46,8 @@ static int read_key(const RotateSetup *setup, unsigned char *key, Fault *fault)
 
 static int run(const RotateSetup *setup, const unsigned char *key)
 {
+    if (setup->database && setup->act != ROTATE_STATUS)
+        return rotate_database(setup, key);
     switch (setup->act) {
     case ROTATE_STATUS:
         return rotate_status(setup, key);
@@ -74,7 +78,9 @@ int main(void)
     if (r == 0)
         json_arena_install(JSON_BYTES);
     r = r ? r : read_setup(&setup, &fault);
+    r = r ? r : get_prepare(&setup, &fault);
     r = r ? r : read_key(&setup, key, &fault);
+    r = r ? r : walls_enter(&setup, &fault);
     int status = 1;
     if (r)
         log_error("%s", fault.text);

@@ -204,7 +204,7 @@ static int take_away(const FilePlace *self, const char *mark, Fault *fault)
 {
     CLEANUP_MEM char *fresh = mem_printf("%s.purser-write", self->path);
     CLEANUP_FD int old = open(self->path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    struct stat status;
+    struct stat status = {0};
     int r = wipe(fresh, fault);
     if (r == 0 && (old < 0 || fstat(old, &status) < 0))
         r = failed(self->path, "withdrawn", -errno, fault);

@@ -22,7 +22,7 @@ int place_open(const RotateSetup *setup, Place **ret_place, Fault *fault)
         return place_kubernetes_open(setup, ret_place, fault);
     default:
         return fault_set(fault, -ENOTSUP,
-                         "purser rotates tokens of the keyring, of files, of Vault's KV 2 and of Kubernetes");
+                         "purser rotates tokens of the keyring, of files, of Vault's KV and of Kubernetes");
     }
 }
 

@@ -1,33 +1,33 @@
 /* Calls to a source's own API. See provider.h. */
-#include "rotate/provider.h"
+#include "rotate/provider-private.h"
 
+#include "base/clock.h"
+#include "base/json.h"
 #include "base/mem.h"
-#include "rotate/link.h"
 #include "store/answer.h"
 
 #include <errno.h>
 #include <sodium.h>
 
-struct ProviderLink {
-    const RotateSetup *setup;
-    const char *probe;
-    StoreServer server;
-    Link link;
-    char *label, *credential; /* "Authorization: Bearer " */
-};
+#define SKEW_US (30L * CLOCK_SECOND)
 
 /* One answer, taken out of the loop. */
 typedef struct Call {
     ProviderLink *link;
     int status;
+    int64_t date; /* the provider's clock; 0: it does not say */
     char said[256];
     Account *account; /* NULL: not wanted */
+    Sealed *made;     /* of an answer to renew */
+    bool renews;
+    const char *body; /* "": none */
     Fault *fault;
 } Call;
 
-static char *make_credential(const Auth *auth)
+static char *make_credential(const RotateSetup *setup)
 {
-    switch (auth->scheme) {
+    const Auth *auth = &setup->source.source.auth;
+    switch (setup->app ? AUTH_BEARER : auth->scheme) {
     case AUTH_HEADER:
         return mem_printf("%s: ", auth->header);
     case AUTH_TOKEN:
@@ -42,6 +42,8 @@ static char *make_credential(const Auth *auth)
 int provider_open(const RotateSetup *setup, ProviderLink **ret_link, Fault *fault)
 {
     const Source *source = &setup->source.source;
+    if (setup->approle)
+        return approle_open(setup, ret_link, fault);
     const char *probe = setup->rotation.account[0] ? setup->rotation.account : setup->probe;
     if (!*probe)
         return fault_set(
@@ -53,7 +55,7 @@ int provider_open(const RotateSetup *setup, ProviderLink **ret_link, Fault *faul
     *link = (ProviderLink){.setup = setup,
                            .probe = probe,
                            .label = mem_printf("the API of %s", source->name),
-                           .credential = make_credential(&source->auth)};
+                           .credential = make_credential(setup)};
     link->server = (StoreServer){link->label, &source->api, "", source->ca_file, "", "", source};
     int r = link_init(&link->link, setup, &link->server, fault);
     if (r) {
@@ -69,6 +71,10 @@ ProviderLink *provider_close(ProviderLink *link)
     if (!link)
         return NULL;
     link_done(&link->link);
+    if (link->vault)
+        vault_api_done(link->vault);
+    mem_free(link->vault);
+    mem_free(link->role);
     mem_free(link->label);
     mem_free(link->credential);
     mem_free(link);
@@ -93,12 +99,24 @@ static int make_basic(const char *user, const Sealed *token, Sealed **ret_basic)
     return r;
 }
 
+/* The answer's token, which is nowhere else any more. */
+static void take_made(Call *call, StoreAnswer *answer)
+{
+    CLEANUP_JSON json_t *json = answer_json(answer->body);
+    const char *text = answer_text(json, call->link->setup->rotation.renew_token);
+    if (!text || store_seal("the new token", slice_of(text), false, &call->made, call->fault) != 0)
+        call->made = NULL;
+}
+
 static void on_answer(void *context, StoreAnswer *answer)
 {
     Call *call = context;
     call->status = answer->status;
+    call->date = answer->date;
     if (answer->status >= 300)
         answer_error(answer->body, call->said);
+    else if (call->renews)
+        take_made(call, answer);
     else if (call->account)
         account_read(&call->link->setup->rotation, answer->body, answer->wanted, call->account);
 }
@@ -108,19 +126,29 @@ static int ask(ProviderLink *link, const char *method, const char *path, const S
 {
     const Auth *auth = &link->setup->source.source.auth;
     const char *wanted = link->setup->rotation.scopes_header;
-    Sealed *basic = NULL;
-    if (auth->scheme == AUTH_BASIC && make_basic(auth->user, token, &basic))
-        return fault_set(call->fault, -ENOMEM, "the locked memory is used up");
+    Sealed *made = NULL; /* of the token, and sent in its place */
+    int r = 0;
+    if (link->setup->app)
+        r = app_sign(link, token, &made, call->fault);
+    else if (auth->scheme == AUTH_BASIC && make_basic(auth->user, token, &made))
+        r = fault_set(call->fault, -ENOMEM, "the locked memory is used up");
+    if (r)
+        return r;
     StoreCall request = {.method = method,
                          .path = path,
-                         .header = {"User-Agent: purser", "Accept: application/json"},
+                         .header = {"User-Agent: purser", "Accept: application/json",
+                                    call->body ? "Content-Type: application/json" : NULL},
+                         .body = BUF_INIT(STORE_MAX_REQUEST),
+                         .once = call->renews,
                          .credential = link->credential,
-                         .token = basic ? basic : token,
+                         .token = made ? made : token,
                          .hidden = token,
                          .wanted = *wanted ? wanted : NULL};
     call->link = link;
-    int r = link_call(&link->link, &request, on_answer, call, call->fault);
-    secret_free(basic);
+    if (call->body && buf_append_text(&request.body, call->body) != 0)
+        r = fault_set(call->fault, -ENOBUFS, "the request is too long");
+    r = r ? r : link_call(&link->link, &request, on_answer, call, call->fault);
+    secret_free(made);
     return r;
 }
 
@@ -131,12 +159,27 @@ static int refusal(const ProviderLink *link, const Call *call, const char *what)
         "%s answered %s with %d%s%s", link->label, what, call->status, call->said[0] ? ": " : "", call->said);
 }
 
+/* What is signed by a clock that is wrong is refused like a dead key: then once more, by the provider's own
+ * clock. */
+static bool wrong_clock(ProviderLink *link, const Call *call)
+{
+    int64_t skew = call->date ? call->date - clock_wall() : link->skew, moved = skew - link->skew;
+    if (!link->setup->app || call->status != 401 || (moved < SKEW_US && moved > -SKEW_US))
+        return false;
+    link->skew = skew;
+    return true;
+}
+
 int provider_probe(ProviderLink *link, const Sealed *token, RotateLife *ret_life, Account *ret_account,
                    Fault *fault)
 {
+    if (link->vault)
+        return approle_probe(link, token, ret_life, ret_account, fault);
     Account account = {0};
     Call call = {.account = &account, .fault = fault};
     int r = ask(link, "GET", link->probe, token, &call);
+    if (r == 0 && wrong_clock(link, &call))
+        r = ask(link, "GET", link->probe, token, &call);
     if (r == 0 && call.status != 401 && (call.status < 200 || call.status > 299))
         r = refusal(link, &call, link->probe);
     if (r) {
@@ -150,14 +193,69 @@ int provider_probe(ProviderLink *link, const Sealed *token, RotateLife *ret_life
 
 bool provider_can_retire(const ProviderLink *link)
 {
-    return link->setup->rotation.retire[0];
+    return link->vault || link->setup->rotation.retire[0];
+}
+
+bool provider_makes(const ProviderLink *link)
+{
+    return link->vault != NULL;
+}
+
+int provider_make(ProviderLink *link, Sealed **ret_token, Fault *fault)
+{
+    return approle_make(link, ret_token, fault);
+}
+
+int provider_may(ProviderLink *link, Fault *fault)
+{
+    return link->vault ? approle_may(link, fault) : 0;
 }
 
 int provider_retire(ProviderLink *link, const Sealed *token, Fault *fault)
 {
+    if (link->vault)
+        return approle_retire(link, token, fault);
     Call call = {.fault = fault};
     int r = ask(link, "DELETE", link->setup->rotation.retire, token, &call);
     if (r == 0 && (call.status < 200 || call.status > 299) && call.status != 401)
         r = refusal(link, &call, "the call that retires a token");
     return r;
+}
+
+/* {"expires_at":"2027-01-02"}: the day, in UTC. */
+static int make_body(const Rotation *rotation, uint64_t life, Buf *body)
+{
+    char day[CLOCK_TEXT];
+    JsonWriter json = JSON_WRITER(body);
+    clock_format(day, clock_wall() + (int64_t)life);
+    json_object_begin(&json, NULL);
+    if (life && rotation->renew_expires[0])
+        json_slice(&json, rotation->renew_expires, (Slice){day, 10});
+    json_object_end(&json);
+    return json_finish(&json);
+}
+
+int provider_renew(ProviderLink *link, const Sealed *token, uint64_t life, Sealed **ret_token,
+                   bool *ret_under_way, Fault *fault)
+{
+    CLEANUP_BUF Buf body = BUF_INIT(256);
+    Call call = {.fault = fault, .renews = true};
+    *ret_under_way = false;
+    if (make_body(&link->setup->rotation, life, &body) != 0)
+        return fault_set(fault, STORE_E_DAMAGED, "the question is too long");
+    call.body = buf_text(&body);
+    int r = ask(link, "POST", link->setup->rotation.renew, token, &call);
+    if (r == 0 && call.made) {
+        *ret_token = call.made;
+        return 0;
+    }
+    /* A refusal was said by who would have done it; anything else says nothing about that. */
+    *ret_under_way =
+        r != 0 || call.status < 400 || call.status >= 500 || call.status == 408 || call.status == 429;
+    if (r)
+        return r;
+    if (call.status >= 200 && call.status < 300)
+        return fault_set(fault, STORE_E_DAMAGED, "%s answered %d, and its answer holds no new token",
+                         link->label, call.status);
+    return refusal(link, &call, "the call that makes a new token");
 }

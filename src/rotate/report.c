@@ -1,5 +1,5 @@
 /* --status and --dry-run: what is said of a rotation without changing anything. See rotate.h. */
-#include "rotate/rotate.h"
+#include "rotate/rotate-private.h"
 
 #include "base/clock.h"
 #include "base/io.h"
@@ -7,10 +7,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "rotate/journal.h"
-#include "rotate/place.h"
-#include "rotate/provider.h"
-#include "rotate/settle.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -140,8 +136,15 @@ static void say_plan(const RotateSetup *setup, const Place *place, bool retires,
     char most[24];
     const char *where = setup->provider[0] ? setup->provider : "its provider";
     text_human_duration(most, settle_most(setup));
+    if (setup->from_provider) {
+        say_step(say, "ask", "%s would make it of the old one, which dies with that; requests would wait",
+                 where);
+        say_step(say, "switch", "it would be stored at once, tried, and become current");
+        return;
+    }
     say_step(say, "get", "the new token %s",
-             setup->command[0]   ? "would come from the command"
+             setup->approle      ? "would be made by Vault"
+             : setup->n_argv     ? "would come from the command"
              : setup->from_stdin ? "would be read from standard input"
                                  : "would be asked for");
     say_step(say, "stage", "both would lie beside %s", place->label);
@@ -159,38 +162,41 @@ static void say_plan(const RotateSetup *setup, const Place *place, bool retires,
     say_step(say, "confirm", "the old one would be tried until it is dead");
 }
 
+static int try_all(Rotating *self, Fault *fault)
+{
+    int r = place_open(self->setup, &self->place, fault);
+    r = r ? r : provider_open(self->setup, &self->provider, fault);
+    r = r ? r : self->place->driver->may_write(self->place, fault);
+    r = r ? r : self->place->driver->look(self->place, &self->found, fault);
+    if (r)
+        return r;
+    if (self->found.staged[ROTATE_OLD])
+        return fault_set(fault, -EALREADY, "a rotation of %s is under way: --resume or --abort",
+                         self->source);
+    if (!self->found.current)
+        return fault_set(fault, STORE_E_ABSENT, "there is no token in %s: `purser token set`",
+                         self->place->label);
+    say_step(&self->say, "store", "%s can be read and written", self->place->label);
+    r = rotating_probe(self, ROTATE_OLD, self->found.current, fault);
+    if (r == 0 && self->facts.life[ROTATE_OLD] != ROTATE_WORKS)
+        r = fault_set(fault, STORE_E_DENIED, "the token that is there does not work (401)");
+    r = r ? r : provider_may(self->provider, fault);
+    return r || !self->setup->from_provider ? r : renew_check(self, fault);
+}
+
 int rotate_dry_run(const RotateSetup *setup)
 {
-    Place *place = NULL;
-    ProviderLink *provider = NULL;
-    PlaceFound found = {0};
-    Account account = {0};
-    RotateLife life = ROTATE_UNKNOWN;
+    const char *source = setup->source.source.name;
+    Rotating self = {.setup = setup, .source = source, .say = {source, setup->json, setup->tells}};
     Fault fault = {""};
-    Say say = {setup->source.source.name, setup->json};
-    int r = place_open(setup, &place, &fault);
-    r = r ? r : provider_open(setup, &provider, &fault);
-    r = r ? r : place->driver->may_write(place, &fault);
-    r = r ? r : place->driver->look(place, &found, &fault);
-    if (r == 0 && found.staged[ROTATE_OLD])
-        r = fault_set(&fault, -EALREADY, "a rotation of %s is under way: --resume or --abort", say.source);
-    if (r == 0 && !found.current)
-        r = fault_set(&fault, STORE_E_ABSENT, "there is no token in %s: `purser token set`", place->label);
-    if (r == 0)
-        say_step(&say, "store", "%s can be read and written", place->label);
-    r = r ? r : provider_probe(provider, found.current, &life, &account, &fault);
-    if (r == 0 && life != ROTATE_WORKS)
-        r = fault_set(&fault, STORE_E_DENIED, "the token that is there does not work (401)");
+    int r = try_all(&self, &fault);
     if (r == 0) {
-        say_account(&say, &account);
-        say_plan(setup, place, provider_can_retire(provider), &say);
-        say_result(&say, "nothing", "Nothing was changed.");
+        say_account(&self.say, &self.account[ROTATE_OLD]);
+        say_plan(setup, self.place, provider_can_retire(self.provider), &self.say);
+        say_result(&self.say, "nothing", "Nothing was changed.");
     } else {
-        log_error("%s", fault.text);
+        say_failed(&self.say, fault.text);
     }
-    account_done(&account);
-    place_found_done(&found);
-    provider_close(provider);
-    place_free(place);
+    rotating_close(&self);
     return r ? 1 : 0;
 }

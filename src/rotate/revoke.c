@@ -110,14 +110,12 @@ static int revoke_all(Rotating *self, Fault *fault)
 int rotate_revoke(const RotateSetup *setup, const unsigned char key[static 32])
 {
     const char *source = setup->source.source.name;
-    Rotating self = {.setup = setup, .source = source, .say = {source, setup->json}};
+    Rotating self = {.setup = setup, .source = source, .say = {source, setup->json, setup->tells}};
     Fault fault = {""};
     int r = rotating_open(&self, key, &fault);
     r = r ? r : revoke_all(&self, &fault);
     if (r) {
-        log_error("%s", fault.text);
-        if (setup->json)
-            say_result(&self.say, "failed", "%s", fault.text);
+        say_failed(&self.say, fault.text);
     } else {
         say_result(&self.say, "revoked", "%s: revoked, and dead. %s", source,
                    self.found.current ? "The token that was set since stays."

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "rotate/account.h"
+#include "rotate/agent.h"
 #include "rotate/journal.h"
 #include "rotate/place.h"
 #include "rotate/provider.h"
@@ -19,6 +20,7 @@ typedef struct Rotating {
     RotateFacts facts;
     Account account[2];
     int64_t switched; /* wall: the last switch of this process, or its beginning */
+    Agent *agent;     /* holds the source's requests; NULL: nobody's are held */
     bool turned;
     bool tidied; /* what was there was left as it is */
 } Rotating;
@@ -29,6 +31,15 @@ void rotating_close(Rotating *self);
 int rotating_look(Rotating *self, Fault *fault) MUST_USE;
 /* Into facts.life and account. */
 int rotating_probe(Rotating *self, RotateToken token, const Sealed *sealed, Fault *fault) MUST_USE;
+
+/* renew.c: a new token of the provider's own making. */
+int renew_check(const Rotating *self, Fault *fault) MUST_USE; /* whether it may and can: changes nothing */
+/* Asks once, and stages what came. Anything else than 0: nothing is staged. */
+int renew_get(Rotating *self, Fault *fault) MUST_USE;
+/* It was asked and the answer is not known, maybe of a process before. 0: the current token works, it has
+ * ended. */
+int renew_resolve(Rotating *self, bool under_way, Fault *fault) MUST_USE;
+void renew_let_go(Rotating *self); /* what was held */
 
 static inline const char *token_word(RotateToken token)
 {

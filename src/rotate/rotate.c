@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "rotate/get.h"
+#include "rotate/known.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -74,7 +75,11 @@ static int prove(Rotating *self, Fault *fault)
             r = rotating_probe(self, token, self->found.staged[token], fault);
     bool judge = r == 0 && self->facts.keep == ROTATE_NEW && self->facts.current == ROTATE_CURRENT_OLD &&
                  self->facts.life[ROTATE_NEW] == ROTATE_WORKS;
-    if (judge && (r = check_account(self, fault)) != 0)
+    if (judge)
+        r = check_account(self, fault);
+    if (judge && r == 0)
+        r = provider_prove(self->provider, self->found.staged[ROTATE_NEW], fault);
+    if (judge && r && r != STORE_E_OUTAGE)
         (void)!undo_stage(self, fault);
     return r;
 }
@@ -91,13 +96,27 @@ static int turn(Rotating *self, Fault *fault)
     return r;
 }
 
+/* The purser that runs here says it exactly: it has read the store, and nothing is under way with the other
+ * token. No: others read that store too, or a run has the token itself, or it did not say. */
+static bool has_read(const Rotating *self, Agent *agent)
+{
+    Fault fault;
+    if (self->setup->shared || self->setup->wait_said || self->setup->revealed || self->setup->app || !agent)
+        return false;
+    int r = agent_ask(agent, AGENT_READ, &fault);
+    if (r)
+        log_warning("%s; it is waited for as if it had said nothing", fault.text);
+    return r == 0;
+}
+
 static int make_current(Rotating *self, Fault *fault)
 {
     int r = STEP(self, "switch", fault, "the %s token becomes current: %s", token_word(self->facts.keep),
                  self->place->label);
     r = r ? r : self->place->driver->put(self->place, self->facts.keep, fault);
     self->switched = clock_wall();
-    self->facts.settled = false;
+    self->facts.settled = r == 0 && self->agent && has_read(self, self->agent);
+    renew_let_go(self);
     return r;
 }
 
@@ -105,6 +124,17 @@ static void beat(void *context)
 {
     Place *place = context;
     place->driver->beat(place);
+}
+
+static bool asks_agent(const Rotating *self)
+{
+    Agent *agent = NULL;
+    Fault fault;
+    if (agent_open(self->setup, &agent, &fault))
+        log_warning("%s", fault.text);
+    bool yes = has_read(self, agent);
+    agent_close(agent);
+    return yes;
 }
 
 static int settle(Rotating *self, Fault *fault)
@@ -115,7 +145,7 @@ static int settle(Rotating *self, Fault *fault)
     text_human_duration(most, settle_most(self->setup));
     r = needless ? STEP(self, "settle", fault, "no purser runs here, so none holds the other token")
                  : STEP(self, "settle", fault, "agents read the store again: %s at most", most);
-    if (r == 0 && !needless)
+    if (r == 0 && !needless && !asks_agent(self))
         settle_wait(self->setup, self->switched, &self->say, self->place->driver->beat ? beat : NULL,
                     self->place);
     self->facts.settled = true;
@@ -133,9 +163,11 @@ static int retire(Rotating *self, Fault *fault)
     RotateToken drop = rotate_other(self->facts.keep);
     bool by_hand = !provider_can_retire(self->provider) || !may_retire(self, drop);
     const char *where = self->setup->provider[0] ? self->setup->provider : "its provider";
+    char name[PROVIDER_NAME];
+    provider_name(self->provider, self->found.staged[drop], name);
     int r = by_hand
-                ? STEP(self, "retire", fault, "the %s token, by hand: delete it in the settings of %s now",
-                       token_word(drop), where)
+                ? STEP(self, "retire", fault, "the %s token%s, by hand: delete it in the settings of %s now",
+                       token_word(drop), name, where)
                 : STEP(self, "retire", fault, "the %s token, at %s", token_word(drop), where);
     if (r)
         return r;
@@ -256,11 +288,17 @@ static int go_on(Rotating *self, Fault *fault)
 static int stage(Rotating *self, Fault *fault)
 {
     Sealed *fresh = NULL;
+    if (self->setup->from_provider)
+        return renew_get(self, fault);
     int r = STEP(self, "get", fault, "the new token, %s",
-                 self->setup->command[0]   ? "of the command"
-                 : self->setup->from_stdin ? "from standard input"
-                                           : "from a person");
-    r = r ? r : get_token(self->setup, &fresh, fault);
+                 provider_makes(self->provider) ? "made by Vault"
+                 : self->setup->n_argv          ? "of the command"
+                 : self->setup->from_stdin      ? "from standard input"
+                                                : "from a person");
+    if (r == 0)
+        r = provider_makes(self->provider) ? provider_make(self->provider, &fresh, fault)
+                                           : get_token(self->setup, &fresh, fault);
+    r = r ? r : provider_check(self->provider, fresh, fault);
     if (r == 0 && secret_same(fresh, self->found.current))
         r = fault_set(fault, -EEXIST, "the new token is the one that is there already");
     if (r == 0)
@@ -271,15 +309,25 @@ static int stage(Rotating *self, Fault *fault)
     return r;
 }
 
+/* What the provider tells of it is kept for `purser status`, whatever else fails. */
+static void note_account(Rotating *self, RotateToken token)
+{
+    if (self->facts.life[token] == ROTATE_WORKS)
+        known_write(self->setup, &self->account[token]);
+}
+
 /* True: it is told, and nothing is done. A store that knows no age has it rotated. */
 static bool is_young(Rotating *self)
 {
+    Fault fault;
     char age[24];
     int64_t now = clock_wall(), set = self->found.set;
     uint64_t old = set && now > set ? (uint64_t)(now - set) : 0;
     if (!self->setup->older_than || self->facts.staged || !self->found.current || !set ||
         old >= self->setup->older_than)
         return false;
+    if (rotating_probe(self, ROTATE_OLD, self->found.current, &fault) == 0)
+        note_account(self, ROTATE_OLD);
     say_result(&self->say, "young", "%s: its token is %s old, so it stays.", self->source,
                text_human_duration(age, old));
     return true;
@@ -297,12 +345,20 @@ static int begin(Rotating *self, Fault *fault)
     if (!self->found.current)
         return fault_set(fault, STORE_E_ABSENT, "there is no token in %s: `purser token set`",
                          self->place->label);
+    if (journal_end(self->journal)->asked)
+        return fault_set(
+            fault, -EALREADY,
+            "%s was asked for a new token, and what came of it is not known: `purser rotate %s --resume` "
+            "finds out",
+            self->setup->provider, self->source);
     int r = rotating_probe(self, ROTATE_OLD, self->found.current, fault);
     if (r == 0 && self->facts.life[ROTATE_OLD] == ROTATE_DEAD)
         r = fault_set(
             fault, STORE_E_DENIED,
             "the token that is there does not work (401), so there is nothing to go back to: put a new one "
             "there with `purser token set`");
+    if (r == 0 && self->setup->from_provider)
+        r = renew_check(self, fault);
     if (r == 0)
         r = STEP(self, "begin", fault, "%s of %s%s%s", self->place->label, self->source,
                  old->identity[0] ? ", account " : "", old->identity);
@@ -310,7 +366,9 @@ static int begin(Rotating *self, Fault *fault)
         return r;
     self->facts.life[ROTATE_OLD] = ROTATE_UNKNOWN; /* asked again beside the new one */
     r = stage(self, fault);
-    if (r)
+    /* What was asked of the provider and has not ended stays open: --resume finds out. */
+    const JournalEnd *end = journal_end(self->journal);
+    if (r && end->open && !end->asked)
         (void)!undo_stage(self, fault);
     return r;
 }
@@ -326,6 +384,15 @@ static int take_up(Rotating *self, Fault *fault)
     if (self->facts.staged)
         return STEP(self, back ? "abort" : "resume", fault, "the %s token is kept",
                     token_word(self->facts.keep));
+    if (end->asked) {
+        self->tidied = true;
+        int r = self->place->driver->clear(self->place, fault);
+        return r ? r
+               : self->found.current
+                   ? renew_resolve(self, true, fault)
+                   : fault_set(fault, STORE_E_ABSENT, "there is no token in %s: `purser token set`",
+                               self->place->label);
+    }
     /* Before anything was staged, or after everything was done. What a crash left half, goes. */
     bool cleared = strcmp(end->step, "clear") == 0;
     int r = self->place->driver->clear(self->place, fault);
@@ -363,6 +430,7 @@ void rotating_close(Rotating *self)
     place_found_done(&self->found);
     account_done(&self->account[ROTATE_OLD]);
     account_done(&self->account[ROTATE_NEW]);
+    renew_let_go(self);
     provider_close(self->provider);
     journal_free(self->journal);
     place_free(self->place);
@@ -378,30 +446,37 @@ static int refuse_revoked(const Rotating *self, Fault *fault)
                      self->source, self->source);
 }
 
+/* Where nobody says --resume. */
+static bool goes_on(const Rotating *self)
+{
+    return self->setup->goes_on &&
+           (self->facts.staged || (self->journal && journal_end(self->journal)->open));
+}
+
 int rotate_run(const RotateSetup *setup, const unsigned char key[static 32])
 {
     const char *source = setup->source.source.name;
     Rotating self = {.setup = setup,
                      .source = source,
-                     .say = {source, setup->json},
+                     .say = {source, setup->json, setup->tells},
                      .facts = {.keep = ROTATE_NEW},
                      .switched = clock_wall()};
     Fault fault = {""};
     int r = rotating_open(&self, key, &fault);
     r = r ? r : provider_open(setup, &self.provider, &fault);
     r = r ? r : refuse_revoked(&self, &fault);
-    if (r == 0 && setup->act == ROTATE_START && is_young(&self)) {
+    bool begins = setup->act == ROTATE_START && !goes_on(&self);
+    if (r == 0 && begins && is_young(&self)) {
         rotating_close(&self);
         return 0;
     }
     if (r == 0)
-        r = setup->act == ROTATE_START ? begin(&self, &fault) : take_up(&self, &fault);
+        r = begins ? begin(&self, &fault) : take_up(&self, &fault);
     r = r ? r : go_on(&self, &fault);
     bool fresh = self.facts.keep == ROTATE_NEW;
+    note_account(&self, self.facts.keep);
     if (r) {
-        log_error("%s", fault.text);
-        if (setup->json)
-            say_result(&self.say, "failed", "%s", fault.text);
+        say_failed(&self.say, fault.text);
     } else if (self.tidied) {
         say_result(&self.say, "tidied", "%s: no rotation is under way any more.", source);
     } else {

@@ -5,6 +5,8 @@
 
 /* An exit status; has said what it did, or why not. */
 int rotate_run(const RotateSetup *setup, const unsigned char key[static 32]);
+/* The sink's credential, of Vault's database engine; --dry-run too. */
+int rotate_database(const RotateSetup *setup, const unsigned char key[static 32]);
 /* `purser revoke`. */
 int rotate_revoke(const RotateSetup *setup, const unsigned char key[static 32]);
 /* --status and --dry-run: change nothing. */

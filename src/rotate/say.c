@@ -4,7 +4,9 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/text.h"
+#include "ipc/rotate.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -51,6 +53,13 @@ void say_left(const Say *say, uint64_t left_us)
     fflush(stdout);
 }
 
+/* To whom has started several: a word and a sentence; who does not listen any more has nothing to be told. */
+static void tell(const Say *say, const char *result, const char *text)
+{
+    if (say->tells && dprintf(ROTATE_RESULT_FD, "%s %s\n", result, text) < 0)
+        log_warning("the result could not be told");
+}
+
 void say_result(const Say *say, const char *result, const char *fmt, ...)
 {
     char text[768];
@@ -63,4 +72,13 @@ void say_result(const Say *say, const char *result, const char *fmt, ...)
     else
         puts(text);
     fflush(stdout);
+    tell(say, result, text);
+}
+
+void say_failed(const Say *say, const char *sentence)
+{
+    log_error("%s", sentence);
+    if (say->json)
+        write_json(say, "result", "failed", sentence);
+    tell(say, "failed", sentence);
 }

@@ -9,6 +9,7 @@
 typedef struct Say {
     const char *source;
     bool json;
+    bool tells; /* the result goes to ROTATE_RESULT_FD too */
 } Say;
 
 /* "  switch   the new token becomes current" */
@@ -17,3 +18,5 @@ void say_step(const Say *say, const char *step, const char *fmt, ...) FORMAT(3, 
 void say_left(const Say *say, uint64_t left_us);
 /* {"source","result","message"}, or the sentence. */
 void say_result(const Say *say, const char *result, const char *fmt, ...) FORMAT(3, 4);
+/* On standard error, and as the result "failed". */
+void say_failed(const Say *say, const char *sentence);

@@ -13,13 +13,16 @@
 #define POLL_US    200000
 #define BEAT_US    (10L * CLOCK_SECOND)
 
+bool settle_purser_runs(const RotateSetup *setup)
+{
+    CLEANUP_MEM char *path = mem_printf("%s/lock", setup->state);
+    CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0;
+}
+
 bool settle_somebody_runs(const RotateSetup *setup)
 {
-    if (setup->shared)
-        return true;
-    CLEANUP_MEM char *path = mem_printf("%s/lock", setup->state);
-    CLEANUP_FD int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0;
+    return setup->shared || settle_purser_runs(setup);
 }
 
 uint64_t settle_most(const RotateSetup *setup)

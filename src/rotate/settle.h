@@ -9,6 +9,7 @@
 /* Whether a purser runs on this state folder, or elsewhere maybe: nobody else reads this machine's keyring.
  */
 bool settle_somebody_runs(const RotateSetup *setup);
+bool settle_purser_runs(const RotateSetup *setup); /* on this state folder */
 /* How long at most, in us. */
 uint64_t settle_most(const RotateSetup *setup);
 /* switched: wall us. */

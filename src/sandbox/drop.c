@@ -33,17 +33,30 @@ int sandbox_harden(Fault *fault)
     return 0;
 }
 
-int drop_capabilities(void)
+/* A token's file stays its owner's: for that root needs what it could do anyway, and no more. */
+static uint32_t kept_by(SandboxRole role)
+{
+    return role == SANDBOX_ROTATE ? 1u << CAP_CHOWN | 1u << CAP_DAC_OVERRIDE | 1u << CAP_FOWNER : 0;
+}
+
+int drop_capabilities(SandboxRole role)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct none[2] = {{0}};
+    struct __user_cap_data_struct set[2] = {{0}};
+    uint32_t kept = kept_by(role);
     /* Without CAP_SETPCAP the bounding set stays; no_new_privs and no execve make it void. */
     for (int cap = 0; cap < 64; cap++)
-        if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+        if (!(cap < 32 && kept & 1u << cap) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
             break;
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL)
         return -errno;
-    return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
+    if (kept && syscall(SYS_capget, &header, set) < 0)
+        return -errno;
+    set[0].permitted &= kept;
+    set[0].effective &= kept;
+    set[0].inheritable = 0;
+    set[1] = (struct __user_cap_data_struct){0};
+    return syscall(SYS_capset, &header, set) < 0 ? -errno : 0;
 }
 
 static int lower(__rlimit_resource_t which, uint64_t most)
@@ -62,7 +75,7 @@ int drop_limits(SandboxRole role)
     /* The number of processes is the user's, not the role's: started by a person, a limit for the keeper's
      * threads would count that person's browser. Its threads are bounded by seccomp, which allows nothing
      * else. */
-    int r = role == SANDBOX_KEEPER ? 0 : lower(RLIMIT_NPROC, 0);
+    int r = role == SANDBOX_KEEPER || role == SANDBOX_ROTATE ? 0 : lower(RLIMIT_NPROC, 0);
     if (!r)
         r = lower(RLIMIT_NOFILE, role == SANDBOX_CLERK ? 4096 : 16384);
 #ifdef PURSER_SANITIZED

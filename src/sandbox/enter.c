@@ -19,6 +19,8 @@ static const char *const resolver_path[] = {"/etc",
 /* SQLite's file names, and the local time of whoever asks for one. */
 static const char *const any_path[] = {"/dev/urandom", "/dev/null", "/etc/localtime", "/usr/share/zoneinfo"};
 
+static const char *const terminal_path[] = {"/dev/tty"}; /* what it is opens its own, /dev/pts/N */
+
 static int allow_paths(const Landlock *landlock, const char *const *path, size_t n, unsigned access)
 {
     for (size_t i = 0; i < n; i++) {
@@ -43,7 +45,9 @@ static int enter_landlock(const SandboxSpec *spec)
     int r = landlock_begin(LANDLOCK_FILES | LANDLOCK_CONNECT | LANDLOCK_BIND | LANDLOCK_SCOPE, &landlock);
     if (r)
         return r;
-    bool networked = spec->role == SANDBOX_KEEPER || (spec->role == SANDBOX_CLERK && spec->network);
+    bool rotates = spec->role == SANDBOX_ROTATE;
+    bool networked =
+        spec->role == SANDBOX_KEEPER || rotates || (spec->role == SANDBOX_CLERK && spec->network);
     if (spec->role != SANDBOX_GATE)
         r = allow_paths(&landlock, any_path, COUNT_OF(any_path), LANDLOCK_READ);
     if (!r && networked)
@@ -52,8 +56,10 @@ static int enter_landlock(const SandboxSpec *spec)
         r = allow_paths(&landlock, spec->read_path, spec->n_read_path, LANDLOCK_READ);
     if (!r && networked)
         r = allow_ports(&landlock, spec);
-    if (!r && spec->role == SANDBOX_CLERK)
+    if (!r && (spec->role == SANDBOX_CLERK || rotates))
         r = allow_paths(&landlock, spec->write_path, spec->n_write_path, LANDLOCK_READ | LANDLOCK_WRITE);
+    if (!r && rotates)
+        r = allow_paths(&landlock, terminal_path, COUNT_OF(terminal_path), LANDLOCK_READ | LANDLOCK_DEVICE);
     if (!r)
         r = landlock_enforce(&landlock);
     landlock_done(&landlock);
@@ -85,7 +91,7 @@ int sandbox_enter(const SandboxSpec *spec, Fault *fault)
         {"The limits of processes, descriptors and memory", "Check `ulimit -a`", drop_limits(spec->role)},
         {"Landlock",
          "It needs a kernel of at least 5.13 with `landlock` among its lsm=", enter_landlock(spec)},
-        {"Dropping capabilities", "Run purser with no_new_privs allowed", drop_capabilities()},
+        {"Dropping capabilities", "Run purser with no_new_privs allowed", drop_capabilities(spec->role)},
         {"seccomp", "It needs a kernel with CONFIG_SECCOMP_FILTER", 0},
     };
     /* A wall that must stand is asked about before the last one goes up, while a sentence can still be said.

@@ -127,7 +127,7 @@ static int try_read_parent(const void *context)
     snprintf(path, sizeof(path), "/proc/%ld/mem", (long)getpid());
     pid_t pid = fork();
     if (pid == 0)
-        _exit(drop_capabilities() ? 1 : open(path, O_RDONLY | O_CLOEXEC) < 0 ? errno : 0);
+        _exit(drop_capabilities(SANDBOX_GATE) ? 1 : open(path, O_RDONLY | O_CLOEXEC) < 0 ? errno : 0);
     int status;
     if (pid < 0 || waitpid(pid, &status, 0) < 0)
         return -errno;

@@ -12,6 +12,13 @@
  *            written, removed; when      keeper, and unix sockets
  *            `network` as the keeper
  *
+ *   rotate   write_path is read,         as the keeper                      threads; waits for the child that
+ * it written, removed;                                              made before (the user's command)
+ *            read_path, /dev/tty
+ *
+ * As root, rotate keeps the capabilities by which a file's owner stays as it was (CHOWN, DAC_OVERRIDE,
+ * FOWNER).
+ *
  * nobody executes, forks, traces, changes its user, mounts, or has a capability. A call that is not in the
  * role's list (syscalls.c) ends the process with SIGSYS. To learn which one it was: `meson setup
  * -Dseccomp_trap=true`, then the role says "purser-gate: forbidden system call: openat (257)" on standard
@@ -34,20 +41,26 @@
 #include "base/fault.h"
 #include "base/slice.h"
 
-typedef enum SandboxRole { SANDBOX_SUPERVISOR, SANDBOX_GATE, SANDBOX_KEEPER, SANDBOX_CLERK } SandboxRole;
+typedef enum SandboxRole {
+    SANDBOX_SUPERVISOR,
+    SANDBOX_GATE,
+    SANDBOX_KEEPER,
+    SANDBOX_CLERK,
+    SANDBOX_ROTATE,
+} SandboxRole;
 
 typedef struct SandboxSpec {
     SandboxRole role;
     bool optional; /* `sandbox: {required: false}`: what cannot be set up is left out */
     bool network;  /* clerk: it has a server to talk to, over TCP or a unix socket; the keeper always has */
-    /* TCP ports that may be connected to (keeper, clerk). 53 is always among the keeper's and a networking
-     * clerk's. */
+    /* TCP ports that may be connected to (keeper, clerk, rotate). 53 is always among the keeper's and a
+     * networking clerk's. */
     const uint16_t *connect_port;
     size_t n_connect_port;
     /* Files, or folders with what is beneath, beyond those above. What does not exist is passed over. */
     const char *const *read_path;
     size_t n_read_path;
-    const char *const *write_path; /* folders; clerk only */
+    const char *const *write_path; /* folders; clerk and rotate */
     size_t n_write_path;
 } SandboxSpec;
 

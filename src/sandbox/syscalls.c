@@ -18,11 +18,12 @@
 
 #define NAME_MEMORY 0x53564d41 /* PR_SET_VMA; newer than the headers */
 
-#define G   1u /* gate */
-#define K   2u /* keeper */
-#define C   4u /* clerk, always */
-#define N   8u /* clerk with a server */
-#define ALL (G | K | C)
+#define G   1u  /* gate */
+#define K   2u  /* keeper */
+#define C   4u  /* clerk, always */
+#define N   8u  /* clerk with a server */
+#define R   16u /* rotate */
+#define ALL (G | K | C | R)
 
 const bool seccomp_built = true;
 
@@ -44,17 +45,17 @@ static const Call calls[] = {
      * what the audit's descriptor can do stays what it was opened for. */
     CALL(read, ALL), CALL(write, ALL), CALL(close, ALL), CALL(fstat, ALL), CALL(lseek, ALL),
     CALL(writev, ALL), /* what abort() and the stack protector say last */
-    CALL(pread64, K | C), CALL(readv, K | C),
-    CALL(pwrite64, K | C), /* the keeper: a revealed token into its file, and the zeros over it */
+    CALL(pread64, K | C | R), CALL(readv, K | C | R),
+    CALL(pwrite64, K | C | R), /* the keeper: a revealed token into its file, and the zeros over it */
     /* waiting */
-    CALL(epoll_ctl, G | K), CALL(epoll_wait, G | K), CALL(epoll_pwait, G | K), CALL(poll, ALL),
-    CALL(ppoll, ALL), CALL(nanosleep, C), CALL(clock_nanosleep, C), CALL(restart_syscall, ALL),
+    CALL(epoll_ctl, G | K | R), CALL(epoll_wait, G | K | R), CALL(epoll_pwait, G | K | R), CALL(poll, ALL),
+    CALL(ppoll, ALL), CALL(nanosleep, C | R), CALL(clock_nanosleep, C | R), CALL(restart_syscall, ALL),
     CALL(futex, ALL), CALL(alarm, C), CALL(setitimer, C), /* an end to reading a file that never answers */
     /* sockets that are there already */
-    CALL(recvmsg, ALL), CALL(recvfrom, ALL), CALL(getsockopt, G | K | N), CALL(setsockopt, G | K | N),
+    CALL(recvmsg, ALL), CALL(recvfrom, ALL), CALL(getsockopt, G | K | N | R), CALL(setsockopt, G | K | N | R),
     CALL(shutdown, G), CALL(accept4, G),
     /* sockets of their own: where to, Landlock says (TCP), and the keeper's own check (each address) */
-    CALL(connect, K | N), CALL(getsockname, K | N), CALL(getpeername, K | N),
+    CALL(connect, K | N | R), CALL(getsockname, K | N | R), CALL(getpeername, K | N | R),
     /* memory */
     CALL(munmap, ALL), CALL(mremap, ALL), CALL(madvise, ALL), CALL(brk, ALL),
     /* Itself, and the time. These tell and change nothing outside the process; libraries differ in which they
@@ -62,17 +63,20 @@ static const Call calls[] = {
     CALL(exit, ALL), CALL(exit_group, ALL), CALL(getpid, ALL), CALL(gettid, ALL), CALL(getuid, ALL),
     CALL(geteuid, ALL), CALL(getgid, ALL), CALL(getegid, ALL), CALL(clock_gettime, ALL),
     CALL(gettimeofday, ALL), CALL(time, ALL), CALL(getrandom, ALL), CALL(sched_yield, ALL),
-    CALL(uname, K | N), CALL(sysinfo, ALL), /* qsort() */
+    CALL(uname, K | N | R), CALL(sysinfo, ALL), /* qsort() */
     CALL(sched_getaffinity, ALL), CALL(rt_sigaction, ALL), CALL(rt_sigprocmask, ALL), CALL(rt_sigreturn, ALL),
     /* files by name: which, Landlock says */
-    CALL(newfstatat, K | C), CALL(statx, K | C), CALL(stat, K | C), CALL(lstat, K | C), CALL(access, K | C),
-    CALL(faccessat, K | C), CALL(faccessat2, K | C),
+    CALL(newfstatat, K | C | R), CALL(statx, K | C | R), CALL(stat, K | C | R), CALL(lstat, K | C | R),
+    CALL(access, K | C | R), CALL(faccessat, K | C | R), CALL(faccessat2, K | C | R),
     /* SQLite and its journals */
-    CALL(open, C), CALL(openat, C), CALL(readlink, C), CALL(readlinkat, C), CALL(fsync, C),
-    CALL(fdatasync, C), CALL(unlink, C), CALL(unlinkat, C), CALL(ftruncate, C), CALL(fchmod, C),
-    CALL(fchown, C),
+    CALL(open, C | R), CALL(openat, C | R), CALL(readlink, C | R), CALL(readlinkat, C | R),
+    CALL(fsync, C | R), CALL(fdatasync, C), CALL(unlink, C | R), CALL(unlinkat, C | R),
+    CALL(ftruncate, C | R), CALL(fchmod, C | R), CALL(fchown, C | R),
+    /* a rotation's files, each written beside itself and renamed; its journal's folder; its locks */
+    CALL(rename, R), CALL(renameat, R), CALL(renameat2, R), CALL(mkdir, R), CALL(mkdirat, R), CALL(flock, R),
+    CALL(wait4, R), CALL(epoll_create1, R),
     /* threads: libcurl's resolver, which tells of its end over a socket pair; later ones over these */
-    CALL(rseq, K), CALL(set_robust_list, K), CALL(eventfd2, K), CALL(pipe2, K)};
+    CALL(rseq, K | R), CALL(set_robust_list, K | R), CALL(eventfd2, K | R), CALL(pipe2, K | R)};
 
 /* Calls that depend on an argument, or that are refused with an errno because libraries can do without. */
 typedef struct Rule {
@@ -115,41 +119,43 @@ typedef struct Rule {
 
 static const Rule rules[] = {
     /* sockets */
-    ALLOW(socketpair, G | K, IS(0, AF_UNIX)),
-    ALLOW_SOCKET(K | N, AF_INET),
-    ALLOW_SOCKET(K | N, AF_INET6),
+    ALLOW(socketpair, G | K | R, IS(0, AF_UNIX)),
+    ALLOW_SOCKET(K | N | R, AF_INET),
+    ALLOW_SOCKET(K | N | R, AF_INET6),
     ALLOW(socket, N, IS(0, AF_UNIX)),
-    REFUSE(socket, K, EAFNOSUPPORT, IS(0, AF_UNIX)),
-    REFUSE(socket, K | N, EAFNOSUPPORT, IS(0, AF_NETLINK)),
+    REFUSE(socket, K | R, EAFNOSUPPORT, IS(0, AF_UNIX)),
+    REFUSE(socket, K | N | R, EAFNOSUPPORT, IS(0, AF_NETLINK)),
     /* fast open connects without Landlock's being asked */
     ALLOW(sendto, ALL, BITS(3, MSG_FASTOPEN, 0)),
     ALLOW(sendmsg, ALL, BITS(2, MSG_FASTOPEN, 0)),
-    ALLOW(sendmmsg, K | N, BITS(3, MSG_FASTOPEN, 0)),
+    ALLOW(sendmmsg, K | N | R, BITS(3, MSG_FASTOPEN, 0)),
     /* files */
     ALLOW(openat, K, BITS(2, OPEN_FOR_CHANGE, O_RDONLY)),
     ALLOW(open, K, BITS(1, OPEN_FOR_CHANGE, O_RDONLY)),
     ALLOW(fcntl, ALL, IS(1, F_GETFL)),
     ALLOW(fcntl, ALL, IS(1, F_GETFD)),
     ALLOW(fcntl, ALL, IS(1, F_SETFD)),
-    ALLOW(fcntl, K | N, IS(1, F_DUPFD_CLOEXEC)),
+    ALLOW(fcntl, K | N | R, IS(1, F_DUPFD_CLOEXEC)),
     /* The keeper's audit is append only, and stays so; libcurl asks for non-blocking sockets that are it. */
-    REFUSE(fcntl, K, EPERM, IS(1, F_SETFL)),
+    REFUSE(fcntl, K | R, EPERM, IS(1, F_SETFL)),
     ALLOW(fcntl, N, IS(1, F_SETFL)),
     ALLOW(fcntl, C, IS(1, F_SETLK)),
     ALLOW(fcntl, C, IS(1, F_SETLKW)),
     ALLOW(fcntl, C, IS(1, F_GETLK)),
-    ALLOW(ioctl, K | N, IS(1, FIONREAD)),
-    ALLOW(ioctl, K | N, IS(1, FIONBIO)),
-    REFUSE(ioctl, ALL, ENOTTY, IS(1, TCGETS)),
+    ALLOW(ioctl, K | N | R, IS(1, FIONREAD)),
+    ALLOW(ioctl, K | N | R, IS(1, FIONBIO)),
+    REFUSE(ioctl, G | K | C, ENOTTY, IS(1, TCGETS)),
+    ALLOW(ioctl, R, IS(1, TCGETS)), /* a person is asked, without echo */
+    ALLOW(ioctl, R, IS(1, TCSETSF)),
     /* memory: no role runs code that is not mapped yet but those that resolve names, which load name services
      */
     ALLOW(mmap, ALL, BITS(2, PROT_EXEC, 0)),
-    ALLOW(mmap, K | N, BITS(2, PROT_EXEC | PROT_WRITE, PROT_EXEC)),
+    ALLOW(mmap, K | N | R, BITS(2, PROT_EXEC | PROT_WRITE, PROT_EXEC)),
     ALLOW(mprotect, ALL, BITS(2, PROT_EXEC, 0)),
     /* itself */
-    ALLOW(clone, K, BITS(0, A_THREAD | A_NAMESPACE, A_THREAD)),
+    ALLOW(clone, K | R, BITS(0, A_THREAD | A_NAMESPACE, A_THREAD)),
     ALLOW(prlimit64, ALL, IS(2, 0)), /* asking, not setting */
-    ALLOW(prctl, K, IS(0, PR_SET_NAME)),
+    ALLOW(prctl, K | R, IS(0, PR_SET_NAME)),
     ALLOW(prctl, ALL, IS(0, PR_GET_DUMPABLE)),
     REFUSE(prctl, ALL, EPERM, IS(0, NAME_MEMORY)),
 };
@@ -169,6 +175,9 @@ static int fill(scmp_filter_ctx filter, unsigned who)
     if (!r) /* abort() */
         r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
                              SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+    if (!r && who & R) /* a signal that came while a person was asked, once the terminal is as it was */
+        r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(kill), 1,
+                             SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
     return r;
 }
 
@@ -176,6 +185,7 @@ int seccomp_enter(const SandboxSpec *spec)
 {
     unsigned who = spec->role == SANDBOX_GATE     ? G
                    : spec->role == SANDBOX_KEEPER ? K
+                   : spec->role == SANDBOX_ROTATE ? R
                    : spec->network                ? C | N
                                                   : C;
     scmp_filter_ctx filter = seccomp_init(trap_action());

@@ -56,6 +56,7 @@ struct Call {
     uint32_t retry_after;
     int64_t date;
     const char *wanted;
+    bool once;
     char *found; /* of that header */
     void (*line)(void *context);
     char error[CURL_ERROR_SIZE];
@@ -403,7 +404,8 @@ static bool set_request(Call *call)
     if (ok && call->body.len)
         ok = curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)call->body.len) == CURLE_OK &&
              curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->body.data) == CURLE_OK; /* not copied */
-    return ok && curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method) == CURLE_OK &&
+    return ok && curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, call->once ? 1L : 0L) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->header) == CURLE_OK;
 }
 
@@ -495,6 +497,7 @@ void store_client_call(StoreClient *client, StoreCall *from, StoreAnswered *done
                    .body = from->body,
                    .answer = BUF_INIT(STORE_MAX_ANSWER),
                    .wanted = from->wanted,
+                   .once = from->once,
                    .line = from->line,
                    .done = done,
                    .context = context};

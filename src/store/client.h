@@ -54,6 +54,7 @@ typedef struct StoreCall {
     Buf body;               /* taken over, wiped; may be empty */
     const Sealed *hidden;   /* besides token, in case the answer repeats it; NULL: none */
     const char *wanted;     /* a header of the answer; NULL: none; borrowed until done() */
+    bool once; /* over a connection of its own: libcurl sends anew what an old one has swallowed, POST too */
     /* Not NULL: the answer is a stream of lines. Called whenever one has ended; what stands in it is not
      * kept. */
     void (*line)(void *context);

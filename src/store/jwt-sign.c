@@ -7,6 +7,7 @@
 #include <openssl/ecdsa.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <sodium.h>
 
 #define MAX_SIGNATURE 1024
@@ -113,4 +114,18 @@ int jwt_sign(const Sealed *sealed, const char *key_id, Slice claims, Sealed **re
             "bits or EC P-256");
     r = r ? r : secret_seal(buf_slice(&text), ret_jwt);
     return r ? fault_set(fault, STORE_E_BAD_TOKEN, "the private key could not sign") : 0;
+}
+
+int jwt_fingerprint(const Sealed *sealed, char out[static 64])
+{
+    EVP_PKEY *key = read_key(sealed);
+    unsigned char *der = NULL, digest[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    int len = key ? i2d_PUBKEY(key, &der) : -1;
+    bool ok = len > 0 && EVP_Digest(der, (size_t)len, digest, &n, EVP_sha256(), NULL) == 1;
+    if (ok)
+        sodium_bin2base64(out, 64, digest, n, sodium_base64_VARIANT_ORIGINAL);
+    OPENSSL_free(der);
+    EVP_PKEY_free(key);
+    return ok ? 0 : -EINVAL;
 }

@@ -3,7 +3,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "store/keyring-format.h"
+#include "store/keyring-private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,8 +52,7 @@ static int check_key_private(int fd, Fault *fault)
     return 0;
 }
 
-/* Reads what the key's descriptor says and derives the lock's key. What was said is wiped. */
-static int derive(KeyringLock *lock, const KeyringKey *key, Fault *fault)
+int keyring_derive(KeyringLock *lock, const KeyringKey *key, Fault *fault)
 {
     size_t room = KEYRING_MAX_PASSPHRASE + 2, len = 0;
     int r = check_key_private(key->fd, fault);
@@ -124,7 +123,7 @@ static int read_locked(const char *path, int fd, const KeyringKey *key, KeyringL
         return fault_set(fault, STORE_E_DENIED, "the keyring %s is sealed with a %s", path,
                          ret_lock->passphrase ? "passphrase, not with a key file"
                                               : "key file, not with a passphrase");
-    r = derive(ret_lock, key, fault);
+    r = keyring_derive(ret_lock, key, fault);
     return r ? r : keyring_format_open(path, buf_slice(&file), ret_lock, ret_keyring, fault);
 }
 
@@ -177,7 +176,7 @@ static int busy(const char *path, int fd, Fault *fault)
 }
 
 /* Takes PATH.lock, which stays behind for the next writer, and leaves our process id in it. */
-static int take_lock(const char *path, int *ret_fd, Fault *fault)
+int keyring_take_lock(const char *path, int *ret_fd, Fault *fault)
 {
     CLEANUP_MEM char *name = mem_printf("%s.lock", path);
     CLEANUP_FD int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -213,7 +212,7 @@ static int write_fresh(const char *path, Slice bytes)
     return r ? r : fsync(fd) < 0 ? -errno : 0;
 }
 
-static int replace(const char *path, const Keyring *keyring, const KeyringLock *lock, Fault *fault)
+int keyring_replace(const char *path, const Keyring *keyring, const KeyringLock *lock, Fault *fault)
 {
     CLEANUP_BUF Buf file = BUF_INIT(KEYRING_MAX_FILE);
     CLEANUP_MEM char *fresh = mem_printf("%s.new", path);
@@ -244,7 +243,7 @@ static int read_or_begin(const char *path, const KeyringKey *key, KeyringLock *r
     if (errno != ENOENT)
         return fault_set(fault, -errno, "the keyring %s cannot be opened: %s", path, strerror(errno));
     keyring_lock_new(ret_lock, key->passphrase);
-    int r = derive(ret_lock, key, fault);
+    int r = keyring_derive(ret_lock, key, fault);
     if (r)
         return r;
     *ret_keyring = MEM_NEW(Keyring);
@@ -257,14 +256,14 @@ int keyring_update(const char *path, const KeyringKey *key, KeyringChange *chang
     CLEANUP_FD int lock_fd = -1;
     KeyringLock lock = {0};
     Keyring *keyring = NULL;
-    int r = take_lock(path, &lock_fd, fault);
+    int r = keyring_take_lock(path, &lock_fd, fault);
     if (r)
         return r;
     r = read_or_begin(path, key, &lock, &keyring, fault);
     if (r == 0)
         r = change(keyring, context, fault);
     if (r == 0)
-        r = replace(path, keyring, &lock, fault);
+        r = keyring_replace(path, keyring, &lock, fault);
     keyring_free(keyring);
     keyring_lock_done(&lock);
     return r;

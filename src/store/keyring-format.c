@@ -163,15 +163,16 @@ static int decode_entry(Slice plain, KeyringEntry *ret_entry)
     WireReader wire = WIRE_READER(plain.ptr, plain.len);
     Slice name = wire_get_slice(&wire, MAX_NAME);
     int64_t set = wire_get_i64(&wire);
-    size_t n_host = wire_get_u16(&wire), len;
+    size_t n_host = wire_get_u16(&wire);
     KeyringEntry entry = {.set = set};
     if (wire.failed || n_host > CONFIG_MAX_LIST || !is_entry_name(name))
         return -EBADMSG;
     for (size_t i = 0; i < n_host; i++)
         MEM_PUSH(entry.host, entry.n_host, wire_dup_text(&wire, MAX_HOST));
     Slice token = wire_get_slice(&wire, SECRET_MAX_TOKEN);
-    if (wire_finish(&wire) || store_check_token("", token, &len, NULL) || len != token.len ||
-        secret_seal(token, &entry.token)) {
+    if (wire_finish(&wire) || store_seal("", token, store_has_lines(token), &entry.token, NULL) ||
+        secret_len(entry.token) != token.len) {
+        secret_free(entry.token);
         mem_free_strings(entry.host, entry.n_host);
         return -EBADMSG;
     }

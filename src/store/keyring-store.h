@@ -6,5 +6,8 @@
 #include "store/files.h"
 #include "store/keyring-format.h"
 
-/* Takes both over; `files` and `path` are borrowed. */
-Store *store_keyring_new(Keyring *keyring, KeyringLock lock, StoreFiles *files, const char *path);
+/* Takes both over; the others are borrowed. `key_path`: the key file, read again when the keyring has another
+ * key
+ * (`purser token rekey`); "": it is a passphrase. */
+Store *store_keyring_new(Keyring *keyring, KeyringLock lock, StoreFiles *files, const char *path,
+                         const char *key_path);

@@ -51,6 +51,16 @@ typedef int KeyringChange(Keyring *keyring, void *context, Fault *fault);
 int keyring_update(const char *path, const KeyringKey *key, KeyringChange *change, void *context,
                    Fault *fault) MUST_USE;
 
+/* Another key: everything is sealed anew. `fresh` yields a passphrase; NULL: a new key file takes the place
+ * of `key_file`, from which `old` was opened. Whoever is killed when, the keyring opens with `key_file`, or
+ * with KEY_FILE.new beside it, which keyring_mend_key() then puts there. */
+int keyring_rekey(const char *path, const KeyringKey *old, const KeyringKey *fresh, const char *key_file,
+                  Fault *fault) MUST_USE;
+
+/* What a rekey that was killed left: KEY_FILE.new takes the place of KEY_FILE if the keyring opens with it,
+ * else it goes. Waits for one that is under way. Nothing where there is no such file. */
+int keyring_mend_key(const char *path, const char *key_file, Fault *fault) MUST_USE;
+
 KeyringEntry *keyring_find(const Keyring *keyring, const char *name); /* or NULL */
 void keyring_put(Keyring *keyring, KeyringEntry entry); /* takes over; replaces one of that name */
 bool keyring_remove(Keyring *keyring, const char *name);

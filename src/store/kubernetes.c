@@ -185,7 +185,8 @@ static void on_login(void *context, StoreResult *login)
         ask(job, login->token.token);
         return;
     }
-    StoreResult result = {.result = login->result, .fault = login->fault};
+    StoreResult result = {.result = login->result == STORE_E_REVOKED ? STORE_E_DENIED : login->result,
+                          .fault = login->fault};
     fault_prefix(&result.fault, 0, "the service account's token");
     job_done(job, &result);
 }

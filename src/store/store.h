@@ -61,6 +61,7 @@ typedef struct StoreDriver {
     void (*watch)(Store *store, const TokenRef *ref, const char *version, StoreChanged *changed,
                   StoreDone *done, void *context);
     void (*close)(Store *store, StoreDone *done, void *context); /* ends its login; NULL: there is none */
+    void (*forget)(Store *store); /* what was read before now answers no fetch any more; NULL: nothing does */
     Store *(*free)(Store *store);
 } StoreDriver;
 
@@ -93,3 +94,8 @@ int store_check_token(const char *name, Slice token, size_t *ret_len, Fault *fau
 int store_check_searchable(const char *name, size_t len, Fault *fault) MUST_USE;
 /* Checks and seals. A private key, in PEM, has line ends: `lines` lets them pass. */
 int store_seal(const char *name, Slice token, bool lines, Sealed **ret_token, Fault *fault) MUST_USE;
+/* Of what a person gives: a private key in PEM has lines, nothing else may. */
+static inline bool store_has_lines(Slice token)
+{
+    return slice_starts(token, "-----BEGIN ");
+}

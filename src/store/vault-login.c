@@ -132,7 +132,8 @@ static void on_secret(void *context, StoreResult *result)
     Vault *vault = context;
     const VaultConfig *config = vault->config;
     Fault fault = result->fault;
-    int r = result->result;
+    int r = result->result == STORE_E_REVOKED ? STORE_E_DENIED
+                                              : result->result; /* of the login, not of its tokens */
     vault->login_calls += result->calls;
     vault->secret = r ? NULL : STEAL(result->token.token);
     if (r == 0 && (config->login == VAULT_LOGIN_JWT || config->login == VAULT_LOGIN_KUBERNETES))

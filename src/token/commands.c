@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #define PASSPHRASE_FD 3
@@ -212,6 +213,41 @@ int token_list(const TokenOptions *options, Fault *fault)
         print_table(keyring);
     keyring_free(keyring);
     return r;
+}
+
+int token_mend_key(const TokenOptions *options, Fault *fault)
+{
+    return options->passphrase || !options->key_file || !keyring_exists(options)
+               ? 0
+               : keyring_mend_key(options->path, options->key_file, fault);
+}
+
+/* A passphrase that is asked for twice, or a new key file in the place of the old one. */
+int token_rekey(const TokenOptions *options, Fault *fault)
+{
+    KeyringKey old = {.fd = -1}, fresh = {.fd = -1};
+    if (!keyring_exists(options))
+        return fault_set(fault, STORE_E_ABSENT, "there is no keyring at %s", options->path);
+    if (!options->passphrase && getenv("CREDENTIALS_DIRECTORY"))
+        return fault_set(fault, -ENOTSUP,
+                         "the key is systemd's (CREDENTIALS_DIRECTORY), where purser cannot put another: say "
+                         "--key-file and run this outside of the service, then encrypt the new key for it");
+    int r = token_key_open(options, false, &old, fault);
+    if (r == 0 && options->passphrase)
+        r = token_key_open(options, true, &fresh, fault);
+    r = r ? r
+          : keyring_rekey(options->path, &old, options->passphrase ? &fresh : NULL, options->key_file, fault);
+    fd_close(&old.fd);
+    fd_close(&fresh.fd);
+    if (r)
+        return r;
+    if (options->passphrase)
+        printf("%s has another passphrase. A purser that runs keeps its tokens for an hour: start it again\n",
+               options->path);
+    else
+        printf("%s has another key, %s. Copies of the two from before still open each other\n", options->path,
+               options->key_file);
+    return 0;
 }
 
 int token_ask_passphrase(const TokenOptions *options, Fault *fault)

@@ -9,3 +9,5 @@ int token_set(const TokenOptions *options, Fault *fault) MUST_USE;
 int token_list(const TokenOptions *options, Fault *fault) MUST_USE;
 int token_remove(const TokenOptions *options, Fault *fault) MUST_USE;
 int token_ask_passphrase(const TokenOptions *options, Fault *fault) MUST_USE; /* to descriptor 3 */
+int token_rekey(const TokenOptions *options, Fault *fault) MUST_USE;
+int token_mend_key(const TokenOptions *options, Fault *fault) MUST_USE; /* of a rekey that was killed */

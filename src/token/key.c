@@ -93,7 +93,9 @@ int token_key_open(const TokenOptions *options, bool fresh, KeyringKey *ret_key,
             return fault_set(fault, -EINVAL,
                              "the keyring's key is not told: --key-file FILE, --passphrase, or "
                              "systemd's LoadCredential=purser-keyring-key");
-        if (key.fd < 0)
+        if (key.fd < 0 && !fresh)
+            r = keyring_mend_key(options->path, options->key_file, fault);
+        if (r == 0 && key.fd < 0)
             r = open_key_file(options->key_file, fresh, &key.fd, fault);
     }
     if (r == 0)

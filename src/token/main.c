@@ -24,6 +24,8 @@ static const Command command[] = {
     {"set", "set NAME       put a token into the keyring, or replace it", token_set, true, true},
     {"list", "list           names, hosts, age and length; never the token", token_list, false, true},
     {"remove", "remove NAME    take a token out", token_remove, true, true},
+    {"rekey", "rekey          another key file or passphrase for the keyring", token_rekey, false, true},
+    {"mend-key", NULL, token_mend_key, false, true},
     {"ask-passphrase", NULL, token_ask_passphrase, false, false},
 };
 
@@ -49,7 +51,8 @@ static void print_help(void)
         "  purser token set github --host api.github.com\n"
         "  pass show ci/buildkite | purser token set buildkite\n"
         "  purser token list --json\n"
-        "  purser token remove github\n",
+        "  purser token remove github\n"
+        "  purser token rekey\n",
         SECRET_MIN_TOKEN, SECRET_MAX_TOKEN);
 }
 
@@ -113,6 +116,7 @@ int main(int argc, char **argv)
         }
         return run(&command[i], &options);
     }
-    fault_set(&fault, -1, "a command is missing or unknown: set NAME, list or remove NAME; see --help");
+    fault_set(&fault, -1,
+              "a command is missing or unknown: set NAME, list, remove NAME or rekey; see --help");
     return usage(&fault);
 }

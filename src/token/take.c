@@ -20,12 +20,11 @@ static int take(const char *name, const char *question, int fd, bool terminal, S
                      : prompt_pipe(fd, room, ROOM, &len, fault);
     if (r == -E2BIG) /* the check has the sentence for it */
         r = store_check_token(name, (Slice){room, ROOM}, &len, fault);
+    bool lines = !terminal && r == 0 && store_has_lines((Slice){room, len});
     if (r == 0)
-        r = store_check_token(name, (Slice){room, len}, &len, fault);
-    if (r == 0)
-        r = store_check_searchable(name, len, fault);
-    if (r == 0)
-        r = secret_seal((Slice){room, len}, ret_token);
+        r = store_seal(name, (Slice){room, len}, lines, ret_token, fault);
+    if (r == 0 && (r = store_check_searchable(name, secret_len(*ret_token), fault)) != 0)
+        *ret_token = secret_free(*ret_token);
     secret_release(room, ROOM);
     return r;
 }

@@ -254,3 +254,19 @@ def test_a_secret_that_the_server_does_not_take_is_said(lab):
     oauth(lab, server.url, clientSecret={"keyring": "client"})
     done = run(lab)
     assert done.status == 5 and "minted no token (401): invalid_client" in done.text and "wrong-" not in done.text, done.text
+
+
+@pytest.mark.parametrize("store", ["file", "keyring"])
+def test_a_private_key_is_never_sent_as_a_token(lab, store):
+    """Its lines would be headers of their own."""
+    keys = Keys(lab, "ec")
+    upstream = lab.upstream(HOST, lambda request: Answer(200, b"{}"))
+    lab.source("api", HOST, token=None, tokenEnv=["API_TOKEN"])
+    if store == "file":
+        lab.sources["api"]["token"] = {"file": str(keys.private)}
+        lab.write()
+    else:
+        assert lab.purser("token", "set", "api", stdin=keys.private.read_text()).status == 0
+    done = run(lab)
+    assert done.status == 5 and "is never sent" in done.text, done.text
+    assert upstream.requests == []

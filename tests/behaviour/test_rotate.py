@@ -249,6 +249,29 @@ def test_one_at_a_time_and_the_other_is_told_who(rotation):
     rotation.check_ended(rotation.new)
 
 
+@pytest.mark.plain
+def test_it_is_locked_in_and_its_command_is_not(rotation):
+    """By seccomp and Landlock, like the other roles; the user's command is a child that was there before."""
+    (rotation.lab.folder / "fresh").write_text(rotation.new)
+    seen = rotation.lab.folder / "seen"
+    process = subprocess.Popen([str(word) for word in rotation.lab.words(
+        "rotate", "ci", "--wait", "20s", "--command", f"cat /proc/self/status >{seen}; ls >/dev/null; cat {rotation.lab.folder}/fresh")],
+        cwd=rotation.lab.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    rotation.lab.processes.append(process)
+    wait_until(lambda: "settle" in rotation.steps())
+
+    def status(text):
+        return {line.split(":")[0]: line.split(":")[1].strip() for line in text.splitlines()}
+
+    of = status(open(f"/proc/{process.pid}/status").read())
+    assert of["Seccomp"] == "2" and of["NoNewPrivs"] == "1" and int(of["CapEff"], 16) & ~0b1011 == 0, of
+    assert status(seen.read_text())["Seccomp"] == "0"
+    process.kill()
+    process.communicate()
+    assert rotation.rotate("--resume").status == 0
+    rotation.check_ended(rotation.new)
+
+
 def test_two_begun_at_once_are_one(rotation):
     both = [rotation.start(), rotation.start()]
     said = [process.communicate(timeout=60)[0].decode() for process in both]
@@ -339,12 +362,10 @@ def test_what_cannot_be_rotated_is_told(lab, keyring):
     done = lab.purser("rotate", "plain", "--from-stdin", stdin="x")
     assert done.status == 1 and "no provider that purser knows" in done.err
     vault = 'vault: {"address": "https://vault.test", "auth": {"token": {"keyring": "vault"}}}\n'
-    for token, sentence in (({"path": "kv/ci", "key": "token"}, "only KV 2 can be rotated"),
-                            ({"path": "secret/data/ci", "key": "token", "version": 2}, "pinned")):
-        lab.sources["ci"]["token"], lab.more = {"vault": token}, vault
-        lab.write()
-        done = lab.purser("rotate", "ci", "--from-stdin", stdin="x")
-        assert done.status == 2 and sentence in done.err, done.text
+    lab.sources["ci"]["token"], lab.more = {"vault": {"path": "secret/data/ci", "key": "token", "version": 2}}, vault
+    lab.write()
+    done = lab.purser("rotate", "ci", "--from-stdin", stdin="x")
+    assert done.status == 2 and "pinned" in done.err, done.text
     assert lab.purser("rotate", "none", "--status").status == 2
     assert lab.purser("rotate", "ci", "--resume", "--abort").status == 2
 
@@ -376,3 +397,38 @@ def test_an_api_that_cannot_be_asked_stops_it_and_resume_goes_on(keyring):
     keyring.lab.write()
     assert answer and keyring.rotate("--resume").status == 0
     keyring.check_ended(keyring.new)
+
+
+JUMPS = r"""
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+int clock_gettime(clockid_t id, struct timespec *time)
+{
+    static int calls;
+    int r = (int)syscall(SYS_clock_gettime, id, time);
+    if (r == 0 && id == CLOCK_REALTIME && ++calls > atoi(getenv("JUMP_AFTER")))
+        time->tv_sec += atol(getenv("JUMP_BY"));
+    return r;
+}
+"""
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize("by", [86400 * 400, -86400 * 400])
+@pytest.mark.parametrize("after", [0, 8])
+def test_a_clock_that_jumps_in_the_middle(keyring, by, after):
+    """Deadlines are of the clock that does not jump; what the wall says is for people."""
+    source, made = keyring.lab.folder / "jumps.c", keyring.lab.folder / "jumps.so"
+    source.write_text(JUMPS)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", made, source], check=True)
+    keyring.api.mishap = "500"
+    env = {"LD_PRELOAD": str(made), "JUMP_AFTER": str(after), "JUMP_BY": str(by)}
+    began = time.monotonic()
+    assert keyring.rotate(env=env).status == 1
+    assert keyring.rotate("--resume", env={**env, "JUMP_BY": str(-by)}).status == 0
+    assert time.monotonic() - began < 20
+    keyring.check_ended(keyring.new)
+    status = keyring.lab.purser("status")
+    assert status.status == 0 and "half way" not in status.out, status.text

@@ -377,6 +377,25 @@ def test_a_revocation_reaches_who_runs_as_a_mark(kube, verbs, refresh, most):
     assert "token-revoked" in [event.get("code") for event in kube.lab.audit("token.fetch")]
 
 
+@pytest.mark.parametrize("way, probes", [("--resume", 1), ("--abort", 1), ("--resume", 3)])
+def test_the_store_stopped_at_a_step(kube, way, probes):
+    """Before the new one is proven, before the old one is tried for the last time."""
+    release = threading.Event()
+    kube.api.hold = probes, release
+    process = kube.start("--wait", "0")
+    wait_until(lambda: kube.api.asked > probes)
+    kube.kube.stop_server()
+    kube.api.hold = None
+    release.set()
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 1 and "cannot be reached" in said, said
+    kube.kube.start()
+    kube.age()
+    done = kube.rotate(way, "--wait", "0")
+    assert done.returncode == 0, done.stderr
+    kube.check_ended(kube.old if way == "--abort" else kube.new)
+
+
 @pytest.mark.parametrize("way, numbers", [
     ("--resume", [16, 30, 44]),
     pytest.param("--resume", range(1, 100, 2), marks=pytest.mark.long),

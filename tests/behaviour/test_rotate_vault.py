@@ -27,24 +27,32 @@ def server():
 
 
 class VaultRotation:
+    main, rights = MAIN, WRITER
+
     def __init__(self, lab, bao, refresh="4s"):
         self.lab, self.bao = lab, bao
         self.old, self.new = new_token(), new_token()
         self.api = Buildkite(lab, self.old, self.new)
-        bao.kv()
-        bao.put("ci/api", token=self.old, hosts=BUILDKITE, other="stays as it is")
-        bao.policy("agent", **{MAIN: ["read"]})
-        bao.policy("writer", **WRITER)
+        self.mount()
+        self.put(token=self.old, hosts=BUILDKITE, other="stays as it is")
+        bao.policy("agent", **{self.main: ["read"]})
+        bao.policy("writer", **self.rights)
         role, secret = bao.approle(policy="agent")
         for name, text in (("secret-id", secret), ("writer", self.login("writer"))):
             (lab.folder / name).write_text(text + "\n")
             (lab.folder / name).chmod(0o600)
         lab.source("ci", BUILDKITE, token=None, provider="buildkite")
-        lab.sources["ci"]["token"] = {"vault": {"path": MAIN, "key": "token"}}
+        lab.sources["ci"]["token"] = {"vault": {"path": self.main, "key": "token"}}
         settings = {"address": bao.address, "caFile": str(bao.ca), "refresh": refresh,
                     "auth": {"approle": {"roleId": role, "secretId": {"file": str(lab.folder / "secret-id")}}}}
         lab.more = f"vault: {json.dumps(settings)}\n"
         lab.write()
+
+    def mount(self):
+        self.bao.kv()
+
+    def put(self, **data):
+        self.bao.put("ci/api", **data)
 
     def login(self, policy):
         return self.bao.call("POST", "auth/token/create", {"policies": [policy], "ttl": "1h"})["auth"]["client_token"]
@@ -59,11 +67,19 @@ class VaultRotation:
 
     def start(self, *args):
         process = subprocess.Popen(self.words(*args), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL, text=True, cwd=self.lab.folder)
+                                   stderr=subprocess.PIPE, text=True, cwd=self.lab.folder)
         self.lab.processes.append(process)
         process.stdin.write(self.new)
         process.stdin.close()
+        process.stdin = None
         return process
+
+    def again(self):
+        self.old, self.new = new_token(), new_token()
+        self.api.tokens.clear()
+        self.api.add(self.old)
+        self.api.add(self.new)
+        self.put(token=self.old, hosts=BUILDKITE, other="stays as it is")
 
     def side(self):
         try:
@@ -249,6 +265,32 @@ def test_revoke_takes_the_key_out_and_leaves_the_rest(vault):
     vault.nothing_staged()
 
 
+@pytest.mark.parametrize("way", ["--resume", "--abort"])
+def test_the_store_stopped_at_each_step(vault, way):
+    """Before anything is staged, before the new one is proven, before the old one is tried for the last time."""
+    for probes in (0, 1, 3):
+        release = threading.Event()
+        vault.api.asked, vault.api.hold = 0, (probes, release)
+        process = vault.start("--wait", "0")
+        wait_until(lambda: vault.api.asked > probes)
+        vault.bao.stop()
+        vault.api.hold = None
+        release.set()
+        said = process.communicate(timeout=60)[1]
+        assert process.returncode == 1 and "cannot be reached" in said, said
+        vault.bao.start()
+        vault.bao.unseal()
+        vault.age()
+        done = vault.rotate(way, "--wait", "0")
+        assert done.returncode == 0 or "no rotation of ci is under way" in done.stderr or probes == 3, done.stderr
+        if probes == 0:
+            assert set(vault.api.tokens) == {vault.old, vault.new} and vault.current() == vault.old
+            vault.nothing_staged()
+        else:
+            vault.check_ended(vault.old if way == "--abort" and probes == 1 else vault.new)
+        vault.again()
+
+
 @pytest.mark.parametrize("way, numbers", [
     ("--resume", [15, 22, 29, 36]),
     pytest.param("--resume", range(1, 100, 2), marks=pytest.mark.long),
@@ -258,11 +300,7 @@ def test_killed_before_a_send_it_ends_with_one_working_token(vault, way, numbers
     """Each call to Vault, and to the provider, is a send."""
     places = 0
     for number in numbers:
-        vault.old, vault.new = new_token(), new_token()
-        vault.api.tokens.clear()
-        vault.api.add(vault.old)
-        vault.api.add(vault.new)
-        vault.bao.put("ci/api", token=vault.old, hosts=BUILDKITE, other="stays as it is")
+        vault.again()
         words = ["strace", "-f", "-qq", "-e", "trace=sendto", "-e", f"inject=sendto:signal=KILL:when={number}", "-o",
                  "/dev/null", *vault.words("--wait", "0")]
         if subprocess.run(words, input=vault.new, capture_output=True, text=True, cwd=vault.lab.folder).returncode != -9:

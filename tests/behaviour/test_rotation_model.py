@@ -24,6 +24,21 @@ def test_no_promise_breaks_however_often_the_process_dies(tmp_path):
     assert int(states[0].split()[0]) > 1000
 
 
+def test_no_promise_breaks_where_the_provider_makes_the_new_token_and_kills_the_old_one(tmp_path):
+    said = check(tmp_path, "-DRENEW", "-DCRASHES=4")
+    assert "errors: 0" in said, said
+
+
+@pytest.mark.parametrize("rule, breaks", [
+    (4, "alive[0]"),          # what may still be carried out is waited for
+    (5, "alive[0]"),          # what nobody has the answer of is not asked again
+    (6, "alive[held[me]]"),   # requests are held
+])
+def test_each_rule_of_that_is_needed(tmp_path, rule, breaks):
+    said = check(tmp_path, "-DRENEW", f"-DBROKEN={rule}")
+    assert "errors: 1" in said and "assertion violated" in said and breaks in said, said
+
+
 @pytest.mark.parametrize("rule, breaks", [
     (1, "alive[held[me]]"),  # the new token is proven before it is given out
     (2, "alive[held[me]]"),  # agents are waited for before the old one is retired

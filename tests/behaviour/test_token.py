@@ -49,7 +49,7 @@ class Terminal:
         self.shown = b""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
-            for number in (signal.SIGINT, signal.SIGQUIT):  # a shell's background job ignores them
+            for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):  # a background job ignores them
                 signal.signal(number, signal.SIG_DFL)
             os.execv(line[0], [str(part) for part in line])
 

@@ -185,6 +185,28 @@ static void a_long_one_is_put_aside(void **state)
     assert_int_equal(status.st_mode & 0777, 0600);
 }
 
+/* Until it is known what came of it: staged and switched to, or ended. */
+static void a_question_that_was_asked_stays_asked(void **state)
+{
+    (void)state;
+    Fault fault;
+    Journal *journal = reopen();
+    assert_int_equal(journal_add(journal, "begin", &fault, "x"), 0);
+    assert_int_equal(journal_add(journal, "ask", &fault, "x"), 0);
+    journal_free(journal);
+    journal = reopen();
+    assert_true(journal_end(journal)->open && journal_end(journal)->asked && !journal_end(journal)->given);
+    assert_int_equal(journal_add(journal, "person", &fault, "x"), 0);
+    assert_true(journal_end(journal)->asked);
+    assert_int_equal(journal_add(journal, "end", &fault, "x"), 0);
+    assert_false(journal_end(journal)->asked);
+    assert_int_equal(journal_add(journal, "begin", &fault, "x"), 0);
+    assert_int_equal(journal_add(journal, "ask", &fault, "x"), 0);
+    assert_int_equal(journal_add(journal, "switch", &fault, "x"), 0);
+    assert_true(journal_end(journal)->given && !journal_end(journal)->asked);
+    journal_free(journal);
+}
+
 static char kept[JOURNAL_MAX_SHARED + 1];
 static int calls, fails;
 
@@ -281,6 +303,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_change_is_seen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_a_crash_left_is_cut_off, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lines_that_are_none, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_question_that_was_asked_stays_asked, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_long_one_is_put_aside, set_up, tear_down),
         cmocka_unit_test_setup_teardown(each_line_goes_into_the_store_before_its_step, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_another_machine_has_done_is_what_counts, set_up, tear_down),

@@ -93,6 +93,16 @@ static void a_run_in_the_hour_that_clocks_skip_is_not_lost(void **state)
     assert_int_equal(next_run(&berlin, next), at("2024-04-01T00:30:00Z"));
 }
 
+static void a_token_is_rotated_at_its_lines_next_time_or_never(void **state)
+{
+    (void)state;
+    Source source = {.plan = {.schedule = (char *)"0 3 * * *", .time_zone = (char *)"Europe/Berlin"}};
+    assert_int_equal(next_rotation(&source, at("2024-05-01T00:59:59Z")), at("2024-05-01T01:00:00Z"));
+    assert_int_equal(next_rotation(&source, at("2024-05-01T01:00:00Z")), at("2024-05-02T01:00:00Z"));
+    source.plan.schedule = (char *)"";
+    assert_int_equal(next_rotation(&source, at("2024-05-01T01:00:00Z")), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -100,6 +110,7 @@ int main(void)
         cmocka_unit_test(a_retriever_without_schedule_runs_by_hand_only),
         cmocka_unit_test(jitter_moves_every_run_by_the_same_and_loses_none),
         cmocka_unit_test(the_run_that_is_due_is_the_last_one_not_after_now),
+        cmocka_unit_test(a_token_is_rotated_at_its_lines_next_time_or_never),
         cmocka_unit_test(a_run_in_the_hour_that_clocks_skip_is_not_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

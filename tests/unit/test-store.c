@@ -267,7 +267,7 @@ static void test_keyring_store_hands_out_copies_with_their_hosts(void **state)
     (void)state;
     Keyring *keyring = MEM_NEW(Keyring);
     put(keyring, "github", "open sesame", "api.github.com");
-    Store *store = store_keyring_new(keyring, (KeyringLock){0}, NULL, "");
+    Store *store = store_keyring_new(keyring, (KeyringLock){0}, NULL, "", "");
     for (int i = 0; i < 2; i++) {
         Got got = fetch(store, "github");
         assert_int_equal(got.result, 0);

@@ -29,8 +29,18 @@
 /* What becomes of an attempt: an errno, or one of these. */
 enum { DONE = 0, KILLED = -1, ANY = -2 /* not this role's wall: said beside the row */ };
 
-enum { GATE, KEEPER, CLERK, SERVER, RUNNER, SCRIPT, ROLES }; /* SERVER: a clerk with a database server */
-static const char *const role_name[] = {"gate", "keeper", "clerk", "clerk with a server", "runner", "script"};
+enum {
+    GATE,
+    KEEPER,
+    CLERK,
+    SERVER,
+    RUNNER,
+    SCRIPT,
+    ROTATE,
+    ROLES
+}; /* SERVER: a clerk with a database server */
+static const char *const role_name[] = {"gate",   "keeper", "clerk",   "clerk with a server",
+                                        "runner", "script", "rotation"};
 
 static char folder[64], inside[96], outside[96];
 static uint16_t port_listed, port_other;
@@ -152,11 +162,11 @@ typedef struct Row {
 
 #define ALL_KILLED                                                                                           \
     {                                                                                                        \
-        KILLED, KILLED, KILLED, KILLED, KILLED, ANY                                                          \
+        KILLED, KILLED, KILLED, KILLED, KILLED, ANY, KILLED                                                  \
     }
 #define SCRIPT_TOO(error)                                                                                    \
     {                                                                                                        \
-        KILLED, KILLED, KILLED, KILLED, KILLED, error                                                        \
+        KILLED, KILLED, KILLED, KILLED, KILLED, error, KILLED                                                \
     }
 #define CALL(name, ...)                                                                                      \
     NULL, NULL,                                                                                              \
@@ -182,7 +192,7 @@ static const Row rows[] = {
     {"a program from memory", execute_from_memory, NULL, NO_CALL, ALL_KILLED},
     {"clone", CALL(clone, SIGCHLD), ALL_KILLED},
     {"a thread", CALL(clone, 1, 1), ALL_KILLED},
-    {"clone3", CALL(clone3), {ENOSYS, ENOSYS, ENOSYS, ENOSYS, KILLED, ENOSYS}},
+    {"clone3", CALL(clone3), {ENOSYS, ENOSYS, ENOSYS, ENOSYS, KILLED, ENOSYS, ENOSYS}},
     {"a process in namespaces of its own", CALL(clone, CLONE_NEWUSER | CLONE_NEWNS | SIGCHLD),
      SCRIPT_TOO(EOPNOTSUPP)},
     {"a thread in a network of its own", CALL(clone, THREAD | CLONE_NEWNET), SCRIPT_TOO(EOPNOTSUPP)},
@@ -198,41 +208,47 @@ static const Row rows[] = {
     {"kcmp", CALL(kcmp, 1, 1), ALL_KILLED},
     /* The runner signals its script's tree, whose user it has: it could signal nobody that the script could
        not. */
-    {"kill", kill_parent, NULL, NO_CALL, {KILLED, KILLED, KILLED, KILLED, ANY, ANY}},
-    {"tgkill", kill_thread_of_parent, &self, NO_CALL, {KILLED, KILLED, KILLED, KILLED, ANY, ANY}},
+    {"kill", kill_parent, NULL, NO_CALL, {KILLED, KILLED, KILLED, KILLED, ANY, ANY, KILLED}},
+    {"tgkill", kill_thread_of_parent, &self, NO_CALL, {KILLED, KILLED, KILLED, KILLED, ANY, ANY, KILLED}},
     /* files */
     {"open for writing",
      CALL(openat, AT_FDCWD, (long)outside, O_WRONLY | O_CREAT, 0600),
-     {KILLED, KILLED, EACCES, EACCES, KILLED, ANY}},
+     {KILLED, KILLED, EACCES, EACCES, KILLED, ANY, EACCES}},
     {"open to be emptied",
      CALL(openat, AT_FDCWD, (long)inside, O_RDONLY | O_TRUNC),
-     {KILLED, KILLED, DONE, EACCES, KILLED, ANY}},
+     {KILLED, KILLED, DONE, EACCES, KILLED, ANY, DONE}},
     {"read a file of somebody's",
      CALL(openat, AT_FDCWD, (long)outside, O_RDONLY),
-     {KILLED, EACCES, EACCES, EACCES, EACCES, ANY}},
+     {KILLED, EACCES, EACCES, EACCES, EACCES, ANY, EACCES}},
     {"read its own memory's file",
      CALL(openat, AT_FDCWD, (long)"/proc/self/mem", O_RDONLY),
-     {KILLED, EACCES, EACCES, EACCES, ANY, ANY}},
+     {KILLED, EACCES, EACCES, EACCES, ANY, ANY, EACCES}},
     {"open_by_handle_at", CALL(open_by_handle_at, -1), ALL_KILLED},
     {"openat2", CALL(openat2, -1), ALL_KILLED},
-    {"rename", CALL(renameat2, AT_FDCWD, (long)inside, AT_FDCWD, (long)outside), ALL_KILLED},
+    {"rename",
+     CALL(renameat2, AT_FDCWD, (long)inside, AT_FDCWD, (long)outside),
+     {KILLED, KILLED, KILLED, KILLED, KILLED, ANY, EACCES}},
     {"link", CALL(linkat, AT_FDCWD, (long)inside, AT_FDCWD, (long)outside), ALL_KILLED},
     {"symlink", CALL(symlinkat, (long)"x", AT_FDCWD, (long)outside), ALL_KILLED},
-    {"mkdir", CALL(mkdirat, AT_FDCWD, (long)outside, 0700), ALL_KILLED},
+    {"mkdir",
+     CALL(mkdirat, AT_FDCWD, (long)outside, 0700),
+     {KILLED, KILLED, KILLED, KILLED, KILLED, ANY, EEXIST}},
     {"mknod", CALL(mknodat, AT_FDCWD, (long)outside, 0600), ALL_KILLED},
     {"chmod", CALL(fchmodat, AT_FDCWD, (long)outside, 0777), ALL_KILLED},
     {"chown", CALL(fchownat, AT_FDCWD, (long)outside, 0, 0), ALL_KILLED},
-    {"remove", CALL(unlinkat, AT_FDCWD, (long)outside), {KILLED, KILLED, EACCES, EACCES, KILLED, ANY}},
+    {"remove",
+     CALL(unlinkat, AT_FDCWD, (long)outside),
+     {KILLED, KILLED, EACCES, EACCES, KILLED, ANY, EACCES}},
     {"chroot", CALL(chroot, (long)"/"), ALL_KILLED},
     {"chdir", CALL(chdir, (long)"/"), ALL_KILLED},
     {"inotify", CALL(inotify_init1, 0), ALL_KILLED},
     {"fanotify", CALL(fanotify_init, 0), ALL_KILLED},
-    {"getdents of a folder", CALL(getdents64, -1), {KILLED, KILLED, KILLED, KILLED, EBADF, ANY}},
+    {"getdents of a folder", CALL(getdents64, -1), {KILLED, KILLED, KILLED, KILLED, EBADF, ANY, KILLED}},
     /* what an append-only descriptor could be made into: the audit's, in the keeper */
-    {"no more append only", CALL(fcntl, 0, F_SETFL, 0), {KILLED, EPERM, KILLED, DONE, DONE, ANY}},
-    {"write in the middle", CALL(pwrite64, -1), {KILLED, EBADF, EBADF, EBADF, KILLED, ANY}},
+    {"no more append only", CALL(fcntl, 0, F_SETFL, 0), {KILLED, EPERM, KILLED, DONE, DONE, ANY, EPERM}},
+    {"write in the middle", CALL(pwrite64, -1), {KILLED, EBADF, EBADF, EBADF, KILLED, ANY, EBADF}},
     {"writev in the middle", CALL(pwritev, -1), ALL_KILLED},
-    {"cut off", CALL(ftruncate, -1), {KILLED, KILLED, EBADF, EBADF, KILLED, ANY}},
+    {"cut off", CALL(ftruncate, -1), {KILLED, KILLED, EBADF, EBADF, KILLED, ANY, EBADF}},
     {"punch a hole", CALL(fallocate, -1), ALL_KILLED},
     {"a second descriptor", CALL(dup, 0), ALL_KILLED},
     {"a descriptor in another's place", CALL(dup3, 0, 99), ALL_KILLED},
@@ -244,34 +260,36 @@ static const Row rows[] = {
      connect_to,
      &port_other,
      NO_CALL,
-     {KILLED, EACCES, KILLED, EACCES, KILLED, ANY}},
+     {KILLED, EACCES, KILLED, EACCES, KILLED, ANY, EACCES}},
     {"connect to a listed port",
      connect_to,
      &port_listed,
      NO_CALL,
-     {KILLED, DONE, KILLED, DONE, KILLED, ANY}},
+     {KILLED, DONE, KILLED, DONE, KILLED, ANY, DONE}},
     {"connect by fast open", connect_by_fast_open, NULL, NO_CALL, SCRIPT_TOO(EOPNOTSUPP)},
     {"connect to an abstract socket",
      connect_abstract,
      NULL,
      NO_CALL,
-     {KILLED, EAFNOSUPPORT, KILLED, EPERM, KILLED, ANY}},
+     {KILLED, EAFNOSUPPORT, KILLED, EPERM, KILLED, ANY, EAFNOSUPPORT}},
     {"bind", listen_tcp, NULL, NO_CALL, ALL_KILLED},
     {"listen", CALL(listen, -1), ALL_KILLED},
-    {"accept", CALL(accept4, -1), {EBADF, KILLED, KILLED, KILLED, KILLED, ANY}},
+    {"accept", CALL(accept4, -1), {EBADF, KILLED, KILLED, KILLED, KILLED, ANY, KILLED}},
     {"an MPTCP socket", CALL(socket, AF_INET, SOCK_STREAM, 262), SCRIPT_TOO(EPROTONOSUPPORT)},
     {"a packet socket", CALL(socket, AF_PACKET, SOCK_DGRAM), SCRIPT_TOO(EAFNOSUPPORT)},
     {"a netlink socket",
      CALL(socket, AF_NETLINK, SOCK_RAW),
-     {KILLED, EAFNOSUPPORT, KILLED, EAFNOSUPPORT, KILLED, EAFNOSUPPORT}},
+     {KILLED, EAFNOSUPPORT, KILLED, EAFNOSUPPORT, KILLED, EAFNOSUPPORT, EAFNOSUPPORT}},
     {"a VSOCK socket", CALL(socket, AF_VSOCK, SOCK_STREAM), SCRIPT_TOO(EAFNOSUPPORT)},
-    {"an unix socket", CALL(socket, AF_UNIX, SOCK_STREAM), {KILLED, EAFNOSUPPORT, KILLED, DONE, KILLED, ANY}},
+    {"an unix socket",
+     CALL(socket, AF_UNIX, SOCK_STREAM),
+     {KILLED, EAFNOSUPPORT, KILLED, DONE, KILLED, ANY, EAFNOSUPPORT}},
     /* memory */
     {"memory that is written and run", CALL(mmap, 0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, 0x22, -1),
      ALL_KILLED},
     {"code from a file",
      CALL(mmap, 0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, 0),
-     {KILLED, ANY, KILLED, ANY, KILLED, ANY}}, /* name services, which Landlock keeps to the system's */
+     {KILLED, ANY, KILLED, ANY, KILLED, ANY, ANY}}, /* name services, which Landlock keeps to the system's */
     {"data turned into code", turn_into_code, NULL, NO_CALL, ALL_KILLED},
     {"memfd_create", CALL(memfd_create, (long)"x", 0), ALL_KILLED},
     {"userfaultfd", CALL(userfaultfd, 0), SCRIPT_TOO(EPERM)},
@@ -317,7 +335,7 @@ static const Row rows[] = {
     {"quotactl", CALL(quotactl, 0), ALL_KILLED},
     {"a character typed at the terminal",
      CALL(ioctl, 0, 0x5412 /* TIOCSTI */),
-     {KILLED, KILLED, KILLED, KILLED, ENOTTY, ANY}},
+     {KILLED, KILLED, KILLED, KILLED, ENOTTY, ANY, KILLED}},
 #if defined(__x86_64__)
     {"fork", CALL(fork), ALL_KILLED},
     {"vfork", CALL(vfork), ALL_KILLED},
@@ -336,17 +354,18 @@ static int wall_of(const void *context)
     int role = *(const int *)context;
     SandboxSpec spec = {.role = role == GATE     ? SANDBOX_GATE
                                 : role == KEEPER ? SANDBOX_KEEPER
+                                : role == ROTATE ? SANDBOX_ROTATE
                                                  : SANDBOX_CLERK};
     if (role == RUNNER)
         return lock_in(log_fd, false);
     if (role == SCRIPT)
         return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : filter_enter();
-    if (role == KEEPER || role == SERVER) {
+    if (role == KEEPER || role == SERVER || role == ROTATE) {
         spec.connect_port = &port_listed;
         spec.n_connect_port = 1;
     }
     spec.network = role == SERVER;
-    if (role == CLERK) {
+    if (role == CLERK || role == ROTATE) {
         spec.write_path = write_path;
         spec.n_write_path = 1;
     }

@@ -1,0 +1,172 @@
+"""Rotation of purser's own login to Vault: an AppRole's secret id, made, proven by a login, and destroyed by a real OpenBao."""
+
+import json
+import subprocess
+
+import pytest
+from bao import Bao, Refused
+from hunt import needles, search_files
+from lab import Answer
+from promise import new_token, wait_until
+from providers import BUILDKITE
+
+RIGHTS = {"auth/approle/role/purser/secret-id": ["update"], "auth/approle/role/purser/secret-id/destroy": ["update"]}
+
+
+@pytest.fixture(scope="module")
+def server():
+    made = Bao()
+    yield made
+    made.close()
+
+
+class LoginRotation:
+    def __init__(self, lab, bao, place):
+        self.lab, self.bao, self.place = lab, bao, place
+        self.token = new_token()
+        bao.kv()
+        bao.put("ci/api", token=self.token)
+        bao.policy("agent", **{"secret/data/ci/api": ["read"]})
+        bao.policy("rotator", **RIGHTS)
+        self.role, self.old = bao.approle(policy="agent")
+        self.file = lab.folder / "secret-id"
+        self.file.write_text(self.old + "\n")
+        self.file.chmod(0o600)
+        writer = lab.folder / "writer"
+        writer.write_text(bao.call("POST", "auth/token/create", {"policies": ["rotator"], "ttl": "1h"})["auth"]["client_token"])
+        writer.chmod(0o600)
+        self.asked = []
+        lab.upstream(BUILDKITE, self.answer)
+        lab.source("ci", BUILDKITE, token=None, provider="buildkite")
+        lab.sources["ci"]["token"] = {"vault": {"path": "secret/data/ci/api", "key": "token"}}
+        secret = {"file": str(self.file)} if place == "file" else {"keyring": "vault"}
+        if place == "keyring":
+            assert lab.purser("token", "set", "vault", stdin=self.old).status == 0
+        settings = {"address": bao.address, "caFile": str(bao.ca), "refresh": "1s",
+                    "auth": {"approle": {"roleId": self.role, "secretId": secret}}}
+        lab.more = f"vault: {json.dumps(settings)}\n"
+        lab.retriever("ask", sources=["ci"], script="""
+            import os, sys, time, urllib.request
+            for _ in range(int(os.environ.get("TIMES", "1"))):
+                urllib.request.urlopen(urllib.request.Request("https://api.buildkite.com/v2/organizations", headers={
+                    "Authorization": "Bearer " + os.environ["BUILDKITE_TOKEN"]}))
+                time.sleep(.02)
+            """)
+        lab.write()
+
+    def answer(self, request):
+        alive = request.header("Authorization") == f"Bearer {self.token}"
+        self.asked.append(200 if alive else 401)
+        return Answer(self.asked[-1], b"[]")
+
+    def rotate(self, *args, command="rotate", **more):
+        words = self.lab.words(command, "--vault-login", "--vault-token", self.lab.folder / "writer", *args)
+        return subprocess.run([str(word) for word in words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+                              cwd=self.lab.folder, **more)
+
+    def works(self, secret):
+        try:
+            self.bao.call("POST", "auth/approle/login", {"role_id": self.role, "secret_id": secret})
+            return True
+        except Refused:
+            return False
+
+    def secrets(self):
+        try:
+            return self.bao.call("LIST", "auth/approle/role/purser/secret-id")["data"]["keys"]
+        except Refused:
+            return []
+
+    def check(self):
+        """One secret id lives, and a run logs in with what lies there."""
+        assert len(self.secrets()) == 1
+        assert self.lab.purser("run", "ask").status == 0 and set(self.asked) == {200}
+
+
+@pytest.fixture(params=["file", "keyring"])
+def login(lab, server, request):
+    yield LoginRotation(lab, server, request.param)
+    server.reset()
+
+
+@pytest.fixture
+def in_file(lab, server):
+    yield LoginRotation(lab, server, "file")
+    server.reset()
+
+
+def test_a_new_secret_id_is_proven_by_a_login_and_the_old_one_is_destroyed(login):
+    dry = login.rotate("--dry-run")
+    assert dry.returncode == 0 and "account purser" in dry.stdout and len(login.secrets()) == 1, dry.stderr
+    before = len(login.bao.accessors())
+    done = login.rotate()
+    assert done.returncode == 0, done.stderr
+    assert not login.works(login.old)
+    assert len(login.bao.accessors()) == before, "each proof's login was given back"
+    login.check()
+    if login.place == "file":
+        new = login.file.read_text().strip()
+        assert new != login.old and login.works(new)
+        assert search_files(login.lab.state, needles(login.old) | needles(new))[0] == []
+
+
+def test_a_purser_that_runs_goes_on(in_file):
+    in_file.lab.retrievers[0]["env"] = [{"name": "TIMES", "value": "150"}]
+    in_file.lab.write()
+    load = in_file.lab.start("run", "ask")
+    wait_until(lambda: len(in_file.asked) > 5)
+    done = in_file.rotate()
+    assert done.returncode == 0, done.stderr
+    mark = len(in_file.asked)  # then as when its login's time is over: it logs in again
+    for accessor in in_file.bao.accessors():
+        if in_file.bao.call("POST", "auth/token/lookup-accessor", {"accessor": accessor})["data"]["path"] == "auth/approle/login":
+            in_file.bao.call("POST", "auth/token/revoke-accessor", {"accessor": accessor})
+    assert load.wait(60) == 0 and len(in_file.asked) > mark and set(in_file.asked) == {200}
+
+
+def test_dry_run_says_what_the_policy_lacks(in_file):
+    in_file.bao.policy("rotator", **{"auth/approle/role/purser/secret-id": ["update"]})
+    done = in_file.rotate("--dry-run")
+    assert done.returncode == 1 and 'no "update" on auth/approle/role/purser/secret-id/destroy' in done.stderr, done.stderr
+    in_file.bao.policy("rotator", **{"sys/health": ["read"]})
+    done = in_file.rotate()
+    assert done.returncode == 1 and "Vault answered 403 for auth/approle/role/purser/secret-id" in done.stderr, done.stderr
+    assert in_file.works(in_file.old) and len(in_file.secrets()) == 1
+
+
+@pytest.mark.parametrize("way", ["--resume", "--abort"])
+def test_killed_and_gone_on_with(in_file, way):
+    """Each call to Vault is a send. One secret id that works lies there; one that nobody knows of may live on in Vault."""
+    places = 0
+    for number in (3, 7, 11, 15, 19, 23):
+        before = in_file.file.read_text().strip()
+        words = [str(word) for word in in_file.lab.words("rotate", "--vault-login", "--vault-token", in_file.lab.folder / "writer",
+                                                         "--wait", "0")]
+        done = subprocess.run(["strace", "-f", "-qq", "-e", "trace=sendto", "-e", f"inject=sendto:signal=KILL:when={number}",
+                               "-o", "/dev/null", *words], stdin=subprocess.DEVNULL, capture_output=True, cwd=in_file.lab.folder)
+        if done.returncode != -9:
+            break
+        places += 1
+        done = in_file.rotate(way, "--wait", "0")
+        assert done.returncode == 0 or way == "--abort" or "no rotation of --vault-login is under way" in done.stderr, done.stderr
+        now = in_file.file.read_text().strip()
+        assert in_file.works(now), done.stderr
+        assert now == before or not in_file.works(before)
+        assert not list(in_file.lab.folder.glob("secret-id.purser-[now]*"))
+    assert places > 2
+
+
+def test_revoked_it_is_dead_and_its_tokens_are_read_no_more(in_file):
+    done = in_file.rotate(command="revoke")
+    assert done.returncode == 0, done.stderr
+    assert not in_file.works(in_file.old) and in_file.file.read_text().startswith("purser-revoked ")
+    refused = in_file.lab.purser("run", "ask")
+    assert refused.status == 5 and "was revoked at 20" in refused.text, refused.text
+
+
+def test_what_is_no_approle_login_is_told(in_file):
+    in_file.lab.more = in_file.lab.more.replace('"approle": {', '"approle": {"wrapped": true, ')
+    in_file.lab.write()
+    done = in_file.rotate()
+    assert done.returncode == 2 and "wrapped" in done.stderr, done.stderr
+    assert in_file.lab.purser("rotate", "ci", "--vault-login").status == 2
