@@ -226,6 +226,9 @@ class Space:
         said = self.helm(command, "ci", CHART, *words, values=merged(USUAL, values))
         if wait and values.get("database", {}).get("kind", "bundled") == "bundled":
             self.kubectl("rollout", "status", "statefulset/ci-purser-postgresql", "--timeout=240s")
+            # By its Service's name: kube-proxy is a moment later than the pod's readiness.
+            self.world.until("the database's Service leads to it", lambda: self.kubectl(
+                "exec", "ci-purser-postgresql-0", "--", "pg_isready", "-q", "-h", "ci-purser-postgresql", check=False).returncode == 0)
         return said
 
     def job(self, name, cronjob="ci-purser"):
