@@ -226,6 +226,9 @@ class Space:
         said = self.helm(command, "ci", CHART, *words, values=merged(USUAL, values))
         if wait and values.get("database", {}).get("kind", "bundled") == "bundled":
             self.kubectl("rollout", "status", "statefulset/ci-purser-postgresql", "--timeout=240s")
+            # By its Service's name: kube-proxy is a moment later than the pod's readiness.
+            self.world.until("the database's Service leads to it", lambda: self.kubectl(
+                "exec", "ci-purser-postgresql-0", "--", "pg_isready", "-q", "-h", "ci-purser-postgresql", check=False).returncode == 0)
         return said
 
     def job(self, name, cronjob="ci-purser"):
@@ -248,18 +251,24 @@ class Space:
         found = self.get("pods", "-l", f"batch.kubernetes.io/job-name={job}")["items"]
         return found[-1] if found else None
 
-    def state(self, job, container):
-        """Of a container: {running|waiting|terminated: {...}}, or None."""
+    def states(self, job):
+        """{container: {running|waiting|terminated: {...}}}, and how far its pod is."""
         pod = self.pod(job)
         status = pod["status"] if pod else {}
-        for each in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
-            if each["name"] == container:
-                return each["state"]
-        return None
+        return {each["name"]: each["state"] for each in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]}, \
+            status.get("phase")
+
+    def state(self, job, container):
+        return self.states(job)[0].get(container)
 
     def ended(self, job, container, seconds=240):
         """How a container has ended: {exitCode, reason, message, ...}"""
-        return self.world.until(f"the end of {container}", lambda: (self.state(job, container) or {}).get("terminated"), seconds)
+        def found():
+            states, phase = self.states(job)
+            state = states.get(container, {})
+            assert phase != "Failed" or "waiting" not in state, f"{container} of {job} was never started: {states}"
+            return state.get("terminated")
+        return self.world.until(f"the end of {container}", found, seconds)
 
     def logs(self, job, container):
         return self.kubectl("logs", f"job/{job}", "-c", container)

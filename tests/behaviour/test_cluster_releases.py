@@ -38,12 +38,14 @@ def test_the_first_charts_example_runs_by_itself(kubernetes):
     for source in values["sources"]:
         source["token"]["secretValue"] = kubernetes.tokens[source["name"]].read_text()
     values["schedule"] = "* * * * *"
+    scripts = [*script_of("github-actions"), *script_of("buildkite")]
     with kubernetes.space("first") as space:
-        said = space.install(values, *script_of("github-actions"), *script_of("buildkite"))
+        said = space.install(values, *scripts)
         assert "WARNING: the tokens of github, buildkite" in said
         job = kubernetes.until("the CronJob fires", lambda: next(iter(space.get("jobs")["items"]), None), 90)["metadata"]["name"]
         # The next minute's would come while this test looks.
-        space.kubectl("patch", "cronjob/ci-purser", "-p", '{"spec": {"suspend": true}}')
+        values["suspend"] = True
+        space.install(values, *scripts, command="upgrade")
         assert space.finished(job, 300) == "Complete"
         assert space.rows("SELECT count(*) FROM ci_job") == [("9224",)]
         assert space.rows("SELECT DISTINCT retriever FROM metric_sample ORDER BY 1") == [("buildkite",), ("github-actions",)]
@@ -57,7 +59,7 @@ def test_the_first_charts_example_runs_by_itself(kubernetes):
         # As the warning says: out of the values, and still there.
         for source in values["sources"]:
             del source["token"]["secretValue"]
-        assert "WARNING" not in space.install(values, *script_of("github-actions"), *script_of("buildkite"), command="upgrade")
+        assert "WARNING" not in space.install(values, *scripts, command="upgrade")
         assert space.get("secret/github-secret")["data"]["secret"]
         # The secrets' names, which a script of this kind likes to look at, are refused by the provider's policy.
         assert "path-denied" in space.logs(job, "agent")
