@@ -195,7 +195,17 @@ static int begin(Run *run)
         r = pod_inherit(&run->environment);
     if (r)
         fault_set(&fault, r, "The script's environment cannot be made: %s.", strerror(-r));
-    else if (!(r = session_begin(&run->session, &fault))) {
+    else
+        r = session_begin(&run->session, &fault);
+    if (run->options->pod &&
+        (r == -ECONNRESET || r == -EPIPE)) { /* an agent that was started anew meanwhile */
+        session_close(&run->session);
+        int status = connect_gate(run);
+        if (status)
+            return status;
+        r = session_begin(&run->session, &fault);
+    }
+    if (!r) {
         run->options->walls_optional |= run->session.limits.walls_optional;
         return 0;
     }
@@ -224,6 +234,8 @@ static int run_session(Options *options, int signal_fd, OutputSink *sink)
     run.session.environment = &run.environment;
     run.session.signal_fd = signal_fd;
     run.session.afterwards = options->pod ? "the next run collects this window again" : "they are kept";
+    run.session.load_minutes =
+        options->pod ? 60 : 10; /* where they cannot be kept, the pod's deadline decides */
     bool is_collect = options->mode == RUNNER_COLLECT;
     int r = options->pod ? pod_open(options, &run.pod, &fault) : 0;
     if (!r && !is_collect) {

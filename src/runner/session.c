@@ -14,8 +14,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#define SETUP_WAIT 60000  /* ms, between records */
-#define LOAD_WAIT  600000 /* ms */
+#define SETUP_WAIT 60000 /* ms, between records */
 #define MAX_ROOTS  (8u << 20)
 #define MAX_AGAIN  20
 
@@ -175,7 +174,7 @@ static int send_all(Session *session, int output_fd, RunEnd *end, OutputSink *si
 static int wait_loaded(Session *session, RunLoaded *ret_loaded)
 {
     IpcRecord record = {.n_fd = 0};
-    int r = receive(session, LOAD_WAIT, &record);
+    int r = receive(session, (int)session->load_minutes * 60000, &record);
     if (r)
         return r;
     WireReader wire = WIRE_READER(record.payload.ptr, record.payload.len);
@@ -200,8 +199,8 @@ int session_finish(Session *session, int output_fd, RunEnd *end, OutputSink *sin
         if (!r)
             r = wait_loaded(session, &loaded);
         if (r == -ETIMEDOUT)
-            return fault_set(fault, r, "The results were not loaded within 10 minutes; %s.",
-                             session->afterwards);
+            return fault_set(fault, r, "The results were not loaded within %u minutes; %s.",
+                             session->load_minutes, session->afterwards);
         if (r)
             return fault_set(fault, r, "The run's gate was gone before the results were loaded (%s); %s.",
                              strerror(-r), session->afterwards);

@@ -13,6 +13,7 @@ typedef struct Session {
     Environment *environment; /* filled in from ENV */
     const char *bundle;       /* path: CA and ROOTS are written there; NULL: nowhere */
     const char *afterwards;   /* what becomes of results that were not loaded: "they are kept" */
+    unsigned load_minutes;    /* that loading may take */
     int signal_fd;            /* until RUN_START a signal to end is obeyed */
     void *room;               /* IPC_MAX_RECORD bytes */
 } Session;
@@ -24,7 +25,7 @@ int session_connect(Session *session, const char *path, uint64_t wait, Fault *fa
 int session_begin(Session *session, Fault *fault) MUST_USE;
 void session_close(Session *session);
 
-/* Passes on what lies in the output folder, then the end, and waits (10 min at most) until it is loaded;
- * sends again when asked to. 0 when it was loaded; -errno with a sentence, after which nothing is lost but
- * time. */
+/* Passes on what lies in the output folder, then the end, and waits (load_minutes at most) until it is
+ * loaded; sends again when asked to. 0 when it was loaded; -errno with a sentence, after which nothing is
+ * lost but time. */
 int session_finish(Session *session, int output_fd, RunEnd *end, OutputSink *sink, Fault *fault) MUST_USE;

@@ -81,20 +81,23 @@ def test_a_database_that_is_away_for_a_moment_is_waited_for(pod):
 def test_an_agent_that_is_killed_ends_its_runs_and_the_next_one_serves_who_comes(pod):
     hunter(pod, "one", "call(); leave(); time.sleep(1000)")
     hunter(pod, "two")
+    hunter(pod, "done", "leave()")
     agent = ready(pod)
-    one = pod.collect("one")
+    one, done = pod.collect("one"), pod.collect("done")
     wait_until(lambda: pod.api.requests)
+    assert done.wait().status == 0, done.text
     agent.process.kill()
     assert one.wait(20).status == 121 and "gate has ended" in one.message, one.text
     agent.wait()
     agent = pod.agent()
     two = pod.collect("two").wait()
     assert two.status == 0, two.text + agent.text
-    assert pod.database.query("SELECT retriever FROM metric_sample") == [("two",)]
-    again = pod.collect("one").wait()
-    assert again.status == 123 and "has had its run" in again.message, again.text
+    for name in ("one", "done"):
+        again = pod.collect(name).wait()
+        assert again.status == 123 and "has had its run" in again.message, again.text
     end(agent)
-    assert runs(pod) == [("one", "failed"), ("two", "ok")], agent.text
+    assert sorted(pod.database.query("SELECT retriever FROM metric_sample")) == [("done",), ("two",)]
+    assert runs(pod) == [("done", "ok"), ("one", "failed"), ("two", "ok")], agent.text
 
 
 def test_a_gate_that_is_killed_ends_only_its_own_run(pod):

@@ -66,3 +66,17 @@ def test_an_agent_that_is_told_to_end_waits_for_a_runner_that_prepares_and_gives
     agent.signal(signal.SIGTERM)
     assert one.wait(60).status == 123 and "told to end before this run" in one.message, one.text
     assert agent.wait(5).status == 0 and not agent.audit("lease.issue"), agent.text
+
+
+def test_an_agent_that_is_started_anew_while_a_retriever_prepares_serves_it(pod):
+    hunter(pod, script="call(); leave()")
+    how = with_wheels(pod, "tiny==1.0")
+    agent = ready(pod)
+    one = pod.collect("one", **how)
+    wait_until(lambda: list((pod.volumes / "scratch-one").glob("purser-*/venv")))
+    agent.process.kill()
+    agent.wait()
+    agent = pod.agent()
+    assert one.wait().status == 0 and "1 rows loaded" in one.text, one.text + agent.text
+    end(agent)
+    assert runs(pod) == [("one", "ok")], agent.text
