@@ -37,7 +37,7 @@ class Memory:
 
     def mappings(self, pid):
         with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
-            for line in maps:
+            for line in self.lines(maps):
                 words = line.split(maxsplit=5)
                 low, high = (int(end, 16) for end in words[0].split("-"))
                 name = words[5].strip() if len(words) > 5 else ""
@@ -53,6 +53,17 @@ class Memory:
                     continue
                 self.bytes += len(data)
                 yield words, name, data
+
+    @staticmethod
+    def lines(maps):
+        """Of a process that ends meanwhile: those that were there."""
+        while True:
+            try:
+                if not (line := maps.readline()):
+                    return
+            except ProcessLookupError:
+                return
+            yield line
 
     def search(self, pid, wanted):
         """[(mapping, form, needle)] in everything that can be read of a process."""

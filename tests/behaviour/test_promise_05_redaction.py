@@ -87,10 +87,11 @@ for way in ("proxy", "base", "socket"):
     for guess in %r:
         client = Client(way=way)
         client.sock.sendall(f"POST {prefix}/echo HTTP/1.1\\r\\nHost: {HOST}\\r\\nContent-Length: {len(guess)}\\r\\n{LEASED}\\r\\n".encode() + guess)
-        client.sock.settimeout(0.2)
+        client.sock.settimeout(20)
         seen = b""
         while b"\\r\\n\\r\\n" not in seen:
             seen += client.sock.recv(65536)
+        client.sock.settimeout(0.2)
         try:
             while more := client.sock.recv(65536):
                 seen += more

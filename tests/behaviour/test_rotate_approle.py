@@ -114,7 +114,7 @@ def test_a_new_secret_id_is_proven_by_a_login_and_the_old_one_is_destroyed(login
 
 
 def test_a_purser_that_runs_goes_on(in_file):
-    in_file.lab.retrievers[0]["env"] = [{"name": "TIMES", "value": "150"}]
+    in_file.lab.retrievers[0]["env"] = [{"name": "TIMES", "value": "500"}]
     in_file.lab.write()
     load = in_file.lab.start("run", "ask")
     wait_until(lambda: len(in_file.asked) > 5)
@@ -124,7 +124,7 @@ def test_a_purser_that_runs_goes_on(in_file):
     for accessor in in_file.bao.accessors():
         if in_file.bao.call("POST", "auth/token/lookup-accessor", {"accessor": accessor})["data"]["path"] == "auth/approle/login":
             in_file.bao.call("POST", "auth/token/revoke-accessor", {"accessor": accessor})
-    assert load.wait(60) == 0 and len(in_file.asked) > mark and set(in_file.asked) == {200}
+    assert load.wait(180) == 0 and len(in_file.asked) > mark and set(in_file.asked) == {200}
 
 
 def test_dry_run_says_what_the_policy_lacks(in_file):
