@@ -157,4 +157,4 @@ def test_a_database_that_goes_in_mid_run_fails_the_job_and_both_say_so(space):
     ended = space.ended("later", "later")
     assert ended["exitCode"] == 121 and "could not be loaded" in ended["message"] and "the next run" in ended["message"], ended
     assert space.finished("later") == "Failed"
-    assert "ci-purser-postgresql" in space.logs("later", "agent")
+    space.world.until("the agent's log names the database", lambda: "ci-purser-postgresql" in space.logs("later", "agent"), 30)
