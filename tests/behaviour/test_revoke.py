@@ -140,7 +140,7 @@ def test_retrievers_that_run_are_refused_at_once(lab, store):
 def test_who_runs_here_gives_it_out_no_more_at_once_though_the_provider_still_takes_it(lab, store):
     rotation = Rotation(lab, store)
     rotation.api.mishap = "lies"
-    lab.retriever("ask", script=ASK, sources=["ci"])
+    lab.retriever("ask", script=ASK, sources=["ci"], env=[{"name": "ANSWERS", "value": "2"}])
     log = lab.folder / "load.log"
     with open(log, "wb") as out:
         load = lab.start("run", stdout=out, stderr=out)

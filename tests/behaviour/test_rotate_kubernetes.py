@@ -326,7 +326,7 @@ def test_a_long_token_and_revoke(kube):
 ASK = """
 import json, os, time, urllib.error, urllib.request
 end, last, heard = time.time() + 90, None, 0
-while time.time() < end and heard < 3:  # all three answers of the test
+while time.time() < end and heard < int(os.environ["ANSWERS"]):  # as many as the test waits for
     ask = urllib.request.Request("https://api.buildkite.com/v2/organizations",
                                  headers={"Authorization": "Bearer " + os.environ["BUILDKITE_TOKEN"]})
     try:
@@ -353,7 +353,7 @@ def test_a_revocation_reaches_who_runs_as_a_mark(kube, verbs, refresh, most):
     token is not given out again, whoever puts it back; another one is."""
     kube.agents(refresh, verbs)
     kube.api.mishap = "lies"
-    kube.lab.retriever("ask", script=ASK, sources=["ci"])
+    kube.lab.retriever("ask", script=ASK, sources=["ci"], env=[{"name": "ANSWERS", "value": "3"}])
     log = kube.lab.folder / "load.log"
     with open(log, "wb") as out:
         load = kube.lab.start("run", stdout=out, stderr=out)
