@@ -180,7 +180,7 @@ class World:
         try:
             yield space
         except BaseException:
-            space.show()
+            print(space.story(), file=sys.stderr)
             raise
         finally:
             self.kubectl("delete", "namespace", name, "--wait=false", check=False)
@@ -277,15 +277,25 @@ class Space:
         said = self.kubectl("exec", pod, "-c", "postgresql", "--", "psql", "-XAt", "-F", "|", "-d", "ci", "-c", sql)
         return [tuple(line.split("|")) for line in said.splitlines()]
 
-    def show(self):
-        """For the log of a test that failed."""
-        for words in (["get", "all"], ["describe", "pods", "-l", "app.kubernetes.io/component=retrievers"],
-                      ["get", "events", "--sort-by=.lastTimestamp"]):
-            print(self.kubectl(*words, check=False).stdout, file=sys.stderr)
+    def ends(self):
+        """A line for each container of each Job's pod: how it ended, and the message that it left."""
+        for pod in self.get("pods", "-l", "batch.kubernetes.io/job-name")["items"]:
+            status = pod["status"]
+            for each in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
+                end = each["state"].get("terminated") or each.get("lastState", {}).get("terminated") or {}
+                yield (f"{pod['metadata']['name']} {each['name']}: {', '.join(each['state'])}, {each['restartCount']} restarts, "
+                       f"{end.get('reason')} {end.get('exitCode')} {end.get('message', '').strip()}")
+
+    def story(self):
+        """For the log of a test that failed; the ends last, since they are what a short report shows."""
+        told = [self.kubectl(*words, check=False).stdout for words in (
+            ["get", "all"], ["describe", "pods", "-l", "app.kubernetes.io/component=retrievers"],
+            ["get", "events", "--sort-by=.lastTimestamp"])]
         for pod in self.get("pods")["items"]:
             for container in [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]:
                 said = self.kubectl("logs", pod["metadata"]["name"], "-c", container["name"], "--tail=60", check=False)
-                print(f"--- {pod['metadata']['name']} {container['name']}\n{said.stdout}", file=sys.stderr)
+                told.append(f"--- {pod['metadata']['name']} {container['name']}\n{said.stdout}{said.stderr}")
+        return "\n".join([*told, *self.ends()])
 
 
 def shared(prefix):

@@ -56,6 +56,15 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: not item.path.name.startswith(LONG))
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """A test that failed in a release that several share: what the cluster has to say."""
+    report = (yield).get_result()
+    space = getattr(item, "funcargs", {}).get("space")
+    if report.failed and isinstance(space, cluster_world.Space):
+        report.sections.append(("Captured stderr call", space.story()))
+
+
 @pytest.fixture(autouse=True)
 def nothing_of_this_machine(monkeypatch):
     forget_this_machine(monkeypatch)
