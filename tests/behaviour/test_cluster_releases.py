@@ -1,6 +1,5 @@
 """The chart in a real cluster, from `helm install` and the CronJob that fires by itself to rows in the database."""
 import json
-from datetime import datetime
 
 import pytest
 import yaml
@@ -21,14 +20,9 @@ SMALL = {"sources": [{"name": "github", "apiUrl": "https://api.github.com", "tok
          "retrievers": [{"name": "once", "script": {"name": "once.py"}, "sources": ["github"]}], "files": {"once": {"once.py": ONCE}}}
 
 
-def moment(text):
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
-
-
-def took_to_complete(space, job):
-    """Seconds from the end of the last retriever to the Job's completion, as Kubernetes says."""
-    ended = max(moment(each["state"]["terminated"]["finishedAt"]) for each in space.pod(job)["status"]["containerStatuses"])
-    return (moment(space.get(f"job/{job}")["status"]["completionTime"]) - ended).total_seconds()
+def agent_went_by_itself(space, job):
+    """Not killed at the end of the grace period; how many seconds that takes, bench/run pod says."""
+    return space.state(job, "agent")["terminated"]["exitCode"] == 0
 
 
 def test_the_first_charts_example_runs_by_itself(kubernetes):
@@ -49,7 +43,7 @@ def test_the_first_charts_example_runs_by_itself(kubernetes):
         assert space.finished(job, 300) == "Complete"
         assert space.rows("SELECT count(*) FROM ci_job") == [("9224",)]
         assert space.rows("SELECT DISTINCT retriever FROM metric_sample ORDER BY 1") == [("buildkite",), ("github-actions",)]
-        assert took_to_complete(space, job) <= 10
+        assert agent_went_by_itself(space, job)
         # Standard output has the audit alone; `kubectl logs` shows standard error's lines between.
         audit = [json.loads(line) for line in space.logs(job, "agent").splitlines() if line.startswith('{"n":')]
         assert {"github", "buildkite"} <= {entry.get("source") for entry in audit}
