@@ -17,7 +17,8 @@ from helm import CHART, TOP
 from kube import BINARIES
 
 FOLDER = "PURSER_TEST_CLUSTER"  # the variable that names the cluster's folder to every process of a session
-APIS = "140.82.121.5"
+# The stand-ins are no pods: they have addresses of the node, as NetworkPolicies see what is outside of a cluster.
+NODE, APIS, METADATA = "10.88.0.1", "140.82.121.5", "169.254.169.254"
 STAND_INS = ("api.github.com", "api.buildkite.com", "pypi.org")
 CACHE = BINARIES.parent / "images"
 # Pulled by nobody: the images have the names that the charts' values say.
@@ -86,10 +87,11 @@ class World:
         self.make_index()
         self.certify("server", *STAND_INS)
         conf = self.stand_in / "nginx.conf"
-        text = conf.read_text().replace("listen 127.0.0.1:443", "listen 443")
-        index = ("    server { listen 443 ssl; server_name pypi.org; root index; default_type text/html;\n"
-                 "        location /simple/ { index index.html; } }\n}\n")
-        conf.write_text(text.rstrip().removesuffix("}") + index)
+        text = conf.read_text().replace("listen 127.0.0.1:443", f"listen {APIS}:443")
+        more = (f"    server {{ listen {APIS}:443 ssl; server_name pypi.org; root index; default_type text/html;\n"
+                "        location /simple/ { index index.html; } }\n"
+                f"    server {{ listen {APIS}:8443; listen {METADATA}:80; listen {METADATA}:443; return 200 elsewhere; }}\n}}\n")
+        conf.write_text(text.rstrip().removesuffix("}") + more)
 
     def certify(self, name, *hosts, folder=None):
         """A certificate by the stand-ins' CA."""
@@ -115,17 +117,17 @@ class World:
             (folder / "index.html").write_text("".join(f'<a href="{wheel.name}">{wheel.name}</a>\n' for wheel in wheels))
 
     def start_stand_in(self):
+        for address in APIS, METADATA:
+            cluster("run", "ip", "address", "add", f"{address}/32", "dev", "lo")
         self.apply(
             {"kind": "Namespace", "metadata": {"name": "stand-ins"}},
             {"kind": "Pod", "metadata": {"name": "apis", "namespace": "stand-ins", "labels": {"app": "apis"}}, "spec": {
-                "terminationGracePeriodSeconds": 0,
+                "terminationGracePeriodSeconds": 0, "hostNetwork": True,
                 "containers": [{"name": "nginx", "image": "localhost/tests/nginx:1", "command": [
                     "/usr/sbin/nginx", "-p", f"{self.stand_in}/", "-c", "nginx.conf"],
-                    "readinessProbe": {"tcpSocket": {"port": 443}, "periodSeconds": 1},
+                    "readinessProbe": {"tcpSocket": {"host": APIS, "port": 443}, "periodSeconds": 1},
                     "volumeMounts": [{"name": "folder", "mountPath": str(self.stand_in)}]}],
-                "volumes": [{"name": "folder", "hostPath": {"path": str(self.stand_in)}}]}},
-            {"kind": "Service", "metadata": {"name": "apis", "namespace": "stand-ins"}, "spec": {
-                "selector": {"app": "apis"}, "externalIPs": [APIS], "ports": [{"port": 443}]}})
+                "volumes": [{"name": "folder", "hostPath": {"path": str(self.stand_in)}}]}})
         with open(self.folder / "node/hosts", "w") as hosts:
             hosts.writelines(f"{APIS} {name}\n" for name in STAND_INS)
         self.kubectl("wait", "--for=condition=Ready", "pod/apis", "-n", "stand-ins", "--timeout=90s")
@@ -156,9 +158,29 @@ class World:
 
     def apply(self, *objects):
         api = {"StatefulSet": "apps/v1", "Deployment": "apps/v1", "Job": "batch/v1", "Role": "rbac.authorization.k8s.io/v1",
-               "RoleBinding": "rbac.authorization.k8s.io/v1", "ClusterRoleBinding": "rbac.authorization.k8s.io/v1"}
+               "RoleBinding": "rbac.authorization.k8s.io/v1", "ClusterRoleBinding": "rbac.authorization.k8s.io/v1",
+               "NetworkPolicy": "networking.k8s.io/v1"}
         listed = [{"apiVersion": api.get(each["kind"], "v1"), **each} for each in objects]
         self.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(listed))
+
+    def settle(self):
+        """Until what NetworkPolicies say now is enforced."""
+        cluster("settle")
+
+    def kept_from(self):
+        """What NetworkPolicies have kept pods from: {(direction, from, to, protocol, port)}."""
+        found = set()
+        for direction in "egress", "ingress":
+            said = json.loads(cluster("run", "nft", "-j", "list", "set", "inet", "network-policies", f"{direction}-refused",
+                                      capture_output=True).stdout)
+            listed = next(each["set"] for each in said["nftables"] if "set" in each)
+            found |= {(direction, *each["elem"]["val"]["concat"]) for each in listed.get("elem", [])}
+        return found
+
+    def reached(self, address, port):
+        """Whether the node gets a connection, which no NetworkPolicy keeps it from."""
+        return cluster("run", "timeout", "5", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}", check=False,
+                       stderr=subprocess.DEVNULL).returncode == 0
 
     def until(self, what, found, seconds=150, every=0.3):
         """What found() says, as soon as it says something."""
@@ -226,9 +248,10 @@ class Space:
         said = self.helm(command, "ci", CHART, *words, values=merged(USUAL, values))
         if wait and values.get("database", {}).get("kind", "bundled") == "bundled":
             self.kubectl("rollout", "status", "statefulset/ci-purser-postgresql", "--timeout=240s")
-            # By its Service's name: kube-proxy is a moment later than the pod's readiness.
-            self.world.until("the database's Service leads to it", lambda: self.kubectl(
-                "exec", "ci-purser-postgresql-0", "--", "pg_isready", "-q", "-h", "ci-purser-postgresql", check=False).returncode == 0)
+            # By its Service: kube-proxy is a moment later than the pod's readiness.
+            service = self.get("service/ci-purser-postgresql")["spec"]["clusterIP"]
+            self.world.until("the database's Service leads to it", lambda: self.world.reached(service, 5432))
+        self.world.settle()
         return said
 
     def job(self, name, cronjob="ci-purser"):
@@ -269,6 +292,11 @@ class Space:
             assert phase != "Failed" or "waiting" not in state, f"{container} of {job} was never started: {states}"
             return state.get("terminated")
         return self.world.until(f"the end of {container}", found, seconds)
+
+    def kept_from(self):
+        """What NetworkPolicies have kept the pods from that are there, or others from them."""
+        addresses = {each["status"].get("podIP") for each in self.get("pods")["items"]}
+        return {each for each in self.world.kept_from() if addresses & set(each[1:3])}
 
     def logs(self, job, container):
         return self.kubectl("logs", f"job/{job}", "-c", container)

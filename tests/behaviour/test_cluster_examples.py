@@ -43,6 +43,7 @@ def test_the_vault_example_brings_its_rows_with_a_login_that_vault_has_reviewed(
             jwt = space.kubectl("create", "token", account, f"--audience={audience}").strip()
             with pytest.raises(Failed, match="(?i)403|denied|invalid|not authorized|audience"):
                 vault.bao("write", "auth/kubernetes/login", "role=purser", "jwt=-", input=jwt)
+        assert space.kept_from() == set()
         # The login has been given back.
         assert len(json.loads(vault.bao("list", "-format=json", "auth/token/accessors"))) == 1, "the root's alone"
 

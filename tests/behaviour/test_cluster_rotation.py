@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cluster_world import FOLDER
+from cluster_world import FOLDER, NODE
 from helm import VALUES, of_kind, pods, render
 from lab import Upstream
 from netns import setns
 from providers import Gitlab
 
 pytestmark = pytest.mark.cluster
-GATEWAY = "10.88.0.1"  # the node, as pods reach it
 
 
 def test_only_the_rotations_account_may_write_and_only_what_is_rotated():
@@ -52,7 +51,7 @@ class Node:
         with open("/proc/self/ns/net") as home, open(f"/run/netns/{Path(os.environ[FOLDER]).name}") as here:
             setns(here.fileno())
             try:
-                self.running.append(Upstream(self, [host], answer, address=(GATEWAY, 0)))
+                self.running.append(Upstream(self, [host], answer, address=(NODE, 0)))
             finally:
                 setns(home.fileno())
         return self.running[-1]
@@ -85,9 +84,9 @@ def test_a_job_replaces_the_token_in_its_secret_and_the_next_run_uses_it(kuberne
         space.secret("gitlab-token", token=old, hosts="gitlab.com")
         space.install({
             "sources": [{"name": "gitlab", "provider": "gitlab", "token": {"secretName": "gitlab-token"},
-                         "connectTo": f"{GATEWAY}:{gitlab.upstream.port}", "allowPrivateAddresses": [f"{GATEWAY}/32"],
+                         "connectTo": f"{NODE}:{gitlab.upstream.port}", "allowPrivateAddresses": [f"{NODE}/32"],
                          "rotate": {"schedule": "0 3 1 1 *", "fromProvider": True, "acceptLoss": True}}],
-            "kubernetes": {"refresh": "10s"},
+            "kubernetes": {"refresh": "10s"}, "networkPolicy": {"ports": [gitlab.upstream.port]},
             "retrievers": [{"name": "ask", "script": {"name": "ask.py"}, "sources": ["gitlab"]}], "files": {"ask": {"ask.py": ASK}}})
         assert space.run("before") == "Complete"
         assert space.finished(space.job("rotate", cronjob="ci-purser-rotate-gitlab")) == "Complete", space.logs("rotate", "rotate")
@@ -100,6 +99,7 @@ def test_a_job_replaces_the_token_in_its_secret_and_the_next_run_uses_it(kuberne
         assert old not in space.logs("rotate", "rotate") and new not in space.logs("rotate", "rotate")
         assert space.run("after") == "Complete"
         assert [status for token, status in gitlab.used if token == new] == [200]
+        assert space.kept_from() == set(), "NetworkPolicies let through what all three Jobs need"
         # An agent's account could not have done it.
         who = f"--as=system:serviceaccount:{space.name}:ci-purser"
         for verb, answer in (("get", "yes"), ("patch", "no"), ("update", "no"), ("delete", "no")):

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 import yaml
+from cluster_probes import listening
 from cluster_world import merged
 from test_cluster_releases import SMALL, agent_went_by_itself
 
@@ -12,11 +13,11 @@ pytestmark = pytest.mark.cluster
 
 
 def reader_sees(space, sql):
-    """What Grafana's role is told, with the data source's own password, over TLS."""
+    """What Grafana's role is told, with the data source's own password, over TLS, in a pod that the values let to the database."""
     secret = space.get("secret/ci-purser-grafana-datasource")["data"]["ci-purser-datasource.yaml"]
     source = yaml.safe_load(base64.b64decode(secret))["datasources"][0]
     done = space.kubectl(
-        "exec", "-i", "ci-purser-postgresql-0", "--", "sh", "-c", "cat >/tmp/ca; IFS= read -r PGPASSWORD </tmp/ca; export PGPASSWORD;"
+        "exec", "-i", "reader", "--", "sh", "-c", "cat >/tmp/ca; IFS= read -r PGPASSWORD </tmp/ca; export PGPASSWORD;"
         "sed -i 1d /tmp/ca; psql -XAt \"$1\" -c \"$2\"", "sh",
         f"host={source['url'].split(':')[0]} user={source['user']} dbname={source['jsonData']['database']} sslmode=verify-full "
         "sslrootcert=/tmp/ca", sql, check=False,
@@ -31,7 +32,8 @@ def test_upgrade_rollback_and_a_new_installation_keep_rows_and_credentials(kuber
     kubernetes.apply({"kind": "PersistentVolume", "metadata": {"name": "kept"}, "spec": {
         "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "by-hand",
         "persistentVolumeReclaimPolicy": "Retain", "hostPath": {"path": str(data)}}})
-    more = {"database": {"bundled": {"persistence": {"enabled": True, "size": "1Gi", "storageClass": "by-hand"}}}}
+    more = {"networkPolicy": {"databaseClients": [{"podSelector": {"matchLabels": {"app": "reader"}}}]},
+            "database": {"bundled": {"persistence": {"enabled": True, "size": "1Gi", "storageClass": "by-hand"}}}}
 
     def credentials(space):
         return space.get("secret/ci-purser-postgresql")["data"]
@@ -51,6 +53,7 @@ def test_upgrade_rollback_and_a_new_installation_keep_rows_and_credentials(kuber
         assert space.run("three") == "Complete"
         assert space.rows("SELECT count(*) FROM metric_sample") == [("3",)]
 
+        listening(space, "reader", 8080, labels={"app": "reader"}, image="localhost/tests/postgres:1")
         assert reader_sees(space, "SELECT count(*) FROM metrics_value") == ("3", "")
         for table in ("metric_sample", "dead_letter"):
             assert "permission denied" in reader_sees(space, f"SELECT count(*) FROM {table}")[1]
