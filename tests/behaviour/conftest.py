@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.with_name("cluster"))]
 
 import cluster_world  # noqa: E402
 from clerk_world import clerk, cluster, database, postgres  # noqa: E402, F401

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from helm import CHART, GOLDEN, TOP, VALUES, as_golden, containers, helm, of_kind, pods, refusal, render, retrievers, script_of
+from policy_chains import Block, selects
 
 pytestmark = pytest.mark.cluster
 
@@ -172,43 +173,68 @@ def test_names_stay_within_what_kubernetes_takes(rendered):
             assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name), name
 
 
-def selects(selector, labels):
-    return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
-
-
 def allows(policies, one, other, port, protocol="TCP"):
-    """Whether these NetworkPolicies let a pod of the labels `one` reach `other` (labels, or "outside"), as their specification says:
-    a pod that none selects is open; each that selects it adds what it allows."""
+    """Whether these NetworkPolicies let a pod of the labels `one` reach `other` (labels, or an address that is no pod's), as their
+    specification says: a pod that none selects is open; each that selects it adds what it allows."""
+    def is_there(each, peer):
+        if isinstance(peer, str):
+            return "ipBlock" in each and Block(each["ipBlock"], "").has(peer)
+        return "podSelector" in each and selects(each["podSelector"], peer, "")
+
     def side(labels, peer, direction, key):
-        if labels == "outside":
+        if isinstance(labels, str):
             return True
-        mine = [policy["spec"] for policy in policies if selects(policy["spec"]["podSelector"], labels)
+        mine = [policy["spec"] for policy in policies if selects(policy["spec"]["podSelector"], labels, "")
                 and direction in policy["spec"]["policyTypes"]]
         return not mine or any(
             any(each["port"] == port and each["protocol"] == protocol for each in rule["ports"])
-            and (key not in rule or any("podSelector" in each and peer != "outside" and selects(each["podSelector"], peer)
-                                        for each in rule[key]))
+            and (key not in rule or any(is_there(each, peer) for each in rule[key]))
             for policy in mine for rule in policy[direction.lower()])
     return side(one, other, "Egress", "to") and side(other, one, "Ingress", "from")
 
 
+PUBLIC, PRIVATE, METADATA = "140.82.121.5", "10.1.2.3", "169.254.169.254"
+
+
+def runs_of(objects):
+    """The labels of a Job's pod."""
+    return next(iter(of_kind(objects, "CronJob").values()))["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
+
+
 def test_the_network_policies_allow_what_a_run_needs_and_nothing_else(rendered):
+    """What pods feel of it: test_cluster_network.py."""
     for name in ("chart-minimal", "full"):
         objects = rendered[name]
         policies = list(of_kind(objects, "NetworkPolicy").values())
-        job = next(iter(of_kind(objects, "CronJob").values()))["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
         by_hand = next(iter(of_kind(objects, "Pod").values()))["metadata"]["labels"]
         database = next(iter(of_kind(objects, "StatefulSet").values()))["spec"]["template"]["metadata"]["labels"]
-        for run in job, by_hand:
-            assert allows(policies, run, "outside", 53, "UDP") and allows(policies, run, "outside", 443)
-            assert allows(policies, run, "outside", 6443) and allows(policies, run, database, 5432)
-            assert not allows(policies, run, "outside", 22) and not allows(policies, run, "outside", 5432)
+        for run in runs_of(objects), by_hand:
+            assert allows(policies, run, PUBLIC, 53, "UDP") and allows(policies, run, PUBLIC, 443)
+            assert allows(policies, run, PRIVATE, 6443) and allows(policies, run, database, 5432)
+            assert not allows(policies, run, PUBLIC, 22) and not allows(policies, run, PUBLIC, 5432)
             assert not allows(policies, run, database, 22) and not allows(policies, {"app": "x"}, run, 443)
-        assert not allows(policies, {"app": "x"}, database, 5432) and not allows(policies, database, "outside", 443)
+        assert not allows(policies, {"app": "x"}, database, 5432) and not allows(policies, database, PUBLIC, 443)
     grafana = next(iter(of_kind(rendered["full"], "Deployment").values()))["spec"]["template"]["metadata"]["labels"]
-    full = list(of_kind(rendered["full"], "NetworkPolicy").values())
+    full, run = list(of_kind(rendered["full"], "NetworkPolicy").values()), runs_of(rendered["full"])
     assert allows(full, grafana, database, 5432)
-    assert allows(full, job, "outside", 8443) and allows(full, job, "outside", 8200)
+    assert allows(full, run, PUBLIC, 8443) and allows(full, run, PUBLIC, 8200)
+    # It has a source at a private address, and a proxy.
+    assert allows(full, run, PRIVATE, 8443) and not allows(full, run, METADATA, 8443)
+
+
+@pytest.mark.parametrize("more", [
+    {"site": {"proxy": "http://proxy.example:3128"}}, {"site": {"packageIndex": "https://pypi.example/simple"}},
+    {"sources": [{**SOURCE, "allowPrivateAddresses": ["10.1.0.0/16"]}]}])
+def test_private_addresses_are_open_where_something_may_be_there_and_metadata_never(more):
+    values = {"sources": [SOURCE], "retrievers": [RETRIEVER], "networkPolicy": {"ports": [80], "apiServer": {"ports": [6443]}}}
+    for each, private in (values, False), ({**values, **more}, True):
+        objects = render(values=each)
+        policies, run = list(of_kind(objects, "NetworkPolicy").values()), runs_of(objects)
+        for port in 80, 443:
+            assert allows(policies, run, PUBLIC, port) and allows(policies, run, PRIVATE, port) == private, port
+            for address in METADATA, "168.63.129.16", "100.100.100.200", "192.0.0.192", "fe80::1", "fd00:ec2::254", "fd20:ce::254":
+                assert not allows(policies, run, address, port), address
+        assert allows(policies, run, "2606:50c0:8000::154", 443) and allows(policies, run, "fd12::1", 443) == private
 
 
 REFUSED = {

@@ -1,17 +1,13 @@
 """The enforcer of NetworkPolicies that the tests' cluster has: the examples of Kubernetes' own documentation, felt in real pods."""
 import subprocess
-import sys
 
 import pytest
 from cluster_probes import listening, probe
 from cluster_world import NODE
 from helm import TOP
+from policy_chains import Endpoint, Translation, Unknown
 
 pytestmark = pytest.mark.cluster
-
-sys.path.insert(0, str(TOP / "tests/cluster"))
-
-from policy_chains import Endpoint, Translation, Unknown  # noqa: E402
 
 REACHED, OUT = "reached", "kept out"
 PODS = "10.88.0.0/24"  # of the cluster
