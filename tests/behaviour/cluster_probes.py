@@ -34,18 +34,51 @@ def tried(kind, host, port):
     except ConnectionRefusedError:
         return "reached, but nobody listens"
     except OSError as fault:
-        return "kept out" if fault.errno == errno.EHOSTUNREACH or kind == "name" and fault.errno == socket.EAI_AGAIN else repr(fault)
+        # the second: no name server could be asked
+        return "kept out" if fault.errno in (errno.EHOSTUNREACH, socket.EAI_AGAIN) else repr(fault)
 print(json.dumps({name: tried(*place) for name, place in json.loads(sys.argv[1]).items()}))
 """
 
 
-def listening(space, name, *ports, labels=None, named=None, image=IMAGE):
-    """The address of a new pod that listens at these ports; named: {name: port} of them."""
+# An egress gateway: connects to the names that it is told, says so, and to no other.
+GATEWAY = """
+import socket, socketserver, sys, threading
+def copy(one, other):
+    try:
+        while data := one.recv(65536):
+            other.sendall(data)
+        other.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+class Asked(socketserver.StreamRequestHandler):
+    def handle(self):
+        if not (line := self.rfile.readline().decode()):
+            return
+        method, name, _ = line.split(" ", 2)
+        while self.rfile.readline().strip():
+            pass
+        print(method, name, flush=True)
+        if method != "CONNECT" or name not in sys.argv[2:]:
+            self.wfile.write(b"HTTP/1.1 403 Forbidden\\r\\nContent-Length: 0\\r\\n\\r\\n")
+            return
+        with socket.create_connection(name.split(":")) as other:
+            self.wfile.write(b"HTTP/1.1 200 Connected\\r\\n\\r\\n")
+            back = threading.Thread(target=copy, args=(other, self.connection))
+            back.start()
+            copy(self.connection, other)
+            back.join()
+socketserver.ThreadingTCPServer(("", int(sys.argv[1])), Asked).serve_forever()
+"""
+
+
+def listening(space, name, *ports, labels=None, named=None, image=IMAGE, program=LISTEN, words=()):
+    """The address of a new pod that listens at these ports; named: {name: port} of them. `words`: more for its program."""
     space.world.apply({"kind": "Pod", "metadata": {"name": name, "namespace": space.name, "labels": labels or {}}, "spec": {
         "terminationGracePeriodSeconds": 0, "automountServiceAccountToken": False, "enableServiceLinks": False,
         "securityContext": {"runAsNonRoot": True, "runAsUser": 65534, "seccompProfile": {"type": "RuntimeDefault"},
                             "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]},
-        "containers": [{"name": "listens", "image": image, "imagePullPolicy": "Never", "command": ["python3", "-c", LISTEN, *map(str, ports)],
+        "containers": [{"name": "listens", "image": image, "imagePullPolicy": "Never", "command": [
+            "python3", "-uc", program, *map(str, ports), *words],
                         "ports": [{"name": each, "containerPort": port} for each, port in (named or {}).items()],
                         "readinessProbe": {"tcpSocket": {"port": ports[0]}, "periodSeconds": 1},
                         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}}]}})

@@ -1,8 +1,10 @@
 """The chart's NetworkPolicies, enforced: what a retriever's container and the database reach, tried in them by a process beside purser's
 own walls; that a run needs nothing more; and that without the policies the same probes pass."""
 import pytest
-from cluster_probes import listening, probe
+import yaml
+from cluster_probes import GATEWAY, listening, probe
 from cluster_world import APIS, METADATA, NODE, merged
+from helm import TOP
 from test_cluster_releases import ONCE, SMALL
 
 pytestmark = pytest.mark.cluster
@@ -13,6 +15,8 @@ WAITING = merged(SMALL, {
     "retrievers": [{"name": "waits", "script": {"name": "waits.py"}, "sources": ["github"], "image": COLLECTORS}],
     "files": {"waits": {"waits.py": "import time\nprint('BEGUN', flush=True)\ntime.sleep(3000)\n"}}})
 del WAITING["files"]["once"]
+# Needs the index, too.
+FETCHING = merged(SMALL, {"files": {"once": {"once.py": "import idna\n" + ONCE, "requirements.txt": "idna\n"}}})
 
 PORTS = {"apiServer": {"ports": [6443]}, "ports": [80]}
 # What is said beside the values above; each upgrade changes the policies of the pods that run.
@@ -126,12 +130,27 @@ def test_without_the_policies_each_of_these_probes_passes(probed):
 
 def test_a_whole_run_and_helm_test_need_nothing_that_they_are_kept_from(kubernetes):
     """Packages from the index, the token from its Secret, the API, the database."""
-    values = merged(SMALL, {"files": {"once": {"once.py": "import idna\n" + ONCE, "requirements.txt": "idna\n"}}})
     with kubernetes.space("enforced") as space:
         space.secret("github-token", token=kubernetes.tokens["github"].read_text())
-        space.install(values)
+        space.install(FETCHING)
         assert space.run("one") == "Complete"
         space.helm("test", "ci", "--timeout", "240s")
         assert space.rows("SELECT count(*) FROM metric_sample") == [("2",)]
         assert len(space.get("networkpolicies")["items"]) == 2
+        assert space.kept_from() == set()
+
+
+def test_an_egress_gateway_as_the_documentation_has_it_is_the_way_out(kubernetes):
+    """The only one: as "elsewhere" above, but for its own pods."""
+    text = (TOP / "docs/kubernetes.md").read_text()
+    values = yaml.safe_load(next(block for block in text.split("```yaml\n")[1:] if block.startswith("site:")).split("```")[0])
+    with kubernetes.space("egress") as egress, kubernetes.space("gated") as space:
+        listening(egress, "egress", 3128, labels={"app": "egress"}, program=GATEWAY, words=["api.github.com:443", "pypi.org:443"])
+        kubernetes.apply({"kind": "Service", "metadata": {"name": "egress", "namespace": "egress"}, "spec": {
+            "selector": {"app": "egress"}, "ports": [{"port": 3128}]}})
+        space.secret("github-token", token=kubernetes.tokens["github"].read_text())
+        space.install(merged(FETCHING, values))
+        assert space.run("one") == "Complete"
+        assert space.rows("SELECT count(*) FROM metric_sample") == [("1",)]
+        assert set(egress.kubectl("logs", "egress").splitlines()) >= {"CONNECT api.github.com:443", "CONNECT pypi.org:443"}
         assert space.kept_from() == set()
