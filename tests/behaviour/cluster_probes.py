@@ -3,7 +3,7 @@ import json
 
 IMAGE = "localhost/tests/python:1"
 
-# TCP: the kernel takes the connections. UDP: what comes goes back.
+# TCP: a connection is taken and closed. UDP: what comes goes back.
 LISTEN = """
 import select, socket, sys
 tcp = [socket.create_server(("", int(port))) for port in sys.argv[1:]]
@@ -11,8 +11,11 @@ udp = [socket.socket(type=socket.SOCK_DGRAM) for port in sys.argv[1:]]
 for sock, port in zip(udp, sys.argv[1:]):
     sock.bind(("", int(port)))
 while True:
-    for sock in select.select(udp, [], [])[0]:
-        sock.sendto(*sock.recvfrom(100))
+    for sock in select.select(tcp + udp, [], [])[0]:
+        if sock in tcp:
+            sock.accept()[0].close()
+        else:
+            sock.sendto(*sock.recvfrom(100))
 """
 
 # The enforcer answers by ICMP "administratively prohibited", so that what is kept out is told from what is slow or not there.
