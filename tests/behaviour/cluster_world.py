@@ -323,6 +323,7 @@ class Space:
             for container in [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]:
                 said = self.kubectl("logs", pod["metadata"]["name"], "-c", container["name"], "--tail=60", check=False)
                 told.append(f"--- {pod['metadata']['name']} {container['name']}\n{said.stdout}{said.stderr}")
+        told.append(f"NetworkPolicies kept out: {sorted(self.kept_from())}")
         return "\n".join([*told, *self.ends()])
 
 
