@@ -47,7 +47,7 @@ with ThreadPoolExecutor(len(places)) as pool:
 
 
 # An egress gateway: connects to the names that it is told, says so, and to no other.
-GATEWAY = """
+EGRESS_GATEWAY = """
 import socket, socketserver, sys, threading
 def copy(one, other):
     try:

@@ -18,7 +18,7 @@ from kube import BINARIES
 
 FOLDER = "PURSER_TEST_CLUSTER"  # the variable that names the cluster's folder to every process of a session
 # The stand-ins are no pods: they have addresses of the node, as NetworkPolicies see what is outside of a cluster.
-NODE, APIS, METADATA = "10.88.0.1", "140.82.121.5", "169.254.169.254"
+GATEWAY, APIS, METADATA = "10.88.0.1", "140.82.121.5", "169.254.169.254"
 STAND_INS = ("api.github.com", "api.buildkite.com", "pypi.org")
 CACHE = BINARIES.parent / "images"
 # Pulled by nobody: the images have the names that the charts' values say.

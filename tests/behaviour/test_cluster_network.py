@@ -2,8 +2,8 @@
 own walls; that a run needs nothing more; and that without the policies the same probes pass."""
 import pytest
 import yaml
-from cluster_probes import GATEWAY, listening, probe
-from cluster_world import APIS, METADATA, NODE, merged
+from cluster_probes import EGRESS_GATEWAY, listening, probe
+from cluster_world import APIS, GATEWAY, METADATA, merged
 from helm import TOP
 from test_cluster_releases import ONCE, SMALL
 
@@ -49,7 +49,8 @@ def probed(kubernetes):
         places = {
             "metadata": ("tcp", METADATA, 80), "metadata by TLS": ("tcp", METADATA, 443), "pod": ("tcp", stranger, 8080),
             "pod by TLS": ("tcp", stranger, 443), "another database": ("tcp", stranger, 5432), "api": ("tcp", APIS, 443),
-            "api's other port": ("tcp", APIS, 8443), "kubelet": ("tcp", NODE, 10250), "api server": ("tcp", "kubernetes.default.svc", 443),
+            "api's other port": ("tcp", APIS, 8443), "kubelet": ("tcp", GATEWAY, 10250),
+            "api server": ("tcp", "kubernetes.default.svc", 443),
             "name": ("name", "api.github.com", 443), "udp": ("udp", stranger, 8080), "database": ("tcp", database, 5432)}
         to_database = {"service": ("tcp", "ci-purser-postgresql.network.svc", 5432), "pod": ("tcp", database, 5432)}
         found = {}
@@ -84,7 +85,7 @@ def test_a_retriever_reaches_neither_metadata_nor_other_pods_nor_the_node(probed
         assert seen[place] == OUT, place
     counted, addresses = probed["counted"], probed["addresses"]
     assert {("egress", addresses["retriever"], where, "tcp", port) for where, port in (
-        (METADATA, 80), (addresses["stranger"], 8080), (APIS, 8443), (NODE, 10250))} <= counted
+        (METADATA, 80), (addresses["stranger"], 8080), (APIS, 8443), (GATEWAY, 10250))} <= counted
 
 
 def test_with_the_api_servers_port_named_443_is_for_public_addresses_alone(probed):
@@ -145,7 +146,7 @@ def test_an_egress_gateway_as_the_documentation_has_it_is_the_way_out(kubernetes
     text = (TOP / "docs/kubernetes.md").read_text()
     values = yaml.safe_load(next(block for block in text.split("```yaml\n")[1:] if block.startswith("site:")).split("```")[0])
     with kubernetes.space("egress") as egress, kubernetes.space("gated") as space:
-        listening(egress, "egress", 3128, labels={"app": "egress"}, program=GATEWAY, words=["api.github.com:443", "pypi.org:443"])
+        listening(egress, "egress", 3128, labels={"app": "egress"}, program=EGRESS_GATEWAY, words=["api.github.com:443", "pypi.org:443"])
         kubernetes.apply({"kind": "Service", "metadata": {"name": "egress", "namespace": "egress"}, "spec": {
             "selector": {"app": "egress"}, "ports": [{"port": 3128}]}})
         space.secret("github-token", token=kubernetes.tokens["github"].read_text())

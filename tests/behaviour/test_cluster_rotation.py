@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cluster_world import FOLDER, NODE
+from cluster_world import FOLDER, GATEWAY
 from helm import VALUES, of_kind, pods, render
 from lab import Upstream
 from netns import setns
@@ -51,7 +51,7 @@ class Node:
         with open("/proc/self/ns/net") as home, open(f"/run/netns/{Path(os.environ[FOLDER]).name}") as here:
             setns(here.fileno())
             try:
-                self.running.append(Upstream(self, [host], answer, address=(NODE, 0)))
+                self.running.append(Upstream(self, [host], answer, address=(GATEWAY, 0)))
             finally:
                 setns(home.fileno())
         return self.running[-1]
@@ -84,7 +84,7 @@ def test_a_job_replaces_the_token_in_its_secret_and_the_next_run_uses_it(kuberne
         space.secret("gitlab-token", token=old, hosts="gitlab.com")
         space.install({
             "sources": [{"name": "gitlab", "provider": "gitlab", "token": {"secretName": "gitlab-token"},
-                         "connectTo": f"{NODE}:{gitlab.upstream.port}", "allowPrivateAddresses": [f"{NODE}/32"],
+                         "connectTo": f"{GATEWAY}:{gitlab.upstream.port}", "allowPrivateAddresses": [f"{GATEWAY}/32"],
                          "rotate": {"schedule": "0 3 1 1 *", "fromProvider": True, "acceptLoss": True}}],
             "kubernetes": {"refresh": "10s"}, "networkPolicy": {"ports": [gitlab.upstream.port]},
             "retrievers": [{"name": "ask", "script": {"name": "ask.py"}, "sources": ["gitlab"]}], "files": {"ask": {"ask.py": ASK}}})

@@ -13,6 +13,13 @@ class Unknown(Exception):
     """What a policy asks and this translation does not know."""
 
 
+class Space:
+    """A namespace."""
+
+    def __init__(self, of):
+        self.name, self.labels = of["metadata"]["name"], of["metadata"].get("labels") or {}
+
+
 class Endpoint:
     """An address of a pod, with what policies ask of it."""
 
@@ -47,6 +54,12 @@ def selects(selector, labels, where):
     return all(asked + [holds(each, labels, where) for each in selector.get("matchExpressions") or []])
 
 
+def selected(selector, things, where):
+    """Of things with labels. What the selector says is looked at also when there is none."""
+    selects(selector, {}, where)
+    return [each for each in things if selects(selector, each.labels, where)]
+
+
 class Block:
     """An ipBlock."""
 
@@ -58,6 +71,9 @@ class Block:
     def has(self, address):
         address = ipaddress.ip_address(address)
         return address in self.network and not any(address in each for each in self.but)
+
+    def has_pod(self, endpoint):
+        return self.has(endpoint.address)
 
     def match(self, side):
         family = {4: "ip", 6: "ip6"}[self.network.version]
@@ -73,17 +89,23 @@ class Pods:
     def __init__(self, endpoints):
         self.endpoints = endpoints
 
+    def has_pod(self, endpoint):
+        return endpoint in self.endpoints
+
     def match(self, side):
         return f"ip {side} {{ {', '.join(each.address for each in self.endpoints)} }}" if self.endpoints else None
 
 
 class Anyone:
+    def has_pod(self, _):
+        return True
+
     def match(self, _):
         return ""
 
 
 class Translation:
-    """Of all policies at one time. `spaces`: {namespace: its labels}."""
+    """Of all policies at one time."""
 
     def __init__(self, policies, endpoints, spaces):
         self.endpoints, self.spaces = endpoints, spaces
@@ -97,7 +119,7 @@ class Translation:
         known(spec, "podSelector", "policyTypes", "ingress", "egress", where=where)
         types = spec.get("policyTypes") or ["Ingress", *(["Egress"] if spec.get("egress") else [])]
         known(types, "Ingress", "Egress", where=where)
-        mine = [each for each in self.endpoints if each.space == space and selects(spec.get("podSelector") or {}, each.labels, where)]
+        mine = [each for each in selected(spec.get("podSelector") or {}, self.endpoints, where) if each.space == space]
         for direction, key in (("ingress", "from"), ("egress", "to")):
             if direction.capitalize() not in types:
                 continue
@@ -124,9 +146,8 @@ class Translation:
             return Block(peer["ipBlock"], where)
         spaces = [space]
         if "namespaceSelector" in peer:
-            spaces = [name for name, labels in self.spaces.items() if selects(peer["namespaceSelector"], labels, where)]
-        return Pods([each for each in self.endpoints
-                     if selects(peer.get("podSelector") or {}, each.labels, where) and each.space in spaces])
+            spaces = [each.name for each in selected(peer["namespaceSelector"], self.spaces, where)]
+        return Pods([each for each in selected(peer.get("podSelector") or {}, self.endpoints, where) if each.space in spaces])
 
     def matches(self, direction, endpoint, peers, ports):
         """What lets through by one rule: any of these."""
@@ -145,10 +166,8 @@ class Translation:
                 elif direction == "ingress":
                     yield from (f"{match} {kind} dport {number}" for number in endpoint.named(port, protocol))
                 else:  # a name means what each of the pods there calls so
-                    there = [each for each in self.endpoints if isinstance(peer, Anyone) or isinstance(peer, Block) and peer.has(each.address)
-                             or isinstance(peer, Pods) and each in peer.endpoints]
-                    yield from (f"ip daddr {each.address} {kind} dport {number}"
-                                for each in there for number in each.named(port, protocol))
+                    yield from (f"ip daddr {each.address} {kind} dport {number}" for each in self.endpoints if peer.has_pod(each)
+                                for number in each.named(port, protocol))
 
     def script(self, before):
         """(what nft is to do at once, the chains there are then); `before`: those that the last script left."""
