@@ -181,7 +181,7 @@ class Translation:
             # nothing keeps a pod from itself
             lines += [f"{rule} ip {SIDES[direction][1]} {address} return", *(f"{rule} {each}" for each in rules),
                       f"{rule} meta l4proto {{ tcp, udp, sctp }} update @{direction}-refused "
-                      "{ ip saddr . ip daddr . meta l4proto . th dport counter }", f"{rule} reject with icmpx admin-prohibited"]
+                      "{ ip saddr . ip daddr . meta l4proto . th dport counter }", f"{rule} counter reject with icmpx admin-prohibited"]
         for hook, directions in HOOKS.items():
             rule = f"add rule inet {TABLE} {hook}"
             if hook == "input":
