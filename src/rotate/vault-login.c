@@ -124,7 +124,7 @@ static int log_in(VaultApi *api, Fault *fault)
 
 int vault_login_keep(VaultApi *api, Fault *fault)
 {
-    Fault why;
+    Fault why = {""};
     if (!api->setup->vault_auth || (api->token && clock_mono() < api->old))
         return 0;
     if (!api->token || clock_mono() >= api->dead)
@@ -136,7 +136,7 @@ int vault_login_keep(VaultApi *api, Fault *fault)
 /* What is not given back dies by itself. */
 void vault_login_end(VaultApi *api)
 {
-    Fault why;
+    Fault why = {""};
     VaultAsk ask = {.method = "POST", .path = "auth/token/revoke-self"};
     if (!api->setup || !api->setup->vault_auth || !api->token)
         return;

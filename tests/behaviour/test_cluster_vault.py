@@ -1,7 +1,6 @@
 """OpenBao in a cluster beyond reading a token: a Job that replaces one there, by a role of its own, and the database's credentials,
 which are made for each pod, renewed while it runs and dropped with it."""
 import json
-import re
 import secrets
 import subprocess
 
@@ -80,7 +79,7 @@ def put_program(space, folder):
 def pasted(space):
     """What docs/kubernetes.md has a person paste, for this namespace."""
     page = (TOP / "docs/kubernetes.md").read_text()
-    (block,) = [block for block in re.findall(r"```\n(.*?)```", page, re.DOTALL) if "role/purser-rotate" in block]
+    (block,) = [block for block in page.split("```")[1::2] if "role/purser-rotate" in block]
     return block.replace("bound_service_account_namespaces=ci-metrics", f"bound_service_account_namespaces={space.name}")
 
 
