@@ -334,7 +334,7 @@ def test_every_key_of_the_schema_stands_in_values_yaml_with_a_word_about_it():
             assert re.search(rf"\b{key}\b", text), f"{name}.{key}"
 
 
-def test_the_notes_warn_of_a_token_in_the_release_and_name_what_is_missing():
+def test_the_notes_warn_of_a_token_in_the_release_and_name_what_is_missing_and_what_is_rotated():
     def notes(*words):
         return helm("install", "ci", CHART, "--dry-run=client", *words).stdout.split("NOTES:")[1]
     first, minimal = notes(*FIRST), notes(*RENDERED["chart-minimal"])
@@ -342,6 +342,9 @@ def test_the_notes_warn_of_a_token_in_the_release_and_name_what_is_missing():
     assert "WARNING" not in minimal
     assert "create secret generic github-token --from-file=token=" in minimal
     assert "three steps" in notes()
+    rotated = notes(*RENDERED["rotation-vault"])
+    assert "ci-purser-rotate-buildkite (0 4 * * *), ci-purser-rotate-gitlab (0 3 1 * *)" in rotated
+    assert "role purser-rotate must be bound to the service account ci-purser-rotate of" in rotated and "replaced" not in minimal
 
 
 def test_the_readers_role_is_named_in_the_data_source_and_its_password_is_the_databases_own(rendered):

@@ -1,9 +1,13 @@
 """`purser rotate --vault-auth`: a rotation that logs in to a real OpenBao by a JWT, with a role of its own, as a Job does."""
 import json
+import os
+import re
+import signal
 
 import pytest
 from bao import Bao
-from hunt import needles, search_files
+from hunt import Memory, needles, search_files
+from promise import wait_until
 from test_rotate_vault import VaultRotation
 from test_vault import secret_file, signed
 
@@ -67,6 +71,23 @@ def test_a_login_that_ends_before_the_rotation_does_is_made_anew(job):
     job.check_ended(job.new)
     assert job.calls().count("auth/jwt/login") >= 2
     assert job.bao.accessors() == [], "each of them was given back, or is over"
+
+
+@pytest.mark.plain
+def test_in_the_middle_its_memory_holds_neither_the_jwt_nor_the_login(job):
+    job.log_in_by(signed(job.lab, aud="vault"))
+    process = job.start("--wait", "60s")
+    wait_until(lambda: job.current() == job.new and "auth/jwt/login" in job.calls())
+    login = re.compile(rb"\b" + re.escape(job.bao.root[:2].encode()) + rb"[A-Za-z0-9]{22,}")
+    assert login.fullmatch(job.bao.root.encode()), "what its tokens look like"
+    parts, memory = needles(job.jwt.split(".")[2]), Memory()
+    os.kill(process.pid, signal.SIGSTOP)
+    hits = [(name, form) for _, name, data in memory.mappings(process.pid)
+            for form in [form for needle, form in parts.items() if needle in data] + ["a login"] * len(login.findall(data))]
+    os.kill(process.pid, signal.SIGCONT)
+    assert memory.bytes > 1 << 20 and hits == [], hits
+    process.kill()
+    process.wait()
 
 
 def test_a_role_that_can_only_read_changes_nothing(job):
