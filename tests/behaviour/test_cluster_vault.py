@@ -173,7 +173,7 @@ def test_a_job_replaces_the_token_in_vault_while_an_agent_elsewhere_goes_on_with
         assert wrote == {("purser-rotate", path) for path in (MAIN, SIDE, SIDE.replace("/data/", "/metadata/"))}
 
         text = everything(space, but=("fresh",))
-        assert found(text, old, new) == [] and '"event":"rotate' not in text
+        assert found(text, old, new) == [] and "token.rotate" in text, "the audit is among it, with the change that the agent saw"
         assert found(everything(space), old, new) == [new], "it can be found, in the Secret that the new one came from"
 
 
@@ -190,28 +190,22 @@ def test_neither_account_can_do_what_the_other_may(kubernetes):
         vault.as_person("bash", "-euc", pasted(space))
         agent, rotation = login(vault, space, "ci-purser", "purser"), login(vault, space, "ci-purser-rotate", "purser-rotate")
 
-        def may(token, verb, path, *data):
+        def may(token, *words, **more):
             try:
-                vault.bao(verb, path, *data, token=token)
+                vault.bao(*words, token=token, **more)
             except Failed as failed:
                 assert "permission denied" in str(failed)
                 return False
             return True
-        written = '{"data": {"token": "another"}}'
-        tried = {}
+        allowed = set()
         for who, token in ("agent", agent), ("rotation", rotation):
             for path in MAIN, SIDE, "secret/data/ci/other":
-                tried[who, "read", path] = may(token, "read", path)
-                try:
-                    vault.bao("write", path, "-", input=written, token=token)
-                    tried[who, "write", path] = True
-                except Failed as failed:
-                    assert "permission denied" in str(failed)
-                    tried[who, "write", path] = False
-            for path in MAIN, SIDE:
-                gone = path.replace("/data/", "/metadata/")
-                tried[who, "delete", path] = may(token, "delete", gone)
-        allowed = {key for key, yes in tried.items() if yes}
+                if may(token, "read", path):
+                    allowed.add((who, "read", path))
+                if may(token, "write", path, "-", input='{"data": {"token": "another"}}'):
+                    allowed.add((who, "write", path))
+                if may(token, "delete", path.replace("/data/", "/metadata/")):
+                    allowed.add((who, "delete", path))
         assert allowed == {("agent", "read", MAIN), ("rotation", "read", MAIN), ("rotation", "write", MAIN), ("rotation", "read", SIDE),
                            ("rotation", "write", SIDE), ("rotation", "delete", SIDE)}
         for account, role in ("ci-purser", "purser-rotate"), ("ci-purser-rotate", "purser"), ("default", "purser-rotate"):
