@@ -42,6 +42,9 @@
 {{- fail (printf "the source %s has its token in Vault; say where that is: vault.address and vault.role" $source.name) -}}
 {{- end -}}
 {{- end -}}
+{{- if and (eq .Values.database.kind "external") .Values.database.external.vault (not .Values.vault.address) -}}
+{{- fail "database.external.vault: its user and password are Vault's; say where that is: vault.address and vault.role" -}}
+{{- end -}}
 {{- if and .Values.vault.role .Values.vault.auth -}}
 {{- fail "vault: say either `role` (the login of this pod's service account) or `auth` (any other login), not both" -}}
 {{- end -}}

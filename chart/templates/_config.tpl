@@ -28,13 +28,15 @@
 {{- toYaml $kept -}}
 {{- end -}}
 
+{{/* `role`: of the kubernetes login; "": what `auth` says. (dict "top" $ "role" ROLE) */}}
 {{- define "purser.vault" -}}
-{{- $vault := omit .Values.vault "role" "mount" "audience" "ca" -}}
-{{- if .Values.vault.ca -}}
+{{- $values := .top.Values.vault -}}
+{{- $vault := omit $values "role" "rotationRole" "mount" "audience" "ca" -}}
+{{- if $values.ca -}}
 {{- $_ := set $vault "caFile" "/etc/purser-vault/ca.crt" -}}
 {{- end -}}
-{{- if .Values.vault.role -}}
-{{- $login := dict "role" .Values.vault.role "audience" .Values.vault.audience "mount" .Values.vault.mount
+{{- if .role -}}
+{{- $login := dict "role" .role "audience" $values.audience "mount" $values.mount
       "tokenFile" "/var/run/secrets/purser/vault/token" -}}
 {{- $_ := set $vault "auth" (dict "kubernetes" $login) -}}
 {{- end -}}
@@ -93,7 +95,7 @@ kubernetes:
 {{- end }}
 {{- if .top.Values.vault.address }}
 vault:
-  {{- include "purser.vault" .top | nindent 2 }}
+  {{- include "purser.vault" (dict "top" .top "role" .top.Values.vault.role) | nindent 2 }}
 {{- end }}
 audit: {keyFile: /etc/purser-audit/audit.key, onFailure: {{ .top.Values.audit.onFailure }}}
 {{- with .top.Values.sandbox }}

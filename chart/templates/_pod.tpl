@@ -172,6 +172,14 @@ agent alone; a retriever has its own socket, output, scratch and script, and not
   {{- end }}
 {{- end -}}
 
+{{/* The pod's own login to Vault, whichever role it is for. */}}
+{{- define "purser.vaultToken" -}}
+- name: vault-token
+  projected:
+    sources:
+    - serviceAccountToken: {path: token, audience: {{ .Values.vault.audience }}, expirationSeconds: 3600}
+{{- end -}}
+
 {{- define "purser.volumes" -}}
 - name: config
   configMap:
@@ -199,10 +207,7 @@ agent alone; a retriever has its own socket, output, scratch and script, and not
     - downwardAPI: {items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]}
 {{- end }}
 {{- if .top.Values.vault.role }}
-- name: vault-token
-  projected:
-    sources:
-    - serviceAccountToken: {path: token, audience: {{ .top.Values.vault.audience }}, expirationSeconds: 3600}
+{{ include "purser.vaultToken" .top }}
 {{- end }}
 {{- range $name, $ca := dict "vault-ca" .top.Values.vault.ca "site-ca" .top.Values.site.ca }}
 {{- if $ca }}

@@ -61,7 +61,9 @@ void rotate_setup_put(const RotateSetup *setup, WireWriter *wire)
     wire_put_u8(wire, setup->database);
     wire_put_u8(wire, setup->approle);
     wire_put_text(wire, setup->vault_token);
-    if (setup->vault_token[0])
+    wire_put_u8(wire, setup->vault_auth);
+    wire_put_u8(wire, setup->vault.configured);
+    if (setup->vault.configured)
         keeper_vault_put(&setup->vault, &vault);
     wire_put_slice(wire, (Slice){(const char *)vault.data, vault.len});
     wire->failed |= vault.failed;
@@ -135,6 +137,8 @@ int rotate_setup_get(WireReader *wire, RotateSetup *ret_setup)
     setup.database = wire_get_bool(wire);
     setup.approle = wire_get_bool(wire);
     setup.vault_token = wire_dup_text(wire, MAX_PATH);
+    setup.vault_auth = wire_get_bool(wire);
+    bool in_vault = wire_get_bool(wire);
     Slice vault_blob = wire_get_slice(wire, ROTATE_MAX_SOURCE);
     WireReader vault = WIRE_READER(vault_blob.ptr, vault_blob.len);
     bool in_cluster = wire_get_bool(wire);
@@ -144,7 +148,7 @@ int rotate_setup_get(WireReader *wire, RotateSetup *ret_setup)
     WireReader source = WIRE_READER(blob.ptr, blob.len);
     if (act >= ROTATE_ACTS || (setup.app && !setup.minted.mint) || setup.interval > INT64_MAX / 4 ||
         setup.revealed > INT64_MAX / 4 || setup.life > INT64_MAX / 4 || wire_finish(wire) ||
-        (setup.vault_token[0] && keeper_vault_get(&vault, &setup.vault)) ||
+        (in_vault && keeper_vault_get(&vault, &setup.vault)) ||
         (in_cluster && keeper_kubernetes_get(&kubernetes, &setup.kubernetes)) ||
         keeper_source_get(&source, &setup.source)) {
         rotate_setup_done(&setup);

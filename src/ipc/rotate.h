@@ -46,8 +46,9 @@ typedef struct RotateSetup {
     bool shared;         /* agents elsewhere read the store too: nothing here tells what they have read */
     bool wait_said;      /* interval is what --wait says: nothing shortens it */
     uint64_t older_than; /* us: a younger token stays; 0: any is replaced */
-    char *vault_token;   /* a file: with it the secret may be written; "" where the token is not in Vault */
-    VaultConfig vault;   /* then */
+    char *vault_token;   /* a file: with it the secret may be written; "" */
+    bool vault_auth;     /* instead: it logs in as vault's login says, a role of its own */
+    VaultConfig vault;   /* where the token is in Vault, or Vault's login is what is rotated */
     bool database;       /* ... or the sink's credential, which Vault's database engine makes */
     bool approle;        /* the token is the secret id with which purser logs in to Vault */
     KubernetesConfig kubernetes; /* where the token is in a Secret: whom to ask, and this person's login */

@@ -80,11 +80,16 @@ static int run(const Invocation *invocation)
                          .allow_other = given(invocation, "allow-other-identity"),
                          .argv = argv,
                          .n_argv = command ? COUNT_OF(argv) : 0,
-                         .vault_token = (char *)given(invocation, "vault-token")};
+                         .vault_token = (char *)given(invocation, "vault-token"),
+                         .vault_auth = given(invocation, "vault-auth")};
     int status = choose_act(invocation, &setup.act);
     status = status < 0 ? check_which(invocation, setup.act) : status;
     if (status >= 0)
         return status;
+    if (setup.vault_token && setup.vault_auth) {
+        log_error("--vault-token and --vault-auth are two ways into Vault: say one of them.");
+        return EXIT_USAGE;
+    }
     if (wait && text_parse_duration(slice_of(wait), &setup.interval)) {
         log_error("--wait takes a time, as in 90s or 10m.");
         return EXIT_USAGE;
@@ -155,6 +160,8 @@ const Command command_rotate = {
                {"allow-other-identity", 0, NULL, "the new token may belong to another account"},
                {"vault-token", 0, "FILE",
                 "Vault: a token that may write the secret (default: ~/.vault-token)"},
+               {"vault-auth", 0, NULL,
+                "Vault: log in as purser.yaml's vault.auth says (kubernetes, jwt): a Job's own role"},
                {"sink", 0, NULL, "instead of a source: the sink's password, by Vault's database engine"},
                {"vault-login", 0, NULL, "instead of a source: the secret id of purser's own AppRole login"},
                {"kubeconfig", 0, "FILE",

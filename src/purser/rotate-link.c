@@ -127,14 +127,34 @@ static void hand_over(const Session *session, int fd, Fault *fault)
                   strerror(errno));
 }
 
+static bool asks_vault(const Source *source, const RotateSetup *setup)
+{
+    return setup->approle || rotate_kept(source)->kind == STORE_VAULT;
+}
+
+/* --vault-auth: what a pod's service account, or a platform's JWT, can log in with. */
+static int check_vault_auth(const Config *config, const Source *source, const RotateSetup *setup)
+{
+    const VaultConfig *vault = &config->vault;
+    bool by_jwt = vault->login == VAULT_LOGIN_KUBERNETES || vault->login == VAULT_LOGIN_JWT;
+    if (!setup->vault_auth || !asks_vault(source, setup) || (by_jwt && vault->secret.kind == STORE_FILE))
+        return -1;
+    log_error("--vault-auth logs in to Vault by `kubernetes` or `jwt`, with a JWT of a file, and %s has no "
+              "such `auth:`; say --vault-token FILE.",
+              config->path);
+    return EXIT_USAGE;
+}
+
 /* Where `vault login` and `bao login` put it. */
 static int find_vault_token(const Source *source, RotateSetup *setup, char *path, size_t size, Fault *fault)
 {
     const char *home = getenv("HOME");
-    if ((!setup->approle && rotate_kept(source)->kind != STORE_VAULT) || setup->vault_token)
+    if (!asks_vault(source, setup) || setup->vault_token || setup->vault_auth)
         return 0;
     if (!home || home[0] != '/')
-        return fault_set(fault, -ENOENT, "Say --vault-token FILE: a token that may write the secret.");
+        return fault_set(fault, -ENOENT,
+                         "Say --vault-token FILE: a token that may write the secret; or --vault-auth, for a "
+                         "role of its own.");
     snprintf(path, size, "%s/.vault-token", home);
     setup->vault_token = path;
     return 0;
@@ -195,7 +215,7 @@ static void fill(const Session *session, const Source *source, char *roots, Rota
 {
     const Config *config = session->config;
     StoreKind kind = rotate_kept(source)->kind;
-    bool vault = kind == STORE_VAULT, cluster = kind == STORE_KUBERNETES;
+    bool vault = asks_vault(source, setup), cluster = kind == STORE_KUBERNETES;
     bool gets = setup->act == ROTATE_START || setup->act == ROTATE_DRY_RUN;
     const RotatePlan *plan = &source->plan;
     if (gets && !setup->n_argv && !setup->from_stdin && !setup->from_provider) {
@@ -207,11 +227,13 @@ static void fill(const Session *session, const Source *source, char *roots, Rota
     setup->life = plan->life;
     /* A login reads its secret each time, and what it was given for it stays good. */
     setup->interval = setup->wait_said ? setup->interval : setup->approle ? 0 : refresh_of(config, source);
-    setup->shared = (vault || cluster) && !setup->database;
+    setup->shared = (kind == STORE_VAULT || cluster) && !setup->database;
     setup->kubernetes = config->kubernetes;
     setup->kubernetes.configured = cluster;
-    setup->vault_token = vault || setup->approle ? setup->vault_token : (char *)"";
+    setup->vault_auth &= vault;
+    setup->vault_token = vault && !setup->vault_auth ? setup->vault_token : (char *)"";
     setup->vault = config->vault;
+    setup->vault.configured = vault;
     setup->revealed = longest_revealed(config, source);
     setup->state = session->state.path;
     setup->audit_key = session->config->audit_key_file;
@@ -243,9 +265,10 @@ static int prepare(const Session *session, const Source *source, const RotateSet
     RotateSetup setup = *said;
     Fault fault = {""};
     int status = setup.database ? -1 : check_kept(source);
+    status = status < 0 ? check_vault_auth(session->config, source, &setup) : status;
     if (status >= 0)
         return status;
-    if (!setup.vault_token && source->plan.vault_token[0])
+    if (!setup.vault_token && !setup.vault_auth && source->plan.vault_token[0])
         setup.vault_token = source->plan.vault_token;
     int r = audit_files_make_key(&session->state, &fault);
     r = r ? r : find_roots(session->config, roots, sizeof(roots), &fault);

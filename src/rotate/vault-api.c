@@ -29,15 +29,20 @@ int vault_api_init(VaultApi *api, const RotateSetup *setup, const char *space, F
                       .space = space[0] ? mem_printf("X-Vault-Namespace: %s", space) : NULL,
                       .server = {"Vault", &vault->origin, vault->server_name, vault->ca_file,
                                  vault->cert_file, vault->key_file, NULL}};
-    int r = read_token(api, fault);
-    return r ? r : link_init(&api->link, setup, &api->server, fault);
+    if (setup->vault_auth)
+        api->login_space = vault->space[0] ? mem_printf("X-Vault-Namespace: %s", vault->space) : NULL;
+    int r = setup->vault_auth ? 0 : read_token(api, fault);
+    r = r ? r : link_init(&api->link, setup, &api->server, fault);
+    return r ? r : vault_login_keep(api, fault);
 }
 
 void vault_api_done(VaultApi *api)
 {
+    vault_login_end(api);
     link_done(&api->link);
     secret_free(api->token);
     mem_free(api->space);
+    mem_free(api->login_space);
 }
 
 typedef struct Answering {
@@ -63,11 +68,19 @@ static void on_answer(void *context, StoreAnswer *answer)
 
 int vault_ask(VaultApi *api, VaultAsk *ask, Fault *fault)
 {
+    int r = vault_login_keep(api, fault);
+    if (r && ask->body)
+        buf_done(ask->body);
+    return r ? r : vault_ask_in(api, api->space, ask, fault);
+}
+
+int vault_ask_in(VaultApi *api, const char *space, VaultAsk *ask, Fault *fault)
+{
     CLEANUP_MEM char *escaped = vault_path(ask->path);
     Answering answering = {api, ask, 0, fault};
     StoreCall call = {.method = ask->method,
                       .path = escaped,
-                      .header = {"X-Vault-Request: true", api->space},
+                      .header = {"X-Vault-Request: true", space},
                       .credential = "X-Vault-Token: ",
                       .token = ask->bare ? NULL
                                : ask->as ? ask->as
@@ -261,7 +274,7 @@ static int take_rights(void *context, int status, const json_t *json, Fault *fau
     }
     return missing.len
                ? fault_set(fault, STORE_E_DENIED,
-                           "the policy of --vault-token allows no %s; docs/rotation.md has the policy",
+                           "Vault's policy of this login allows no %s; docs/rotation.md has the policy",
                            buf_text(&missing))
                : 0;
 }

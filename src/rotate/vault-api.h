@@ -12,13 +12,15 @@ typedef struct VaultApi {
     const RotateSetup *setup;
     StoreServer server;
     Link link;
-    char *space;   /* a header; NULL: none */
-    Sealed *token; /* Vault's */
-    bool kv1;      /* secrets have no versions, and no check-and-set */
-    int64_t now;   /* wall us, by the server's clock, at its last answer */
+    char *space;       /* a header; NULL: none */
+    Sealed *token;     /* Vault's; of --vault-auth with what follows: */
+    char *login_space; /* the header of the login's namespace; NULL: none */
+    int64_t old, dead; /* mono us: another login is made before the next call; it is over */
+    bool kv1;          /* secrets have no versions, and no check-and-set */
+    int64_t now;       /* wall us, by the server's clock, at its last answer */
 } VaultApi;
 
-/* Reads --vault-token. Borrows setup. `space`: the namespace; "": none. -errno with a sentence;
+/* Reads --vault-token, or logs in. Borrows setup. `space`: the namespace; "": none. -errno with a sentence;
  * vault_api_done() then too. */
 int vault_api_init(VaultApi *api, const RotateSetup *setup, const char *space, Fault *fault) MUST_USE;
 void vault_api_done(VaultApi *api);
@@ -38,6 +40,15 @@ typedef struct VaultAsk {
 
 /* 0: there was an answer, whatever its status. STORE_E_OUTAGE, and what take() said, with a sentence. */
 int vault_ask(VaultApi *api, VaultAsk *ask, Fault *fault) MUST_USE;
+/* The same in another namespace than the api's, without looking at the login's age. `space`: a header, or
+ * NULL. */
+int vault_ask_in(VaultApi *api, const char *space, VaultAsk *ask, Fault *fault) MUST_USE;
+
+/* --vault-auth. A login that is half through its life is replaced, since a rotation may wait for longer than
+ * that; what is given up is given back. 0 too where there is no such login. */
+int vault_login_keep(VaultApi *api, Fault *fault) MUST_USE;
+void vault_login_end(VaultApi *api);
+
 /* Of a status that was not hoped for: -ESTALE (check-and-set), STORE_E_OUTAGE, STORE_E_DENIED with a
  * sentence. */
 int vault_api_refusal(const VaultAsk *ask, Fault *fault);

@@ -66,16 +66,18 @@ static void collect_read(const RotateSetup *setup, Paths *paths)
     add(paths, setup->minted.mint ? setup->minted.mint->ca_file : NULL);
     add(paths, setup->vault_token);
     add(paths, credentials);
-    if (setup->vault_token && *setup->vault_token) {
+    if (vault->configured) {
         add(paths, vault->ca_file);
         add(paths, vault->cert_file);
         add(paths, vault->key_file);
     }
+    if (setup->vault_auth)
+        add_folder(paths, vault->secret.name); /* a projected one is a link to where it is now */
     if (kubernetes->configured) {
         add(paths, kubernetes->ca_file);
         add(paths, kubernetes->cert_file);
         add(paths, kubernetes->key_file);
-        add_folder(paths, kubernetes->token.name); /* a projected one is a link to where it is now */
+        add_folder(paths, kubernetes->token.name); /* such a link too */
     }
 }
 
@@ -91,7 +93,7 @@ int walls_enter(const RotateSetup *setup, Fault *fault)
     collect_read(setup, &read);
     ports_add_source(&ports, &setup->source.source, &setup->minted);
     ports_add(&ports, port_at_end(setup->proxy));
-    if (setup->vault_token && *setup->vault_token)
+    if (setup->vault.configured)
         ports_add(&ports, setup->vault.origin.port);
     if (setup->kubernetes.configured)
         ports_add(&ports, setup->kubernetes.origin.port);

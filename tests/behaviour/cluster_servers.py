@@ -1,4 +1,5 @@
 """Servers that tests put into the cluster: each a pod and a Service, with a certificate of its name by the stand-ins' CA."""
+import json
 import os
 import subprocess
 
@@ -9,6 +10,7 @@ from helm import TOP
 def serve(world, space, image, port, folder, user=0, args=(), env=(), ready=None):
     """Reached as NAME.NAMESPACE.svc; NAME is the folder's, and the folder is /served in the pod."""
     name = folder.name
+    world.kubectl("delete", "pod", name, "-n", space, "--ignore-not-found", "--now")  # of a session whose cluster was kept
     world.certify("tls", f"{name}.{space}.svc", folder=folder)
     (folder / "ca.pem").write_bytes((world.stand_in / "ca.pem").read_bytes())
     folder.chmod(0o755)
@@ -29,34 +31,83 @@ def serve(world, space, image, port, folder, user=0, args=(), env=(), ready=None
 
 
 class Vault:
-    """OpenBao at vault.vault.svc; it may ask the API server about tokens (TokenReview)."""
+    """OpenBao at vault.SPACE.svc; it may ask the API server about tokens (TokenReview). Its own audit has all in the clear, so that a
+    test knows what to look for."""
 
-    CONFIG = ('listener "tcp" { address = "0.0.0.0:8200"\n tls_cert_file = "/served/tls.pem"\n tls_key_file = "/served/tls.key" }\n')
+    CONFIG = ('listener "tcp" { address = "0.0.0.0:8200"\n tls_cert_file = "/served/tls.pem"\n tls_key_file = "/served/tls.key" }\n'
+              'audit "file" "all" { options { file_path = "/tmp/audit.log"\n log_raw = "true" } }\n')
 
-    def __init__(self, world):
-        self.world, self.folder = world, world.folder / "vault"
-        self.folder.mkdir()
+    def __init__(self, world, space="vault"):
+        self.world, self.space, self.folder = world, space, world.folder / space / "vault"
+        self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "bao.hcl").write_text(self.CONFIG)
         cluster("import", world.image("openbao"))
-        serve(world, "vault", "localhost/tests/openbao:1", 8200, self.folder, args=[
+        serve(world, space, "localhost/tests/openbao:1", 8200, self.folder, args=[
             "bao", "server", "-dev", "-dev-root-token-id=root", "-config=/served/bao.hcl", "-dev-no-store-token",
             "-dev-listen-address=127.0.0.1:8300"])
-        world.apply({"kind": "ClusterRoleBinding", "metadata": {"name": "vault"}, "roleRef": {
+        world.apply({"kind": "ClusterRoleBinding", "metadata": {"name": space}, "roleRef": {
             "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "system:auth-delegator"},
-            "subjects": [{"kind": "ServiceAccount", "name": "vault", "namespace": "vault"}]})
-        self.words = ["exec", "-i", "vault", "-n", "vault", "--", "env", "BAO_ADDR=https://vault.vault.svc:8200", "BAO_TOKEN=root",
-                      "BAO_CACERT=/served/ca.pem", "bao"]
-
-    def bao(self, *words, input=""):  # noqa: A002
-        return self.world.kubectl(*self.words, *words, input=input)
-
-    def set_up(self, space, account, token):
-        """By the example's own script, which runs where a person has `bao`: here that is in OpenBao's pod."""
-        program = self.folder / "bao"
-        program.write_text(f"#!/bin/sh\nexec {' '.join(self.world.words('kubectl', *self.words))} \"$@\"\n")
+            "subjects": [{"kind": "ServiceAccount", "name": "vault", "namespace": space}]})
+        (self.folder / "bin").mkdir(exist_ok=True)
+        program = self.folder / "bin/bao"
+        program.write_text(f"#!/bin/sh\nexec {' '.join(world.words('kubectl', *self.words('root')))} \"$@\"\n")
         program.chmod(0o755)
-        done = subprocess.run([TOP / "examples/chart-vault/setup", space.name, account], input=token.encode(),
-                              env={**os.environ, "BAO": str(program)}, capture_output=True)
+
+    def words(self, token):
+        return ["exec", "-i", "vault", "-n", self.space, "--", "env", f"BAO_ADDR=https://vault.{self.space}.svc:8200",
+                f"BAO_TOKEN={token}", "BAO_CACERT=/served/ca.pem", "bao"]
+
+    def bao(self, *words, input="", token="root"):  # noqa: A002
+        return self.world.kubectl(*self.words(token), *words, input=input)
+
+    def listed(self, path):
+        """The keys there; none where there is nothing."""
+        done = self.world.kubectl(*self.words("root"), "list", "-format=json", path, check=False)
+        assert done.returncode == 0 or done.stdout.strip() in ("", "{}"), done.stderr
+        return json.loads(done.stdout) if done.returncode == 0 else []
+
+    def audit(self):
+        """What it was asked and what it answered, in the clear."""
+        said = self.world.kubectl("exec", "vault", "-n", self.space, "--", "cat", "/tmp/audit.log")
+        return [json.loads(line) for line in said.splitlines()]
+
+    def as_person(self, *words, input="", **env):  # noqa: A002
+        """A script that runs where a person has `bao`: here that is in OpenBao's pod."""
+        done = subprocess.run(list(words), input=input.encode(), capture_output=True, env={
+            **os.environ, "PATH": f"{self.folder}/bin:{os.environ['PATH']}", **env})
         assert done.returncode == 0, done.stderr.decode()
+
+    def set_up(self, space, account, secret, example="chart-vault", **env):
+        """By the example's own script."""
+        self.as_person(TOP / "examples" / example / "setup", space.name, account, input=secret, **env)
+        self.certify(space)
+
+    def certify(self, space):
+        """Where the chart's values look for its CA."""
         self.world.apply({"kind": "ConfigMap", "metadata": {"name": "vault-ca", "namespace": space.name},
                           "data": {"ca.crt": (self.folder / "ca.pem").read_text()}})
+
+
+class Database:
+    """A PostgreSQL that is there already, at db.SPACE.svc."""
+
+    def __init__(self, world, space="databases"):
+        self.world, self.space = world, space
+        folder = world.folder / space / "db"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "password").write_text("of-the-superuser")
+        serve(world, space, "localhost/tests/postgres:1", 5432, folder, user=999,
+              args=["postgres", "-c", "ssl=on", "-c", "ssl_cert_file=/served/tls.pem", "-c", "ssl_key_file=/served/tls.key"],
+              env={"PGDATA": "/tmp/data", "LANG": "C.UTF-8", "POSTGRES_PASSWORD_FILE": "/served/password"}.items(),
+              ready={"exec": {"command": ["pg_isready", "-q", "-h", "localhost"]}})
+
+    def psql(self, sql, database="postgres"):
+        return self.world.kubectl("exec", "-i", "db", "-n", self.space, "--", "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-U", "postgres",
+                                  "-d", database, input=sql).strip()
+
+    def set_up(self, space, example):
+        """As the example's README has the DBA do it; every password is "of-the-example"."""
+        readme = (TOP / "examples" / example / "README.md").read_text()
+        self.psql(readme.split("```sql\n")[1].split("```")[0].replace("'...'", "'of-the-example'"))
+        self.world.apply({"kind": "ConfigMap", "metadata": {"name": "db-ca", "namespace": space.name},
+                          "data": {"ca.crt": (self.world.stand_in / "ca.pem").read_text()}})

@@ -23,12 +23,15 @@ RENDERED = {
     "cloudnativepg": ["--values", VALUES / "cloudnativepg.yaml"],
     "vault-database": ["--values", VALUES / "vault-database.yaml"],
     "rotation": ["--values", VALUES / "rotation.yaml"],
+    "rotation-vault": ["--values", VALUES / "rotation-vault.yaml"],
     "old-cluster": ["--values", VALUES / "old-cluster.yaml", "--kube-version", "1.28.0"],
     "chart-minimal": ["--values", TOP / "examples/chart-minimal/values.yaml", *GITHUB],
     "chart-vault": ["--values", TOP / "examples/chart-vault/values.yaml", *GITHUB],
     "chart-external-database": ["--values", TOP / "examples/chart-external-database/values.yaml", *GITHUB],
+    "chart-vault-database": ["--values", TOP / "examples/chart-vault-database/values.yaml", *GITHUB],
 }
 SOURCE = {"name": "github", "provider": "github", "token": {"secretName": "github-token"}}
+IN_VAULT = {**SOURCE, "token": {"vault": {"path": "secret/data/ci", "key": "token"}}, "rotate": {"schedule": "0 3 1 * *"}}
 RETRIEVER = {"name": "actions", "sources": ["github"], "command": ["collect"]}
 
 
@@ -259,14 +262,28 @@ REFUSED = {
         {"retrievers": [{"name": name, "sources": ["github"], "script": {"name": "x.py", "secret": {"name": "s"}}} for name in ("a", "b")],
          "files": {"a": {"x.py": ""}, "b": {"x.py": ""}}}, "give each one of its own"),
     "two of a name": ({"retrievers": [RETRIEVER, RETRIEVER]}, "there are two retrievers"),
-    "a rotation in Vault": (
-        {"sources": [{**SOURCE, "token": {"vault": {"path": "secret/data/ci", "key": "token"}}, "rotate": {"schedule": "0 3 1 * *"}}],
-         "vault": {"address": "https://vault.example:8200", "role": "purser"}}, "where its token is in a Secret of this namespace"),
+    "a rotation of what is minted": (
+        {"sources": [{**SOURCE, "token": {"kubernetesTokenRequest": {"serviceAccount": "a"}}, "rotate": {"schedule": "0 3 1 * *"}}]},
+        "where its token is in a Secret of this namespace, or in Vault"),
+    "a rotation in Vault by no role": (
+        {"sources": [IN_VAULT], "vault": {"address": "https://vault.example:8200", "role": "purser"}}, "say vault.rotationRole"),
+    "a rotation in Vault by the agents' role": (
+        {"sources": [IN_VAULT], "vault": {"address": "https://vault.example:8200", "role": "purser", "rotationRole": "purser"}},
+        "give each one of its own"),
+    "a rotation in Vault of no key": (
+        {"sources": [{**IN_VAULT, "token": {"vault": {"path": "secret/data/ci"}}}],
+         "vault": {"address": "https://vault.example:8200", "role": "purser", "rotationRole": "purser-rotate"}}, "say where in Vault its token is"),
+    "a rotation in Vault of one version": (
+        {"sources": [{**IN_VAULT, "token": {"vault": {"path": "secret/data/ci", "key": "token", "version": 2}}}],
+         "vault": {"address": "https://vault.example:8200", "role": "purser", "rotationRole": "purser-rotate"}}, "a pinned `version`"),
     "a keyring": ({"sources": [{**SOURCE, "token": {"keyring": "github"}}]}, "which is for one machine"),
     "vault without an address": ({"sources": [{**SOURCE, "token": {"vault": {"path": "a/b"}}}]}, "say where that is: vault.address"),
     "two logins": ({"vault": {"address": "https://v", "role": "a", "auth": {"token": {"file": "x"}}}}, "not both"),
     "no password": ({"database": {"kind": "external", "external": {"host": "db"}}}, "name where its password is"),
-    "no host": ({"database": {"kind": "external", "external": {"vault": "database/creds/a"}}}, "the name of the PostgreSQL server"),
+    "no host": ({"database": {"kind": "external", "external": {"vault": "database/creds/a"}}, "vault": {"address": "https://v", "role": "a"}},
+                "the name of the PostgreSQL server"),
+    "credentials of no Vault": ({"database": {"kind": "external", "external": {"host": "db", "vault": "database/creds/a"}}},
+                                "say where that is: vault.address"),
     "a size that is none": ({"retrievers": [{**RETRIEVER, "limits": {"outputBytes": "many"}}]}, "/retrievers/0/limits/outputBytes"),
     "a Grafana of nothing": ({"grafana": {"bundled": {"enabled": True}, "datasource": {"enabled": False}}}, "enable both"),
     "two keys of one Secret": (
@@ -343,7 +360,7 @@ def test_every_key_of_the_schema_stands_in_values_yaml_with_a_word_about_it():
             assert re.search(rf"\b{key}\b", text), f"{name}.{key}"
 
 
-def test_the_notes_warn_of_a_token_in_the_release_and_name_what_is_missing():
+def test_the_notes_warn_of_a_token_in_the_release_and_name_what_is_missing_and_what_is_rotated():
     def notes(*words):
         return helm("install", "ci", CHART, "--dry-run=client", *words).stdout.split("NOTES:")[1]
     first, minimal = notes(*FIRST), notes(*RENDERED["chart-minimal"])
@@ -351,6 +368,9 @@ def test_the_notes_warn_of_a_token_in_the_release_and_name_what_is_missing():
     assert "WARNING" not in minimal
     assert "create secret generic github-token --from-file=token=" in minimal
     assert "three steps" in notes()
+    rotated = notes(*RENDERED["rotation-vault"])
+    assert "ci-purser-rotate-buildkite (0 4 * * *), ci-purser-rotate-gitlab (0 3 1 * *)" in rotated
+    assert "role purser-rotate must be bound to the service account ci-purser-rotate of" in rotated and "replaced" not in minimal
 
 
 def test_the_readers_role_is_named_in_the_data_source_and_its_password_is_the_databases_own(rendered):

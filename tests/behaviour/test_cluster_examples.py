@@ -1,15 +1,14 @@
 """examples/chart-* as they stand, installed as their READMEs say: GitHub is the stand-in that answers 401 to all but the token."""
-import json
-
 import pytest
 import yaml
-from cluster_servers import Vault, serve
+from cluster_servers import Database, Vault
 from cluster_world import Failed
 from helm import TOP, script_of
 
 pytestmark = pytest.mark.cluster
 
 JOBS = "SELECT count(*) > 100 FROM ci_job WHERE source = 'github'"
+READER = "SELECT has_table_privilege('grafana', 'metrics_job', 'SELECT'), has_table_privilege('grafana', 'ci_job', 'SELECT')"
 
 
 def example(name):
@@ -45,31 +44,35 @@ def test_the_vault_example_brings_its_rows_with_a_login_that_vault_has_reviewed(
                 vault.bao("write", "auth/kubernetes/login", "role=purser", "jwt=-", input=jwt)
         assert space.kept_from() == set()
         # The login has been given back.
-        assert len(json.loads(vault.bao("list", "-format=json", "auth/token/accessors"))) == 1, "the root's alone"
+        assert len(vault.listed("auth/token/accessors")) == 1, "the root's alone"
 
 
 def test_the_external_database_example_brings_its_rows(kubernetes):
-    folder = kubernetes.folder / "db"
-    folder.mkdir()
-    (folder / "password").write_text("of-the-superuser")
-    serve(kubernetes, "databases", "localhost/tests/postgres:1", 5432, folder, user=999,
-          args=["postgres", "-c", "ssl=on", "-c", "ssl_cert_file=/served/tls.pem", "-c", "ssl_key_file=/served/tls.key"],
-          env={"PGDATA": "/tmp/data", "LANG": "C.UTF-8", "POSTGRES_PASSWORD_FILE": "/served/password"}.items(),
-          ready={"exec": {"command": ["pg_isready", "-q", "-h", "localhost"]}})
-
-    def psql(sql, database="postgres"):
-        return kubernetes.kubectl("exec", "-i", "db", "-n", "databases", "--", "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-U", "postgres",
-                                  "-d", database, input=sql).strip()
-    readme = (TOP / "examples/chart-external-database/README.md").read_text()
-    psql(readme.split("```sql\n")[1].split("```")[0].replace("'...'", "'of-the-example'"))
+    database = Database(kubernetes)
     with kubernetes.space("external") as space:
+        database.set_up(space, "chart-external-database")
         for name in "purser-db", "grafana-db":
             space.secret(name, password="of-the-example")
         space.secret("github-token", token=kubernetes.tokens["github"].read_text())
-        kubernetes.apply({"kind": "ConfigMap", "metadata": {"name": "db-ca", "namespace": space.name},
-                          "data": {"ca.crt": (kubernetes.stand_in / "ca.pem").read_text()}})
         space.install(example("chart-external-database"), *baked())
         assert space.run("one") == "Complete"
-        assert psql(JOBS, "ci") == "t"
-        assert psql("SELECT has_table_privilege('grafana', 'metrics_job', 'SELECT'), has_table_privilege('grafana', 'ci_job', 'SELECT')",
-                    "ci") == "t|f"
+        assert database.psql(JOBS, "ci") == "t"
+        assert database.psql(READER, "ci") == "t|f"
+
+
+def test_the_vault_database_example_brings_its_rows_as_users_that_are_gone_afterwards(kubernetes):
+    database, vault = Database(kubernetes, "platform"), Vault(kubernetes, "platform")
+    with kubernetes.space("vault-database") as space:
+        database.set_up(space, "chart-vault-database")
+        vault.set_up(space, "purser", "of-the-example", "chart-vault-database", DATABASE_CA="/served/ca.pem")
+        vault.bao("write", "-f", "database/rotate-root/ci")
+        space.secret("grafana-db", password="of-the-example")
+        space.secret("github-token", token=kubernetes.tokens["github"].read_text())
+        space.install(example("chart-vault-database"), *baked())
+        assert space.run("one") == "Complete"
+        assert database.psql(JOBS, "ci") == "t"
+        assert database.psql(READER, "ci") == "t|f"
+        assert database.psql("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'", "ci") == "ci_owner"
+        assert database.psql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'v-%'") == "0"
+        assert vault.listed("sys/leases/lookup/database/creds/purser") == []
+        assert len(vault.listed("auth/token/accessors")) == 1, "the root's alone"
