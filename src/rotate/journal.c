@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 struct Journal {
@@ -87,18 +88,20 @@ static void take(JournalEnd *end, const JournalLine *line)
 {
     if (strcmp(line->step, "begin") == 0) {
         end->open = end->forward = true;
-        end->given = end->revoking = end->asked = false;
+        end->given = end->revoking = end->asked = end->told[0] = end->told[1] = false;
         end->begun = line->time;
     } else if (strcmp(line->step, "revoke") == 0) {
         end->begun = end->open ? end->begun : line->time;
         end->open = end->revoking = true;
     } else if (strcmp(line->step, "end") == 0) {
-        end->open = end->given = end->revoking = end->asked = false;
+        end->open = end->given = end->revoking = end->asked = end->told[0] = end->told[1] = false;
     } else if (strcmp(line->step, "ask") == 0) {
         end->asked = true;
     } else if (strcmp(line->step, "switch") == 0) { /* so it was staged */
         end->given = true;
         end->asked = false;
+    } else if (strcmp(line->step, "retire") == 0) {
+        end->told[!end->forward] = true;
     } else if (strcmp(line->step, "resume") == 0) {
         end->forward = true;
     } else if (strcmp(line->step, "abort") == 0 || strcmp(line->step, "turn") == 0) {
@@ -141,19 +144,25 @@ static int put_line(const unsigned char key[AUDIT_KEY], JournalEnd *end, int64_t
 int journal_shorten(const char *source, const JournalEnd *end, Buf *out, JournalEnd *ret_end)
 {
     static const char *const detail = "what came before was too long to be kept here";
+    const bool begun = end->open && !(end->revoking && !end->given), *told = end->told;
+    const struct {
+        bool is;
+        const char *step;
+        int64_t time;
+    } line[] = {{begun, "begin", end->begun},
+                {end->given, "switch", end->time},
+                {end->asked, "ask", end->time},
+                {begun && told[0], "retire", end->time},
+                {end->open && (!end->forward || (begun && told[1])), "abort", end->time},
+                {begun && told[1], "retire", end->time},
+                {begun && end->forward && told[1], "resume", end->time},
+                {end->revoking, "revoke", end->begun}};
     JournalEnd anew = begin(source, JOURNAL_SHARED_KEY);
     int r = 0;
     buf_reset(out);
-    if (end->open && !(end->revoking && !end->given))
-        r = put_line(JOURNAL_SHARED_KEY, &anew, end->begun, "begin", detail, out);
-    if (r == 0 && end->given)
-        r = put_line(JOURNAL_SHARED_KEY, &anew, end->time, "switch", detail, out);
-    if (r == 0 && end->asked)
-        r = put_line(JOURNAL_SHARED_KEY, &anew, end->time, "ask", detail, out);
-    if (r == 0 && end->open && !end->forward)
-        r = put_line(JOURNAL_SHARED_KEY, &anew, end->time, "abort", detail, out);
-    if (r == 0 && end->revoking)
-        r = put_line(JOURNAL_SHARED_KEY, &anew, end->begun, "revoke", detail, out);
+    for (size_t i = 0; i < COUNT_OF(line) && r == 0; i++)
+        if (line[i].is)
+            r = put_line(JOURNAL_SHARED_KEY, &anew, line[i].time, line[i].step, detail, out);
     if (r == 0)
         *ret_end = anew;
     return r;
@@ -296,6 +305,26 @@ static int add_shared(Journal *journal, const char *step, const char *detail, Fa
     return journal->share(journal->context, buf_slice(&journal->shared), fault);
 }
 
+/* Behind what this process knows, or not at all: one that stood still while another went on has nothing to
+ * say. */
+static int append(const Journal *journal, Slice line)
+{
+    struct stat status;
+    size_t whole = journal->end.whole;
+    int r = flock(journal->fd, LOCK_EX) < 0 || fstat(journal->fd, &status) < 0 ? -errno : 0;
+    if (r == 0 && (size_t)status.st_size != whole)
+        r = -ESTALE;
+    if (r == 0) {
+        r = io_write_all(journal->fd, line.ptr, line.len);
+        if (r == 0 && fsync(journal->fd) < 0)
+            r = -errno;
+        if (r)
+            (void)!ftruncate(journal->fd, (off_t)whole);
+    }
+    flock(journal->fd, LOCK_UN);
+    return r;
+}
+
 int journal_add(Journal *journal, const char *step, Fault *fault, const char *fmt, ...)
 {
     char raw[512], detail[600];
@@ -307,9 +336,10 @@ int journal_add(Journal *journal, const char *step, Fault *fault, const char *fm
     CLEANUP_BUF Buf text = BUF_INIT(2 * JOURNAL_MAX_LINE);
     JournalEnd end = journal->end;
     int r = put_line(journal->key, &end, clock_wall(), step, detail, &text);
-    r = r ? r : io_write_all(journal->fd, text.data, text.len);
-    if (r == 0 && fsync(journal->fd) < 0)
-        r = -errno;
+    r = r ? r : append(journal, buf_slice(&text));
+    if (r == -ESTALE)
+        return fault_set(fault, r, "another process has gone on with the rotation of %s, as %s tells",
+                         journal->source, journal->path);
     if (r)
         return failed(journal->path, "written", r, fault);
     journal->end = end;

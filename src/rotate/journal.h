@@ -46,6 +46,7 @@ typedef struct JournalEnd {
     bool given;              /* ... and a switch was begun in it */
     bool forward;            /* ... and it was last on its way to the new token */
     bool asked;              /* ... and the provider was asked for a new token, not switched to yet */
+    bool told[2];            /* ... and the provider was told to retire the old one, the new one */
     bool revoking;           /* ... or it is a revocation */
     int64_t begun;           /* ... wall us */
     char step[JOURNAL_STEP]; /* the last line's */
@@ -81,7 +82,8 @@ int journal_share(Journal *journal, Slice text, const char *who, JournalShare *s
 const JournalEnd *journal_end(const Journal *journal);
 Slice journal_text(const Journal *journal); /* this machine's, as it was opened */
 
-/* On the disk when it returns 0. -errno with a sentence. */
+/* On the disk when it returns 0. -errno with a sentence; -ESTALE: another process has written since it was
+ * opened, so what this one knows is not true any more. */
 int journal_add(Journal *journal, const char *step, Fault *fault, const char *fmt, ...) MUST_USE FORMAT(4, 5);
 
 Journal *journal_free(Journal *journal); /* takes NULL, returns NULL */

@@ -207,6 +207,45 @@ static void a_question_that_was_asked_stays_asked(void **state)
     journal_free(journal);
 }
 
+/* What was told is known by which way it was going then. */
+static void whom_the_provider_was_told_to_retire_is_on_record(void **state)
+{
+    (void)state;
+    Fault fault;
+    static const char *const steps[] = {"begin", "retire", "abort"};
+    Journal *journal = reopen();
+    for (size_t i = 0; i < COUNT_OF(steps); i++)
+        assert_int_equal(journal_add(journal, steps[i], &fault, "x"), 0);
+    journal_free(journal);
+    journal = reopen();
+    assert_true(journal_end(journal)->told[0] && !journal_end(journal)->told[1]);
+    assert_int_equal(journal_add(journal, "retire", &fault, "x"), 0);
+    assert_true(journal_end(journal)->told[0] && journal_end(journal)->told[1]);
+    assert_int_equal(journal_add(journal, "end", &fault, "x"), 0);
+    assert_false(journal_end(journal)->told[0] || journal_end(journal)->told[1]);
+    journal_free(journal);
+}
+
+/* One stood still while the other went on; what the file tells hangs together. */
+static void one_that_another_has_gone_on_with_is_not_written_to(void **state)
+{
+    (void)state;
+    Fault fault;
+    Journal *first = reopen();
+    assert_int_equal(journal_add(first, "begin", &fault, "x"), 0);
+    Journal *second = reopen();
+    assert_int_equal(journal_add(second, "abort", &fault, "x"), 0);
+    assert_int_equal(journal_add(first, "switch", &fault, "x"), -ESTALE);
+    assert_non_null(strstr(fault.text, "another process has gone on with the rotation of github"));
+    assert_int_equal(journal_add(second, "end", &fault, "x"), 0);
+    journal_free(first);
+    journal_free(second);
+    first = reopen();
+    assert_int_equal(journal_end(first)->number, 3);
+    assert_string_equal(journal_end(first)->step, "end");
+    journal_free(first);
+}
+
 static char kept[JOURNAL_MAX_SHARED + 1];
 static int calls, fails;
 
@@ -299,7 +338,7 @@ static void one_that_grows_too_long_keeps_what_matters(void **state)
 static void what_matters_is_each_of_these(void **state)
 {
     (void)state;
-    for (unsigned bits = 0; bits < 32; bits++) {
+    for (unsigned bits = 0; bits < 128; bits++) {
         JournalEnd end = {.open = bits & 1, .begun = 1750000000000000, .time = 1750000001000000}, made, read;
         CLEANUP_BUF Buf out = BUF_INIT(JOURNAL_MAX_SHARED);
         Fault fault;
@@ -307,6 +346,8 @@ static void what_matters_is_each_of_these(void **state)
         end.forward = bits & 4;
         end.asked = end.open && bits & 8 && !end.given;
         end.revoking = end.open && bits & 16;
+        end.told[0] = end.open && bits & 32;
+        end.told[1] = end.open && bits & 64;
         assert_int_equal(journal_shorten("github", &end, &out, &made), 0);
         assert_int_equal(
             journal_read("github", buf_slice(&out), JOURNAL_SHARED_KEY, NULL, NULL, &read, &fault), 0);
@@ -315,6 +356,7 @@ static void what_matters_is_each_of_these(void **state)
         assert_true(read.open == end.open && read.given == end.given && read.asked == end.asked);
         assert_true(read.revoking == end.revoking && (!end.open || read.begun == end.begun));
         assert_true(!end.open || end.revoking || read.forward == end.forward);
+        assert_true(end.revoking || (read.told[0] == end.told[0] && read.told[1] == end.told[1]));
     }
 }
 
@@ -326,6 +368,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_a_crash_left_is_cut_off, set_up, tear_down),
         cmocka_unit_test_setup_teardown(lines_that_are_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_question_that_was_asked_stays_asked, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(whom_the_provider_was_told_to_retire_is_on_record, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_that_another_has_gone_on_with_is_not_written_to, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_long_one_is_put_aside, set_up, tear_down),
         cmocka_unit_test_setup_teardown(each_line_goes_into_the_store_before_its_step, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_another_machine_has_done_is_what_counts, set_up, tear_down),
