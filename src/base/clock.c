@@ -1,4 +1,4 @@
-/* The two clocks. See clock.h. */
+/* The clocks. See clock.h. */
 #include "base/clock.h"
 
 #include <errno.h>
@@ -22,6 +22,11 @@ int64_t clock_wall(void)
 int64_t clock_mono(void)
 {
     return test_mono >= 0 ? test_mono : read_clock(CLOCK_MONOTONIC);
+}
+
+int64_t clock_boot(void)
+{
+    return test_mono >= 0 ? test_mono : read_clock(CLOCK_BOOTTIME);
 }
 
 void clock_set_for_test(int64_t wall_us, int64_t mono_us)

@@ -1,6 +1,6 @@
-/* The two clocks, in microseconds, and their text form. Everything in purser asks these, so that a test can
+/* The clocks, in microseconds, and their text form. Everything in purser asks these, so that a test can
  * set them. wall: UTC since 1970, for what people and databases read; it may jump. mono: for deadlines and
- * durations; never jumps.
+ * durations; never jumps. boot: the same, and it goes on while the machine sleeps.
  */
 #pragma once
 
@@ -11,8 +11,9 @@
 
 int64_t clock_wall(void);
 int64_t clock_mono(void);
+int64_t clock_boot(void);
 
-/* Tests: both clocks stand at these values until set again; negative: the real clocks. */
+/* Tests: the clocks stand at these values until set again; negative: the real clocks. */
 void clock_set_for_test(int64_t wall_us, int64_t mono_us);
 
 /* RFC 3339 in UTC: 2020-06-05T14:11:38Z, with .ffffff when there is a fraction. */

@@ -101,6 +101,14 @@ void account_read(const Rotation *rotation, Slice body, const char *header, Acco
         ret_account->expires = take_time(find(json, rotation->expires));
 }
 
+int account_read_made(const Rotation *rotation, Slice body, Sealed **ret_token, Fault *fault)
+{
+    CLEANUP_JSON json_t *json = answer_json(body);
+    const char *text = answer_text(json, rotation->renew_token);
+    return text ? store_seal("the new token", slice_of(text), false, ret_token, fault)
+                : fault_set(fault, STORE_E_DAMAGED, "the answer holds no new token");
+}
+
 void account_done(Account *account)
 {
     for (size_t i = 0; i < account->n_scope; i++)

@@ -5,10 +5,8 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "token/take.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 
@@ -19,17 +17,18 @@ int cluster_init(Cluster *cluster, const RotateSetup *setup, const TokenRef *ref
     const KubernetesConfig *config = &setup->kubernetes;
     const char *space = ref->space[0] ? ref->space : config->space;
     *cluster = (Cluster){.config = config,
-                         .server = {LABEL, &config->origin, config->server_name, config->ca_file,
-                                    config->cert_file, config->key_file, NULL},
                          .space = mem_strdup(space),
                          .name = mem_strdup(ref->name),
                          .side = mem_printf("%s" CLUSTER_SIDE, ref->name)};
-    return link_init(&cluster->link, setup, &cluster->server, fault);
+    StoreServer server = {
+        LABEL, &config->origin, config->server_name, config->ca_file, config->cert_file, config->key_file,
+        NULL};
+    return api_init(&cluster->api, setup, server, fault);
 }
 
 void cluster_done(Cluster *cluster)
 {
-    link_done(&cluster->link);
+    api_done(&cluster->api);
     mem_free(cluster->space);
     mem_free(cluster->name);
     mem_free(cluster->side);
@@ -66,32 +65,6 @@ char *cluster_lease_path(const Cluster *cluster)
     return make_path(cluster, "/apis/coordination.k8s.io/v1", "leases", cluster->side);
 }
 
-typedef struct Answering {
-    Cluster *cluster;
-    ClusterCall *call;
-    int result;
-    Fault *fault;
-} Answering;
-
-static void on_answer(void *context, StoreAnswer *answer)
-{
-    Answering *answering = context;
-    ClusterCall *call = answering->call;
-    call->status = answer->status;
-    answering->cluster->now = answer->date ? answer->date : clock_wall();
-    if (answer->status != 200 && answer->status != 201) {
-        if (!call->mute)
-            answer_error(answer->body, call->said);
-        return;
-    }
-    CLEANUP_JSON json_t *json = answer_json(answer->body);
-    if (!json)
-        answering->result =
-            fault_set(answering->fault, STORE_E_DAMAGED, LABEL "'s answer is not the JSON that it should be");
-    else if (call->take)
-        answering->result = call->take(call->context, json, answering->fault);
-}
-
 /* Read anew each time: kubelet replaces a pod's own token within its life. */
 static int read_login(const Cluster *cluster, Sealed **ret_token, Fault *fault)
 {
@@ -103,40 +76,25 @@ static int read_login(const Cluster *cluster, Sealed **ret_token, Fault *fault)
         return fault_set(
             fault, -ENOTSUP,
             "a rotation logs in to the Kubernetes API with a kubeconfig or a token's file: say --kubeconfig");
-    CLEANUP_FD int fd = open(ref->name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0)
-        return fault_set(fault, -errno,
-                         "the token for the Kubernetes API cannot be read from %s: %s; say --kubeconfig FILE",
-                         ref->name, strerror(errno));
-    return token_take_pipe("of the Kubernetes API's login", fd, ret_token, fault);
+    return api_read_login("the token for the Kubernetes API", ref->name, "say --kubeconfig FILE", ret_token,
+                          fault);
 }
 
-int cluster_call(Cluster *cluster, ClusterCall *call, Fault *fault)
+int cluster_call(Cluster *cluster, ApiCall *call, Fault *fault)
 {
     Sealed *login = NULL;
     CLEANUP_MEM char *type = mem_printf("Content-Type: %s", call->type ? call->type : "application/json");
-    Answering answering = {cluster, call, 0, fault};
-    call->status = 0;
+    const char *const header[] = {"Accept: application/json", type, "User-Agent: purser"};
     int r = read_login(cluster, &login, fault);
-    if (r == 0) {
-        StoreCall request = {.method = call->method,
-                             .path = call->path,
-                             .header = {"Accept: application/json", type, "User-Agent: purser"},
-                             .credential = "Authorization: Bearer ",
-                             .token = login,
-                             .hidden = call->hidden,
-                             .body = call->body ? *call->body : BUF_INIT(0)};
-        if (call->body)
-            *call->body = BUF_INIT(0);
-        r = link_call(&cluster->link, &request, on_answer, &answering, fault);
-    } else if (call->body) {
+    if (r == 0)
+        r = api_call(&cluster->api, call, "Authorization: Bearer ", login, header, COUNT_OF(header), fault);
+    else if (call->body)
         buf_done(call->body);
-    }
     secret_free(login);
-    return r ? r : answering.result;
+    return r;
 }
 
-int cluster_refusal(const Cluster *cluster, const ClusterCall *call, const char *what, Fault *fault)
+int cluster_refusal(const Cluster *cluster, const ApiCall *call, const char *what, Fault *fault)
 {
     const char *space = cluster->space, *said = call->said;
     if (call->status == 409)
@@ -152,15 +110,8 @@ int cluster_refusal(const Cluster *cluster, const ClusterCall *call, const char 
             what, space, said);
     if (call->status == 404)
         return fault_set(fault, STORE_E_ABSENT, "there is no %s in namespace %s", what, space);
-    return fault_set(fault, call->status == 429 || call->status >= 500 ? STORE_E_OUTAGE : STORE_E_DENIED,
-                     LABEL " answered %d for %s in namespace %s%s%s", call->status, what, space,
-                     said[0] ? ": " : "", said);
-}
-
-void cluster_take_metadata(const json_t *json, const char *key, char out[static CLUSTER_VERSION])
-{
-    const char *text = answer_text(json_object_get(json, "metadata"), key);
-    snprintf(out, CLUSTER_VERSION, "%s", text && strlen(text) < CLUSTER_VERSION ? text : "");
+    return fault_set(fault, api_kind(call), LABEL " answered %d for %s in namespace %s%s%s", call->status,
+                     what, space, said[0] ? ": " : "", said);
 }
 
 int cluster_put_token(JsonWriter *json, const char *key, const Sealed *token)
@@ -181,13 +132,6 @@ int cluster_put_token(JsonWriter *json, const char *key, const Sealed *token)
     return r;
 }
 
-static int64_t take_time(const json_t *spec, const char *key)
-{
-    int64_t at = 0;
-    const char *text = answer_text(spec, key);
-    return text && clock_parse(slice_of(text), &at) == 0 ? at : 0;
-}
-
 typedef struct LockTaken {
     ClusterLock *lock;
     char **story; /* NULL: not wanted */
@@ -196,25 +140,14 @@ typedef struct LockTaken {
 static int take_lock(void *context, const json_t *json, Fault *fault)
 {
     const LockTaken *taken = context;
-    ClusterLock *lock = taken->lock;
-    const json_t *notes = json_object_get(json_object_get(json, "metadata"), "annotations");
-    const char *story = answer_text(notes, "purser/journal");
-    const json_t *spec = json_object_get(json, "spec");
-    const char *holder = answer_text(spec, "holderIdentity");
     (void)fault;
-    cluster_take_metadata(json, "resourceVersion", lock->version);
-    text_escape(lock->holder, sizeof(lock->holder), holder ? holder : "", holder ? strlen(holder) : 0);
-    lock->since = take_time(spec, "acquireTime");
-    lock->beat = take_time(spec, "renewTime");
-    lock->transitions = answer_number(spec, "leaseTransitions", INT32_MAX - 1);
-    if (taken->story) {
-        mem_free(*taken->story);
-        *taken->story = mem_strdup(story ? story : "");
-    }
+    if (taken->story)
+        mem_free(STEAL(*taken->story));
+    cluster_read_lock(json, taken->lock, taken->story);
     return 0;
 }
 
-static int lock_call(Cluster *cluster, ClusterCall *call, LockTaken *taken, Fault *fault)
+static int lock_call(Cluster *cluster, ApiCall *call, LockTaken *taken, Fault *fault)
 {
     CLEANUP_MEM char *path = cluster_lease_path(cluster), *what = mem_printf("the Lease %s", cluster->side);
     call->path = path;
@@ -227,7 +160,7 @@ static int lock_call(Cluster *cluster, ClusterCall *call, LockTaken *taken, Faul
 
 int cluster_lock_read(Cluster *cluster, ClusterLock *ret_lock, char **ret_story, Fault *fault)
 {
-    ClusterCall call = {.method = "GET"};
+    ApiCall call = {.method = "GET"};
     ClusterLock lock = {.version = ""};
     char *story = NULL;
     LockTaken taken = {&lock, ret_story ? &story : NULL};
@@ -279,7 +212,7 @@ int cluster_lock_write(Cluster *cluster, ClusterLock *lock, Slice story, Fault *
     if (r)
         return fault_set(fault, r, "the Lease %s cannot be made: %s", cluster->side, strerror(-r));
     bool fresh = !lock->version[0];
-    ClusterCall call = {.method = "PUT", .body = &body};
+    ApiCall call = {.method = "PUT", .body = &body};
     LockTaken taken = {lock, NULL};
     r = lock_call(cluster, &call, &taken, fault);
     /* Two that made it at the same moment: the second one had no version to name. */
@@ -294,7 +227,7 @@ typedef struct Right {
 static int take_review(void *context, const json_t *json, Fault *fault)
 {
     (void)fault;
-    *(bool *)context = json_is_true(json_object_get(json_object_get(json, "status"), "allowed"));
+    *(bool *)context = cluster_read_review(json);
     return 0;
 }
 
@@ -318,11 +251,11 @@ static int review(Cluster *cluster, const Right *right, bool *ret_allowed, Fault
     int r = json_finish(&json);
     if (r)
         return fault_set(fault, r, "the question for a right cannot be made: %s", strerror(-r));
-    ClusterCall call = {.method = "POST",
-                        .path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
-                        .body = &body,
-                        .take = take_review,
-                        .context = ret_allowed};
+    ApiCall call = {.method = "POST",
+                    .path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+                    .body = &body,
+                    .take = take_review,
+                    .context = ret_allowed};
     r = cluster_call(cluster, &call, fault);
     return r || call.status == 201 || call.status == 200
                ? r

@@ -8,18 +8,15 @@
 #pragma once
 
 #include "base/json.h"
-#include "rotate/link.h"
-#include "store/answer.h"
+#include "rotate/api.h"
+#include "rotate/cluster-read.h"
 
-#define CLUSTER_VERSION 64 /* room for a resourceVersion or a uid, with its NUL */
-#define CLUSTER_SIDE    ".purser-rotation"
+#define CLUSTER_SIDE ".purser-rotation"
 
 typedef struct Cluster {
     const KubernetesConfig *config;
-    StoreServer server;
-    Link link;
+    Api api;
     char *space, *name, *side;
-    int64_t now; /* wall us, by the server's clock, at its last answer */
 } Cluster;
 
 /* `ref`: the Secret. Borrows setup. -errno with a sentence; cluster_done() then too. */
@@ -30,39 +27,14 @@ void cluster_done(Cluster *cluster);
 char *cluster_secret_path(const Cluster *cluster, const char *name);
 char *cluster_lease_path(const Cluster *cluster);
 
-typedef struct ClusterCall {
-    const char *method, *path;
-    const char *type; /* of the body; NULL: JSON */
-    Buf *body;        /* taken over, wiped; NULL: none */
-    /* The object of an answer with status 200 or 201; borrowed. Returns 0, or an error with a sentence. NULL:
-     * it is not wanted. */
-    int (*take)(void *context, const json_t *json, Fault *fault);
-    void *context;
-    const Sealed *hidden; /* a token in the body, which an error may repeat; NULL: none */
-    bool mute;            /* there are several: an error is not quoted */
-    int status;           /* out */
-    char said[256];       /* out: of an error */
-} ClusterCall;
-
-/* 0: there was an answer, whatever its status. STORE_E_OUTAGE, and what take() said, with a sentence. */
-int cluster_call(Cluster *cluster, ClusterCall *call, Fault *fault) MUST_USE;
+/* See api_call(). */
+int cluster_call(Cluster *cluster, ApiCall *call, Fault *fault) MUST_USE;
 /* Of a status that was not hoped for: -ESTALE (409), STORE_E_OUTAGE, STORE_E_DENIED with a sentence. `what`:
  * "the Secret github". */
-int cluster_refusal(const Cluster *cluster, const ClusterCall *call, const char *what, Fault *fault);
-
-/* metadata.KEY into `out`; "" when it is none, or too long. */
-void cluster_take_metadata(const json_t *json, const char *key, char out[static CLUSTER_VERSION]);
+int cluster_refusal(const Cluster *cluster, const ApiCall *call, const char *what, Fault *fault);
 
 /* "KEY": "base64 of the token"; token NULL: null. -errno. */
 int cluster_put_token(JsonWriter *json, const char *key, const Sealed *token) MUST_USE;
-
-/* The lock. */
-typedef struct ClusterLock {
-    char version[CLUSTER_VERSION]; /* "": there is no Lease */
-    char holder[256];              /* printable; "": nobody */
-    int64_t since, beat;           /* wall us; 0: not told */
-    uint64_t transitions;
-} ClusterLock;
 
 /* ret_story: an annotation of it; the caller frees. NULL: it is not wanted. */
 int cluster_lock_read(Cluster *cluster, ClusterLock *ret_lock, char **ret_story, Fault *fault) MUST_USE;

@@ -24,12 +24,6 @@ typedef struct Database {
     Place lock;
 } Database;
 
-typedef struct Credential {
-    Sealed *password;
-    char lease[512]; /* to be given back; "": none */
-    int64_t rotated; /* wall us; 0: not told */
-} Credential;
-
 /* MOUNT/WORD/ROLE, from the end. */
 static int find_paths(Database *self, Fault *fault)
 {
@@ -49,14 +43,11 @@ static int find_paths(Database *self, Fault *fault)
     return 0;
 }
 
-static int take_role(void *context, int status, const json_t *json, Fault *fault)
+static int take_role(void *context, const json_t *json, Fault *fault)
 {
     Database *self = context;
-    const char *name = answer_text(json_object_get(json, "data"), "db_name"),
-               *slash = strrchr(self->role, '/');
-    if (status != 200)
-        return 0;
-    if (!name || !*name || strlen(name) > 200 || strchr(name, '/'))
+    const char *name = vault_read_connection(json), *slash = strrchr(self->role, '/');
+    if (!name)
         return fault_set(fault, STORE_E_DAMAGED, "Vault does not tell which database %s is of", self->role);
     while (slash > self->role && slash[-1] != '/')
         slash--;
@@ -67,27 +58,16 @@ static int take_role(void *context, int status, const json_t *json, Fault *fault
 /* Of a dynamic role: which connection it is of. */
 static int find_call(Database *self, Fault *fault)
 {
-    VaultAsk ask = {.method = "GET", .path = self->role, .take = take_role, .context = self};
+    ApiCall ask = {.method = "GET", .path = self->role, .take = take_role, .context = self};
     if (self->call)
         return 0;
     int r = vault_ask(&self->api, &ask, fault);
     return r || ask.status == 200 ? r : vault_api_refusal(&ask, fault);
 }
 
-static int take_credential(void *context, int status, const json_t *json, Fault *fault)
+static int take_credential(void *context, const json_t *json, Fault *fault)
 {
-    Credential *credential = context;
-    const json_t *data = json_object_get(json, "data");
-    const char *lease = answer_text(json, "lease_id"), *rotated = answer_text(data, "last_vault_rotation");
-    if (status != 200)
-        return 0;
-    snprintf(credential->lease, sizeof(credential->lease), "%s",
-             lease && strlen(lease) < sizeof(credential->lease) ? lease : "");
-    if (rotated && clock_parse(slice_of(rotated), &credential->rotated))
-        credential->rotated = 0;
-    int r = vault_seal(data, "password", &credential->password, fault);
-    return r || credential->password ? r
-                                     : fault_set(fault, STORE_E_DAMAGED, "Vault's answer holds no password");
+    return vault_read_credential(json, context, fault);
 }
 
 /* What was made for the proof alone is given back. */
@@ -99,20 +79,20 @@ static void give_back(Database *self, const char *lease)
     json_object_begin(&json, NULL);
     json_text(&json, "lease_id", lease);
     json_object_end(&json);
-    VaultAsk ask = {.method = "PUT", .path = "sys/leases/revoke", .body = &body};
-    if (json_finish(&json) || vault_ask(&self->api, &ask, &why) || (ask.status != 204 && ask.status != 200))
+    ApiCall ask = {.method = "PUT", .path = "sys/leases/revoke", .body = &body};
+    if (json_finish(&json) || vault_ask(&self->api, &ask, &why) || !api_took(&ask))
         log_warning("the credential that was made for the proof lives until its lease ends; %s",
                     why.text[0] ? why.text : ask.said);
 }
 
-static int read_credential(Database *self, Credential *ret_credential, Fault *fault)
+static int read_credential(Database *self, VaultCredential *ret_credential, Fault *fault)
 {
-    Credential credential = {0};
-    VaultAsk ask = {.method = "GET", .path = self->creds, .take = take_credential, .context = &credential};
+    VaultCredential credential = {0};
+    ApiCall ask = {.method = "GET", .path = self->creds, .take = take_credential, .context = &credential};
     int r = vault_ask(&self->api, &ask, fault);
     if (r == 0 && ask.status != 200)
         r = vault_api_refusal(&ask, fault);
-    if (r == 0 && credential.lease[0])
+    if (credential.lease[0])
         give_back(self, credential.lease);
     if (r) {
         secret_free(credential.password);
@@ -127,15 +107,15 @@ static int ask_vault(Database *self, Fault *why)
 {
     CLEANUP_BUF Buf body = BUF_INIT(8);
     int r = buf_append_text(&body, "{}");
-    VaultAsk ask = {.method = "POST", .path = self->call, .body = &body};
+    ApiCall ask = {.method = "POST", .path = self->call, .body = &body};
     r = r ? r : vault_ask(&self->api, &ask, why);
-    return r || ask.status == 204 || ask.status == 200 ? r : vault_api_refusal(&ask, why);
+    return r || api_took(&ask) ? r : vault_api_refusal(&ask, why);
 }
 
-static int confirm(Database *self, const Credential *before, int asked, const Fault *why, Fault *fault)
+static int confirm(Database *self, const VaultCredential *before, int asked, const Fault *why, Fault *fault)
 {
     Rotating *rotating = &self->rotating;
-    Credential after;
+    VaultCredential after;
     int r = STEP(rotating, "confirm", fault,
                  self->root ? "that Vault still makes credentials" : "that it is another password");
     r = r ? r : read_credential(self, &after, fault);
@@ -150,12 +130,12 @@ static int confirm(Database *self, const Credential *before, int asked, const Fa
     return journal_add(rotating->journal, "end", fault, "another password is set, and Vault has it");
 }
 
-static bool is_young(Database *self, const Credential *now)
+static bool is_young(Database *self, const VaultCredential *now)
 {
     const RotateSetup *setup = self->rotating.setup;
     char age[24];
     uint64_t old =
-        now->rotated && self->api.now > now->rotated ? (uint64_t)(self->api.now - now->rotated) : 0;
+        now->rotated && self->api.api.now > now->rotated ? (uint64_t)(self->api.api.now - now->rotated) : 0;
     if (!setup->older_than || !now->rotated || old >= setup->older_than)
         return false;
     say_result(&self->rotating.say, "young", "%s: its password is %s old, so it stays.",
@@ -168,7 +148,7 @@ static int rotate(Database *self, bool *ret_done, Fault *fault)
 {
     Rotating *rotating = &self->rotating;
     const RotateSetup *setup = rotating->setup;
-    Credential before = {0};
+    VaultCredential before = {0};
     Fault why = {""};
     if (self->root && !setup->accept_loss)
         return fault_set(fault, -EPERM,
@@ -215,8 +195,8 @@ static int set_up(Database *self, const unsigned char *key, Fault *fault)
     const RotateSetup *setup = self->rotating.setup;
     CLEANUP_MEM char *folder = mem_printf("%s/rotate", setup->state);
     int r = find_paths(self, fault);
-    r = r ? r : journal_open(folder, self->rotating.source, key, &self->rotating.journal, fault);
     r = r ? r : place_flock(&self->lock, fault);
+    r = r ? r : journal_open(folder, self->rotating.source, key, &self->rotating.journal, fault);
     r = r ? r : vault_api_init(&self->api, setup, setup->source.source.token.space, fault);
     return r ? r : find_call(self, fault);
 }

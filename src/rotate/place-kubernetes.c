@@ -16,6 +16,7 @@
 #define APPLY "application/apply-patch+yaml" /* of which JSON is a part */
 #define MERGE "application/merge-patch+json"
 #define QUERY "?fieldManager=purser-rotate"
+#define MAKE  "?fieldManager=purser-rotate-place" /* what it applies takes nothing away of the other's */
 
 typedef struct KubernetesPlace {
     Place place;
@@ -34,98 +35,41 @@ typedef struct SecretTaken {
     PlaceFound *found;
 } SecretTaken;
 
-static int take_key(const json_t *json, const char *name, const char *key, StoredToken *ret_token,
-                    Fault *fault)
-{
-    TokenRef ref = {.kind = STORE_KUBERNETES, .name = (char *)name, .key = (char *)key};
-    const json_t *data = json_object_get(json, "data");
-    return json_object_get(data, key) ? answer_take_token(&ref, data, true, ret_token, fault) : 0;
-}
-
-/* When it was set: what wrote the key last is its manager, and has a time. */
-static int64_t take_set(const json_t *json, const char *key)
-{
-    const json_t *metadata = json_object_get(json, "metadata"),
-                 *fields = json_object_get(metadata, "managedFields");
-    CLEANUP_MEM char *field = mem_printf("f:%s", key);
-    const char *text = answer_text(metadata, "creationTimestamp");
-    for (size_t i = 0; i < json_array_size(fields); i++) {
-        const json_t *one = json_array_get(fields, i);
-        const json_t *data = json_object_get(json_object_get(one, "fieldsV1"), "f:data");
-        if (json_object_get(data, field) && answer_text(one, "time"))
-            text = answer_text(one, "time");
-    }
-    int64_t at = 0;
-    return text && clock_parse(slice_of(text), &at) == 0 ? at : 0;
-}
-
 /* What is made of something else is made anew: a rotation of it would not last. */
-static void warn_of_maker(KubernetesPlace *self, const json_t *json)
+static void warn_of_maker(KubernetesPlace *self, const char *maker)
 {
-    const json_t *metadata = json_object_get(json, "metadata");
-    const char *release = answer_text(json_object_get(metadata, "annotations"), "meta.helm.sh/release-name");
-    const json_t *owner = json_array_get(json_object_get(metadata, "ownerReferences"), 0);
-    const char *kind = answer_text(owner, "kind"), *name = answer_text(owner, "name");
-    if (self->warned || (!release && !kind))
+    if (self->warned || !maker[0])
         return;
     self->warned = true;
-    char safe[256];
-    snprintf(safe, sizeof(safe), "%s %s", release ? "Helm's release" : kind,
-             release ? release
-             : name  ? name
-                     : "");
-    Fault fault;
-    fault_set(&fault, 0, "%s is made by %s, which may put the old token back: put the new one there too",
-              self->place.label, safe);
-    log_warning("%s", fault.text);
+    log_warning("%s is made by %s, which may put the old token back: put the new one there too",
+                self->place.label, maker);
 }
 
 static int take_main(void *context, const json_t *json, Fault *fault)
 {
     const SecretTaken *taken = context;
     KubernetesPlace *self = taken->self;
-    StoredToken token = {0};
-    cluster_take_metadata(json, "resourceVersion", self->main_version);
-    warn_of_maker(self, json);
-    int r = take_key(json, self->cluster.name, self->key, &token, fault);
+    ClusterSecret secret;
+    int r = cluster_read_secret(json, self->cluster.name, self->key, &secret, fault);
     if (r)
         return r;
-    taken->found->current = STEAL(token.token);
-    taken->found->host = STEAL(token.host);
-    taken->found->n_host = token.n_host;
-    token.n_host = 0;
-    taken->found->set = taken->found->current ? take_set(json, self->key) : 0;
-    stored_token_done(&token);
+    memcpy(self->main_version, secret.version, sizeof(self->main_version));
+    warn_of_maker(self, secret.maker);
+    taken->found->current = STEAL(secret.token.token);
+    taken->found->host = STEAL(secret.token.host);
+    taken->found->n_host = secret.token.n_host;
+    secret.token.n_host = 0;
+    taken->found->set = secret.set;
+    cluster_secret_done(&secret);
     return 0;
-}
-
-static void take_side_version(KubernetesPlace *self, const json_t *json)
-{
-    cluster_take_metadata(json, "resourceVersion", self->side_version);
-    cluster_take_metadata(json, "uid", self->side_uid);
 }
 
 static int take_side(void *context, const json_t *json, Fault *fault)
 {
-    static const char *const name[] = {"old", "new"};
     const SecretTaken *taken = context;
     KubernetesPlace *self = taken->self;
-    const char *key =
-        answer_text(json_object_get(json_object_get(json, "metadata"), "annotations"), "purser/key");
-    take_side_version(self, json);
-    if (key && strcmp(key, self->key) != 0)
-        return fault_set(
-            fault, -EALREADY,
-            "the Secret %s holds a rotation of another key of the same Secret, %s: end that one first",
-            self->cluster.side, key);
-    int r = 0;
-    for (RotateToken i = ROTATE_OLD; i <= ROTATE_NEW && r == 0; i++) {
-        StoredToken token = {0};
-        r = take_key(json, self->cluster.side, name[i], &token, fault);
-        taken->found->staged[i] = STEAL(token.token);
-        stored_token_done(&token);
-    }
-    return r;
+    cluster_read_version(json, self->side_version, self->side_uid);
+    return cluster_read_staged(json, self->cluster.side, self->key, taken->found->staged, fault);
 }
 
 /* One that is not there leaves what it would fill in as it was. */
@@ -133,10 +77,10 @@ static int read_secret(KubernetesPlace *self, bool side, PlaceFound *found, Faul
 {
     CLEANUP_MEM char *what = mem_printf("the Secret %s", side ? self->cluster.side : self->cluster.name);
     SecretTaken taken = {self, found};
-    ClusterCall call = {.method = "GET",
-                        .path = side ? self->side : self->main,
-                        .take = side ? take_side : take_main,
-                        .context = &taken};
+    ApiCall call = {.method = "GET",
+                    .path = side ? self->side : self->main,
+                    .take = side ? take_side : take_main,
+                    .context = &taken};
     if (side)
         self->side_version[0] = self->side_uid[0] = 0;
     else
@@ -148,10 +92,11 @@ static int read_secret(KubernetesPlace *self, bool side, PlaceFound *found, Faul
 }
 
 /* Whoever was taken over may be in the middle of a write: after this its resourceVersion is an old one. */
-static int fence(KubernetesPlace *self, Fault *fault)
+static int fence(KubernetesPlace *self, bool side, Fault *fault)
 {
     CLEANUP_BUF Buf body = BUF_INIT(STORE_MAX_REQUEST);
-    CLEANUP_MEM char *path = mem_printf("%s" QUERY, self->main);
+    CLEANUP_MEM char *path = mem_printf("%s" QUERY, side ? self->side : self->main);
+    CLEANUP_MEM char *what = mem_printf("the Secret %s", side ? self->cluster.side : self->cluster.name);
     JsonWriter json = JSON_WRITER(&body);
     json_object_begin(&json, NULL);
     json_object_begin(&json, "metadata");
@@ -163,11 +108,11 @@ static int fence(KubernetesPlace *self, Fault *fault)
     int r = json_finish(&json);
     if (r)
         return fault_set(fault, r, "%s cannot be marked: %s", self->place.label, strerror(-r));
-    ClusterCall call = {.method = "PATCH", .path = path, .type = MERGE, .body = &body};
+    ApiCall call = {.method = "PATCH", .path = path, .type = MERGE, .body = &body};
     r = cluster_call(&self->cluster, &call, fault);
     return r || call.status == 200 || call.status == 404
                ? r
-               : cluster_refusal(&self->cluster, &call, self->place.label, fault);
+               : cluster_refusal(&self->cluster, &call, what, fault);
 }
 
 static int read_lock(KubernetesPlace *self, Fault *fault)
@@ -184,6 +129,16 @@ static int write_lock(KubernetesPlace *self, Fault *fault)
     return cluster_lock_write(&self->cluster, &self->lock, buf_slice(&self->place.story), fault);
 }
 
+static int fence_others(KubernetesPlace *self, bool held, Fault *fault)
+{
+    PlaceFound found = {0};
+    int r = read_secret(self, true, &found, fault);
+    bool staged = found.staged[ROTATE_OLD] || found.staged[ROTATE_NEW];
+    place_found_done(&found);
+    r = r || !self->side_version[0] ? r : fence(self, true, fault);
+    return r || !place_must_fence(self->setup, held, staged) ? r : fence(self, false, fault);
+}
+
 static int kubernetes_lock(Place *place, Fault *fault)
 {
     KubernetesPlace *self = (KubernetesPlace *)place;
@@ -193,17 +148,17 @@ static int kubernetes_lock(Place *place, Fault *fault)
         if (r)
             return r;
         bool held = self->lock.holder[0];
-        PlaceHolder holder = {self->lock.holder, self->lock.since, self->lock.beat, cluster->now};
-        if (held && !place_may_take_over(&holder, self->setup->act == ROTATE_START))
+        PlaceHolder holder = {self->lock.holder, self->lock.since, self->lock.beat, cluster->api.now};
+        if (held && !place_may_take_over(self->setup, &holder))
             return place_held(place, &holder, fault);
         snprintf(self->lock.holder, sizeof(self->lock.holder), "%s", self->place.holder);
-        self->lock.since = self->lock.beat = cluster->now;
+        self->lock.since = self->lock.beat = cluster->api.now;
         self->lock.transitions++;
         r = write_lock(self, fault);
         if (r == -ESTALE && tries == 0) /* another one was faster: it is named */
             continue;
         self->locked = r == 0;
-        return r || !held ? r : fence(self, fault);
+        return r ? r : fence_others(self, held, fault);
     }
 }
 
@@ -212,7 +167,7 @@ static void kubernetes_beat(Place *place)
 {
     KubernetesPlace *self = (KubernetesPlace *)place;
     Fault fault = {""};
-    self->lock.beat = self->cluster.now += PLACE_BEAT_US;
+    self->lock.beat = self->cluster.api.now += PLACE_BEAT_US;
     if (self->locked && write_lock(self, &fault))
         log_warning("%s", fault.text);
 }
@@ -249,48 +204,80 @@ static int kubernetes_look(Place *place, PlaceFound *ret_found, Fault *fault)
 
 static int take_staged(void *context, const json_t *json, Fault *fault)
 {
+    KubernetesPlace *self = context;
     (void)fault;
-    take_side_version(context, json);
+    cluster_read_version(json, self->side_version, self->side_uid);
     return 0;
 }
 
-/* By server-side apply: makes it, or replaces all that we have ever put there. */
+static int apply_side(KubernetesPlace *self, const char *query, Buf *body, Fault *fault)
+{
+    CLEANUP_MEM char *path = mem_printf("%s%s", self->side, query);
+    CLEANUP_MEM char *what = mem_printf("the Secret %s", self->cluster.side);
+    ApiCall call = {.method = "PATCH",
+                    .path = path,
+                    .type = APPLY,
+                    .body = body,
+                    .take = take_staged,
+                    .context = self,
+                    .mute = true};
+    int r = cluster_call(&self->cluster, &call, fault);
+    return r || call.status == 200 || call.status == 201
+               ? r
+               : cluster_refusal(&self->cluster, &call, what, fault);
+}
+
+static void put_side(const KubernetesPlace *self, JsonWriter *json)
+{
+    json_object_begin(json, NULL);
+    json_text(json, "apiVersion", "v1");
+    json_text(json, "kind", "Secret");
+    json_object_begin(json, "metadata");
+    json_text(json, "name", self->cluster.side);
+    if (self->side_version[0]) {
+        json_text(json, "uid", self->side_uid);
+        json_text(json, "resourceVersion", self->side_version);
+    }
+    json_object_begin(json, "annotations");
+    json_text(json, "purser/key", self->key);
+    json_object_end(json);
+    json_object_end(json);
+}
+
+/* Empty, so that there is a version to name. Whoever was faster keeps what he has put there; that is ours to
+ * replace only if the lock still is. */
+static int make_side(KubernetesPlace *self, Fault *fault)
+{
+    CLEANUP_BUF Buf body = BUF_INIT(STORE_MAX_REQUEST);
+    JsonWriter json = JSON_WRITER(&body);
+    put_side(self, &json);
+    json_object_end(&json);
+    int r = json_finish(&json);
+    if (r)
+        return fault_set(fault, r, "the Secret %s cannot be made: %s", self->cluster.side, strerror(-r));
+    r = apply_side(self, MAKE, &body, fault);
+    return r ? r : check_lock(self, fault);
+}
+
+/* By server-side apply: replaces all that we have ever put there, if nobody has written it since it was
+ * looked at. */
 static int write_side(KubernetesPlace *self, const Sealed *old, const Sealed *fresh, Fault *fault)
 {
     CLEANUP_BUF Buf body = BUF_INIT(STORE_MAX_REQUEST);
-    CLEANUP_MEM char *path = mem_printf("%s" QUERY "&force=true", self->side);
-    CLEANUP_MEM char *what = mem_printf("the Secret %s", self->cluster.side);
     JsonWriter json = JSON_WRITER(&body);
-    json_object_begin(&json, NULL);
-    json_text(&json, "apiVersion", "v1");
-    json_text(&json, "kind", "Secret");
-    json_object_begin(&json, "metadata");
-    json_text(&json, "name", self->cluster.side);
-    if (self->side_version[0])
-        json_text(&json, "resourceVersion", self->side_version);
-    json_object_begin(&json, "annotations");
-    json_text(&json, "purser/key", self->key);
-    json_object_end(&json);
-    json_object_end(&json);
+    int r = self->side_version[0] ? 0 : make_side(self, fault);
+    if (r)
+        return r;
+    put_side(self, &json);
     json_object_begin(&json, "data");
-    int r = cluster_put_token(&json, "old", old);
+    r = cluster_put_token(&json, "old", old);
     r = r || !fresh ? r : cluster_put_token(&json, "new", fresh);
     json_object_end(&json);
     json_object_end(&json);
     r = r ? r : json_finish(&json);
     if (r)
         return fault_set(fault, r, "the Secret %s cannot be made: %s", self->cluster.side, strerror(-r));
-    ClusterCall call = {.method = "PATCH",
-                        .path = path,
-                        .type = APPLY,
-                        .body = &body,
-                        .take = take_staged,
-                        .context = self,
-                        .mute = true};
-    r = cluster_call(&self->cluster, &call, fault);
-    return r || call.status == 200 || call.status == 201
-               ? r
-               : cluster_refusal(&self->cluster, &call, what, fault);
+    return apply_side(self, QUERY "&force=true", &body, fault);
 }
 
 static int kubernetes_stage(Place *place, const Sealed *old, const Sealed *fresh, Fault *fault)
@@ -329,7 +316,7 @@ static int write_main(KubernetesPlace *self, const Sealed *replacement, const ch
     r = r ? r : json_finish(&json);
     if (r)
         return fault_set(fault, r, "%s cannot be written anew: %s", self->place.label, strerror(-r));
-    ClusterCall call = {.method = "PATCH", .path = path, .type = MERGE, .body = &body, .hidden = replacement};
+    ApiCall call = {.method = "PATCH", .path = path, .type = MERGE, .body = &body, .hidden = replacement};
     r = cluster_call(&self->cluster, &call, fault);
     return r || call.status == 200 ? r : cluster_refusal(&self->cluster, &call, self->place.label, fault);
 }
@@ -357,7 +344,7 @@ static int kubernetes_withdraw(Place *place, Fault *fault)
     int r = kubernetes_look(place, &found, fault);
     if (r)
         return r;
-    r = place_mark(&found, self->cluster.now, mark, fault);
+    r = place_mark(&found, self->cluster.api.now, mark, fault);
     if (r == 0 && place_current(&found) == ROTATE_CURRENT_OTHER)
         r = !found.staged[ROTATE_OLD] ? write_side(self, found.current, NULL, fault)
                                       : place_stale(place, fault);
@@ -388,7 +375,7 @@ static int kubernetes_clear(Place *place, Fault *fault)
     r = json_finish(&json);
     if (r)
         return fault_set(fault, r, "the Secret %s cannot be removed: %s", self->cluster.side, strerror(-r));
-    ClusterCall call = {.method = "DELETE", .path = self->side, .body = &body};
+    ApiCall call = {.method = "DELETE", .path = self->side, .body = &body};
     r = cluster_call(&self->cluster, &call, fault);
     return r || call.status == 200 || call.status == 404
                ? r
@@ -400,7 +387,7 @@ static int kubernetes_tell(Place *place, Slice story, Fault *fault)
     KubernetesPlace *self = (KubernetesPlace *)place;
     CLEANUP_MEM char *text = mem_dup(story.ptr, story.len);
     place_take_story(place, text);
-    self->lock.beat = self->cluster.now;
+    self->lock.beat = self->cluster.api.now;
     return self->locked ? write_lock(self, fault) : 0;
 }
 

@@ -21,39 +21,27 @@ typedef struct VaultPlace {
     Place place;
     const RotateSetup *setup;
     const char *key;
-    char *main, *side, *lock, *side_gone; /* API paths; the last: DELETE takes all of it away */
+    char *main, *side, *lock,
+        *gone; /* API paths; the last: POST destroys versions; KV 1: DELETE takes it away */
     VaultApi api;
     Sealed *staged[2];
     uint64_t main_version, side_version;
+    uint64_t
+        first;     /* KV 2: the first version of it that holds tokens which are not destroyed; 0: none does */
     int64_t since; /* wall us, by the server's clock */
     bool locked;
 } VaultPlace;
-
-/* The lock, as it was read. */
-typedef struct VaultLock {
-    VaultPlace *self;
-    char holder[256]; /* printable; "": nobody */
-    int64_t since, beat;
-} VaultLock;
 
 typedef struct MainTaken {
     VaultPlace *self;
     PlaceFound *found;
 } MainTaken;
 
-static int take_main(void *context, const json_t *data, uint64_t version, int64_t made, Fault *fault)
+static int take_main(void *context, const VaultSecret *secret, Fault *fault)
 {
     const MainTaken *taken = context;
-    (void)version;
-    taken->found->set = made;
-    return vault_seal(data, taken->self->key, &taken->found->current, fault);
-}
-
-static int64_t read_time(const json_t *data, const char *key)
-{
-    uint64_t at = 0;
-    const char *text = answer_text(data, key);
-    return text && text_parse_u64(slice_of(text), INT64_MAX, &at) == 0 ? (int64_t)at : 0;
+    taken->found->set = secret->made;
+    return vault_seal(secret->data, taken->self->key, &taken->found->current, fault);
 }
 
 static void drop_staged(VaultPlace *self)
@@ -62,51 +50,62 @@ static void drop_staged(VaultPlace *self)
         self->staged[i] = secret_free(self->staged[i]);
 }
 
-static int take_staged(VaultPlace *self, const json_t *data, Fault *fault)
+static bool holds_staged(const VaultPlace *self)
 {
-    int r = vault_seal(data, "old", &self->staged[ROTATE_OLD], fault);
-    return r ? r : vault_seal(data, "new", &self->staged[ROTATE_NEW], fault);
+    return self->staged[ROTATE_OLD] || self->staged[ROTATE_NEW];
 }
 
-/* KV 2: both in one; KV 1: each is another secret. */
-static int take_lock(void *context, const json_t *data, uint64_t version, int64_t made, Fault *fault)
+/* KV 2: what is staged lies with the lock; KV 1: each is another secret. */
+static int take_both(void *context, const VaultSecret *secret, Fault *fault)
 {
-    VaultLock *lock = context;
-    const char *holder = answer_text(data, "holder");
-    (void)version, (void)made;
-    text_escape(lock->holder, sizeof(lock->holder), holder ? holder : "", holder ? strlen(holder) : 0);
-    place_take_story(&lock->self->place, answer_text(data, "journal"));
-    lock->since = read_time(data, "since");
-    lock->beat = read_time(data, "beat");
-    return lock->self->api.kv1 ? 0 : take_staged(lock->self, data, fault);
+    return vault_read_lock(secret->data, false, context, fault);
 }
 
-static int take_side(void *context, const json_t *data, uint64_t version, int64_t made, Fault *fault)
+static int take_lock(void *context, const VaultSecret *secret, Fault *fault)
 {
-    (void)version, (void)made;
-    return take_staged(context, data, fault);
+    return vault_read_lock(secret->data, true, context, fault);
 }
 
+static int take_side(void *context, const VaultSecret *secret, Fault *fault)
+{
+    return vault_read_staged(secret->data, context, fault);
+}
+
+/* What could not be read is as it was: the lock is let go with it, and with the tokens that are staged. */
 static int read_side(VaultPlace *self, VaultLock *ret_lock, Fault *fault)
 {
-    uint64_t version = 0;
-    *ret_lock = (VaultLock){.self = self};
+    uint64_t version = 0, none = 0;
+    VaultLock lock = {.holder = ""};
+    int r =
+        vault_kv_read(&self->api, self->lock, self->api.kv1 ? take_lock : take_both, &lock, &version, fault);
+    if (r == 0 && self->api.kv1)
+        r = vault_kv_read(&self->api, self->side, take_side, &lock, &none, fault);
+    if (r) {
+        vault_lock_done(&lock);
+        return r;
+    }
+    place_take_story(&self->place, lock.story);
     drop_staged(self);
-    place_take_story(&self->place, NULL);
-    int r = vault_kv_read(&self->api, self->lock, take_lock, ret_lock, &version, fault);
+    for (size_t i = 0; i < 2; i++)
+        self->staged[i] = STEAL(lock.staged[i]);
     self->side_version = version;
-    return r || !self->api.kv1 ? r : vault_kv_read(&self->api, self->side, take_side, self, &version, fault);
+    self->first = lock.first;
+    mem_free(STEAL(lock.story));
+    *ret_lock = lock;
+    return 0;
 }
 
 /* The lock, in KV 2 with the tokens that are staged. holder "": it is let go. */
 static int write_lock(VaultPlace *self, const char *holder, Fault *fault)
 {
-    char time[24];
+    char time[24], first[24];
     CLEANUP_JSON json_t *data = json_object();
     Slice story = buf_slice(&self->place.story);
     json_object_set_new(data, "holder", json_string(holder));
     json_object_set_new(data, "since", json_string(text_u64(time, (uint64_t)self->since)));
-    json_object_set_new(data, "beat", json_string(text_u64(time, (uint64_t)self->api.now)));
+    json_object_set_new(data, "beat", json_string(text_u64(time, (uint64_t)self->api.api.now)));
+    if (self->first)
+        json_object_set_new(data, "first", json_string(text_u64(first, self->first)));
     if (story.len)
         json_object_set_new(data, "journal", json_stringn(story.ptr, story.len));
     int r = self->api.kv1 ? 0 : vault_put(data, "old", self->staged[ROTATE_OLD]);
@@ -119,8 +118,10 @@ static int write_lock(VaultPlace *self, const char *holder, Fault *fault)
 static int write_staged(VaultPlace *self, Fault *fault)
 {
     uint64_t none = 0;
-    if (!self->api.kv1)
+    if (!self->api.kv1) {
+        self->first = self->first ? self->first : self->side_version + 1;
         return write_lock(self, self->place.holder, fault);
+    }
     CLEANUP_JSON json_t *data = json_object();
     int r = vault_put(data, "old", self->staged[ROTATE_OLD]);
     r = r ? r : vault_put(data, "new", self->staged[ROTATE_NEW]);
@@ -137,7 +138,7 @@ static void vault_beat(Place *place)
     PlaceFound found = {0};
     int r = self->api.kv1 && self->locked ? place->driver->look(place, &found, &fault) : 0;
     place_found_done(&found);
-    self->api.now += self->api.kv1 ? 0 : PLACE_BEAT_US;
+    self->api.api.now += self->api.kv1 ? 0 : PLACE_BEAT_US;
     if (r || (self->locked && write_lock(self, place->holder, &fault)))
         log_warning("%s", fault.text);
 }
@@ -190,18 +191,17 @@ typedef struct Change {
     Buf body;
 } Change;
 
-static int take_change(void *context, const json_t *data, uint64_t version, int64_t made, Fault *fault)
+static int take_change(void *context, const VaultSecret *secret, Fault *fault)
 {
     Change *change = context;
     const VaultPlace *self = change->self;
     Sealed *current = NULL;
-    (void)made;
-    int r = vault_seal(data, self->key, &current, fault);
-    bool same = secret_same(current, change->current) && version == self->main_version;
+    int r = vault_seal(secret->data, self->key, &current, fault);
+    bool same = secret_same(current, change->current) && secret->version == self->main_version;
     secret_free(current);
     if (r || !same)
         return r ? r : place_stale(&self->place, fault);
-    json_t *fresh = (json_t *)(uintptr_t)data;
+    json_t *fresh = (json_t *)(uintptr_t)secret->data;
     if (change->replacement) {
         r = vault_put(fresh, self->key, change->replacement);
     } else {
@@ -210,7 +210,7 @@ static int take_change(void *context, const json_t *data, uint64_t version, int6
         json_object_set_new(fresh, mark, json_string(change->mark));
     }
     return r ? fault_set(fault, r, "%s cannot be written anew: %s", self->place.label, strerror(-r))
-             : vault_kv_dump(&self->api, fresh, version, &change->body, fault);
+             : vault_kv_dump(&self->api, fresh, secret->version, &change->body, fault);
 }
 
 /* The secret as it is, with one key changed: all else in it stays. */
@@ -249,7 +249,7 @@ static int await_rival(VaultPlace *self, Fault *fault)
     if (r || strcmp(lock.holder, self->place.holder) == 0)
         return r;
     self->locked = false;
-    PlaceHolder holder = {lock.holder, lock.since, lock.beat, self->api.now};
+    PlaceHolder holder = {lock.holder, lock.since, lock.beat, self->api.api.now};
     return place_held(&self->place, &holder, fault);
 }
 
@@ -261,14 +261,14 @@ static int vault_lock(Place *place, Fault *fault)
     r = r ? r : read_side(self, &lock, fault);
     if (r)
         return r;
-    PlaceHolder holder = {lock.holder, lock.since, lock.beat, self->api.now};
-    if (lock.holder[0] && !place_may_take_over(&holder, self->setup->act == ROTATE_START))
+    PlaceHolder holder = {lock.holder, lock.since, lock.beat, self->api.api.now};
+    if (lock.holder[0] && !place_may_take_over(self->setup, &holder))
         return place_held(place, &holder, fault);
-    self->since = self->api.now;
+    self->since = self->api.api.now;
     r = write_lock(self, place->holder, fault);
     self->locked = r == 0;
     r = r || !self->api.kv1 ? r : await_rival(self, fault);
-    return r || !lock.holder[0] ? r : fence(self, fault);
+    return r || !place_must_fence(self->setup, lock.holder[0], holds_staged(self)) ? r : fence(self, fault);
 }
 
 static int vault_put_one(Place *place, RotateToken which, Fault *fault)
@@ -294,7 +294,7 @@ static int vault_withdraw(Place *place, Fault *fault)
     int r = vault_look(place, &found, fault);
     if (r)
         return r;
-    r = place_mark(&found, self->api.now, mark, fault);
+    r = place_mark(&found, self->api.api.now, mark, fault);
     if (r == 0 && place_current(&found) == ROTATE_CURRENT_OTHER)
         r = !found.staged[ROTATE_OLD] ? vault_stage(place, found.current, NULL, fault)
                                       : place_stale(place, fault);
@@ -303,22 +303,32 @@ static int vault_withdraw(Place *place, Fault *fault)
     return r;
 }
 
-/* All versions of it: each held tokens. In KV 2 it is made anew then, for the lock and the story alone;
- * whoever was faster has the lock. */
+/* KV 2 deletes without check-and-set, so nothing is deleted: a version without tokens is written, if nobody
+ * has written since; then those before it are destroyed, by their numbers. What somebody else writes
+ * meanwhile has another one. Until it is done the secret itself says from which version on, so that whoever
+ * comes next does the rest. */
+static int clear_versions(VaultPlace *self, Fault *fault)
+{
+    if (!self->first && !holds_staged(self))
+        return 0;
+    drop_staged(self);
+    int r = write_lock(self, self->place.holder, fault);
+    r = r ? r : vault_kv_destroy(&self->api, self->gone, self->first, self->side_version - 1, fault);
+    if (r)
+        return r;
+    self->first = 0;
+    return write_lock(self, self->place.holder, fault);
+}
+
 static int vault_clear(Place *place, Fault *fault)
 {
     VaultPlace *self = (VaultPlace *)place;
-    int r = vault_delete(&self->api, self->side_gone, fault);
-    if (r)
-        return r;
-    drop_staged(self);
-    if (self->api.kv1 || !self->locked)
-        return 0;
-    self->side_version = 0;
-    r = write_lock(self, place->holder, fault);
-    if (r == -ESTALE)
-        self->locked = false;
-    return r == -ESTALE ? 0 : r;
+    if (!self->api.kv1)
+        return clear_versions(self, fault);
+    int r = vault_delete(&self->api, self->gone, fault);
+    if (r == 0)
+        drop_staged(self);
+    return r;
 }
 
 static int vault_tell(Place *place, Slice story, Fault *fault)
@@ -343,7 +353,8 @@ static int vault_hear(Place *place, Fault *fault)
 static int vault_may_write(Place *place, Fault *fault)
 {
     VaultPlace *self = (VaultPlace *)place;
-    const VaultRight two[] = {{"update", self->main}, {"create", self->side}, {"delete", self->side_gone}};
+    const VaultRight two[] = {
+        {"update", self->main}, {"create", self->side}, {"update", self->side}, {"update", self->gone}};
     const VaultRight one[] = {{"update", self->main}, {"create", self->side}, {"update", self->side},
                               {"delete", self->side}, {"create", self->lock}, {"update", self->lock}};
     if (!self->api.kv1)
@@ -357,15 +368,11 @@ static Place *vault_place_free(Place *place)
 {
     VaultPlace *self = (VaultPlace *)place;
     Fault fault = {""};
-    bool kept = self->staged[ROTATE_OLD] || self->staged[ROTATE_NEW] || place->story.len || self->api.kv1;
-    int r = !self->locked ? 0
-            : kept        ? write_lock(self, "", &fault)
-                          : vault_delete(&self->api, self->side_gone, &fault);
-    if (r)
+    if (self->locked && write_lock(self, "", &fault))
         log_warning("the lock of the rotation stays for a minute: %s", fault.text);
     vault_api_done(&self->api);
     drop_staged(self);
-    char *const text[] = {self->main, self->side, self->lock, self->side_gone};
+    char *const text[] = {self->main, self->side, self->lock, self->gone};
     for (size_t i = 0; i < COUNT_OF(text); i++)
         mem_free(text[i]);
     mem_free(self);
@@ -389,8 +396,8 @@ int place_vault_open(const RotateSetup *setup, Place **ret_place, Fault *fault)
                          .main = mem_strdup(ref->name),
                          .side = mem_printf("%s" SIDE, ref->name),
                          .lock = mem_printf("%s%s", ref->name, data ? SIDE : LOCK)};
-    self->side_gone = data ? mem_printf("%.*s/metadata/%s" SIDE, (int)(data - ref->name), ref->name, data + 6)
-                           : mem_strdup(self->side);
+    self->gone = data ? mem_printf("%.*s/destroy/%s" SIDE, (int)(data - ref->name), ref->name, data + 6)
+                      : mem_strdup(self->side);
     int r = vault_api_init(&self->api, setup, ref->space[0] ? ref->space : setup->vault.space, fault);
     self->api.kv1 = !data;
     if (r) {

@@ -82,9 +82,19 @@ static int64_t unheard(const PlaceHolder *holder)
     return holder->now > holder->beat ? holder->now - holder->beat : 0;
 }
 
-bool place_may_take_over(const PlaceHolder *holder, bool begins)
+static bool goes_on(const RotateSetup *setup)
 {
-    return unheard(holder) > PLACE_STALE_US && !begins;
+    return setup->act != ROTATE_START || setup->goes_on;
+}
+
+bool place_may_take_over(const RotateSetup *setup, const PlaceHolder *holder)
+{
+    return unheard(holder) > PLACE_STALE_US && goes_on(setup);
+}
+
+bool place_must_fence(const RotateSetup *setup, bool held, bool staged)
+{
+    return held || (staged && goes_on(setup));
 }
 
 int place_held(const Place *place, const PlaceHolder *holder, Fault *fault)

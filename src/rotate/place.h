@@ -83,7 +83,11 @@ typedef struct PlaceHolder {
 
 void place_take_story(Place *place, const char *text); /* NULL: none; longer than it may be: none */
 char *place_holder(void);                              /* this process: "process 12 on host (7)" */
-bool place_may_take_over(const PlaceHolder *holder, bool begins);
+bool place_may_take_over(const RotateSetup *setup, const PlaceHolder *holder);
+/* Whoever goes on with what another process has begun has that one's writes fail first: it may stand still in
+ * the middle of one, or may have got no answer to one that is under way still. `held`: it holds the lock;
+ * `staged`: whether it has let it go or not. */
+bool place_must_fence(const RotateSetup *setup, bool held, bool staged);
 int place_held(const Place *place, const PlaceHolder *holder, Fault *fault); /* -EBUSY and its sentence */
 /* -ESTALE and its sentence; by "": it has ended. */
 int place_taken_over(const Place *place, const char *by, Fault *fault);

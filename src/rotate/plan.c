@@ -19,6 +19,9 @@ RotateStep rotate_next(const RotateFacts *facts)
         return ROTATE_LOST;
     if (keep == ROTATE_DEAD) /* what was retired is asked about first: it may be the only one left */
         return drop == ROTATE_WORKS ? ROTATE_TURN : ROTATE_CONFIRM;
+    /* Where it is the only one left, waiting is no use. */
+    if (facts->told[facts->keep] && drop != ROTATE_DEAD)
+        return ROTATE_WAIT;
     if (!is_kept(facts))
         return ROTATE_SWITCH;
     if (drop == ROTATE_DEAD)
@@ -30,7 +33,7 @@ RotateStep rotate_next(const RotateFacts *facts)
 
 const char *rotate_step_name(RotateStep step)
 {
-    static const char *const name[] = {"prove",   "turn",  "switch", "settle", "retire",
-                                       "confirm", "clear", "done",   "lost",   "foreign"};
+    static const char *const name[] = {"prove",   "turn",  "wait", "switch", "settle", "retire",
+                                       "confirm", "clear", "done", "lost",   "foreign"};
     return name[step];
 }

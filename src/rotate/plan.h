@@ -27,12 +27,14 @@ typedef struct RotateFacts {
     bool given;       /* a switch is on record: agents may hold what is to be dropped. True when not known */
     bool settled;     /* since the last switch every agent must have read the store again */
     bool retired;     /* the provider, or a person, was told to retire what is dropped, by this process */
+    bool told[2];     /* the provider was told to retire it, by whatever process: it may be about to do so */
     RotateToken keep; /* forward: the new one; --abort: the old one */
 } RotateFacts;
 
 typedef enum RotateStep {
     ROTATE_PROVE,   /* ask the probe about those whose life is not known */
     ROTATE_TURN,    /* the one to keep is dead, the other works: keep that, and settle anew */
+    ROTATE_WAIT,    /* the one to keep was told to be retired: until that cannot be under way any more */
     ROTATE_SWITCH,  /* make the kept one current */
     ROTATE_SETTLE,  /* wait for the agents */
     ROTATE_RETIRE,  /* what is dropped */

@@ -4,7 +4,6 @@
 #include "rotate/provider-private.h"
 
 #include "base/mem.h"
-#include "base/text.h"
 
 #include <errno.h>
 
@@ -24,25 +23,19 @@ int approle_open(const RotateSetup *setup, ProviderLink **ret_link, Fault *fault
 typedef struct LoggedIn {
     Sealed *token; /* Vault's, of this login */
     char role[256];
-    Account *account;
 } LoggedIn;
 
-static int take_login(void *context, int status, const json_t *json, Fault *fault)
+static int take_login(void *context, const json_t *json, Fault *fault)
 {
     LoggedIn *in = context;
-    const json_t *auth = json_object_get(json, "auth");
-    const char *role = answer_text(json_object_get(auth, "metadata"), "role_name");
-    if (status != 200)
-        return 0;
-    text_escape(in->role, sizeof(in->role), role ? role : "", role ? strlen(role) : 0);
-    return vault_seal(auth, "client_token", &in->token, fault);
+    return vault_read_login(json, &in->token, in->role, fault);
 }
 
 /* It was for the proof alone; what is not given back dies by itself. */
 static void give_back(ProviderLink *link, const Sealed *token)
 {
-    Fault why;
-    VaultAsk ask = {.method = "POST", .path = "auth/token/revoke-self", .as = token};
+    Fault why = {""};
+    ApiCall ask = {.method = "POST", .path = "auth/token/revoke-self", .as = token};
     (void)!vault_ask(link->vault, &ask, &why);
 }
 
@@ -63,7 +56,7 @@ static int make_body(const char *role_id, const Sealed *secret_id, Buf *ret_body
     return 0;
 }
 
-static bool is_dead(const VaultAsk *ask)
+static bool is_dead(const ApiCall *ask)
 {
     return ask->status == 400 && strstr(ask->said, "invalid") && strcasestr(ask->said, "secret");
 }
@@ -77,13 +70,13 @@ int approle_probe(ProviderLink *link, const Sealed *token, RotateLife *ret_life,
     int r = make_body(link->setup->vault.role_id, token, &body, fault);
     if (r)
         return r;
-    VaultAsk ask = {.method = "POST",
-                    .path = path,
-                    .body = &body,
-                    .hidden = token,
-                    .bare = true,
-                    .take = take_login,
-                    .context = &in};
+    ApiCall ask = {.method = "POST",
+                   .path = path,
+                   .body = &body,
+                   .hidden = token,
+                   .bare = true,
+                   .take = take_login,
+                   .context = &in};
     r = vault_ask(link->vault, &ask, fault);
     if (r == 0 && ask.status != 200 && !is_dead(&ask))
         r = vault_api_refusal(&ask, fault);
@@ -103,9 +96,9 @@ int approle_probe(ProviderLink *link, const Sealed *token, RotateLife *ret_life,
     return 0;
 }
 
-static int take_made(void *context, int status, const json_t *json, Fault *fault)
+static int take_made(void *context, const json_t *json, Fault *fault)
 {
-    return status == 200 ? vault_seal(json_object_get(json, "data"), "secret_id", context, fault) : 0;
+    return vault_seal(json_object_get(json, "data"), "secret_id", context, fault);
 }
 
 /* The name of the role is what a login has told. */
@@ -121,7 +114,7 @@ int approle_make(ProviderLink *link, Sealed **ret_token, Fault *fault)
 {
     CLEANUP_MEM char *path = role_path(link, "secret-id", fault);
     Sealed *made = NULL;
-    VaultAsk ask = {.method = "POST", .path = path, .take = take_made, .context = &made};
+    ApiCall ask = {.method = "POST", .path = path, .take = take_made, .context = &made};
     int r = path ? vault_ask(link->vault, &ask, fault) : STORE_E_DENIED;
     if (r == 0 && ask.status != 200)
         r = vault_api_refusal(&ask, fault);
@@ -147,9 +140,9 @@ int approle_retire(ProviderLink *link, const Sealed *token, Fault *fault)
     int r = path ? make_body(NULL, token, &body, fault) : STORE_E_DENIED;
     if (r)
         return r;
-    VaultAsk ask = {.method = "POST", .path = path, .body = &body, .hidden = token};
+    ApiCall ask = {.method = "POST", .path = path, .body = &body, .hidden = token};
     r = vault_ask(link->vault, &ask, fault);
-    return r || ask.status == 204 || ask.status == 200 ? r : vault_api_refusal(&ask, fault);
+    return r || api_took(&ask) ? r : vault_api_refusal(&ask, fault);
 }
 
 /* For --dry-run; the role's name is known once the current one was tried. */

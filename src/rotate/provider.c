@@ -99,15 +99,6 @@ static int make_basic(const char *user, const Sealed *token, Sealed **ret_basic)
     return r;
 }
 
-/* The answer's token, which is nowhere else any more. */
-static void take_made(Call *call, StoreAnswer *answer)
-{
-    CLEANUP_JSON json_t *json = answer_json(answer->body);
-    const char *text = answer_text(json, call->link->setup->rotation.renew_token);
-    if (!text || store_seal("the new token", slice_of(text), false, &call->made, call->fault) != 0)
-        call->made = NULL;
-}
-
 static void on_answer(void *context, StoreAnswer *answer)
 {
     Call *call = context;
@@ -116,7 +107,7 @@ static void on_answer(void *context, StoreAnswer *answer)
     if (answer->status >= 300)
         answer_error(answer->body, call->said);
     else if (call->renews)
-        take_made(call, answer);
+        (void)!account_read_made(&call->link->setup->rotation, answer->body, &call->made, call->fault);
     else if (call->account)
         account_read(&call->link->setup->rotation, answer->body, answer->wanted, call->account);
 }

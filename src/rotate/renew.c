@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define UNDER_WAY_US   (120L * CLOCK_SECOND) /* so long a provider may still carry out what it was asked */
 #define STAGE_TRIES    60
 #define STAGE_AGAIN_US 1000000
 
@@ -120,30 +119,6 @@ static int lost(Rotating *self, Fault *fault)
         where(self), where(self), self->source, self->source);
 }
 
-/* For tests a shorter time, never a longer one. */
-static int64_t patience(void)
-{
-    const char *said = getenv("PURSER_TEST_ROTATE_PATIENCE_MS");
-    uint64_t ms;
-    return said && text_parse_u64(slice_of(said), UNDER_WAY_US / 1000, &ms) == 0 ? (int64_t)ms * 1000
-                                                                                 : UNDER_WAY_US;
-}
-
-/* By this process's own clock, whatever the journal's times and the wall's clock say. */
-static void wait_out(Rotating *self)
-{
-    int64_t until = clock_mono() + patience(), now, beaten = clock_mono();
-    while ((now = clock_mono()) < until) {
-        if (self->place->driver->beat && now - beaten > 10 * CLOCK_SECOND) {
-            beaten = now;
-            self->place->driver->beat(self->place);
-        }
-        say_left(&self->say, (uint64_t)(until - now));
-        usleep(until - now < 200000 ? (useconds_t)(until - now) : 200000);
-    }
-    say_left(&self->say, 0);
-}
-
 int renew_resolve(Rotating *self, bool under_way, Fault *fault)
 {
     char most[24];
@@ -152,9 +127,9 @@ int renew_resolve(Rotating *self, bool under_way, Fault *fault)
     r = r ? r : rotating_probe(self, ROTATE_OLD, self->found.current, fault);
     if (r == 0 && self->facts.life[ROTATE_OLD] == ROTATE_WORKS && under_way) {
         r = STEP(self, "wait", fault, "%s at most: %s may still be about to do what it was asked",
-                 text_human_duration(most, (uint64_t)patience()), where(self));
+                 text_human_duration(most, (uint64_t)rotating_patience()), where(self));
         if (r == 0)
-            wait_out(self);
+            rotating_wait_out(self);
         r = r ? r : rotating_probe(self, ROTATE_OLD, self->found.current, fault);
     }
     if (r)
@@ -173,9 +148,11 @@ int renew_get(Rotating *self, Fault *fault)
     Sealed *fresh = NULL;
     bool under_way = false;
     int r = hold(self, fault);
+    int64_t written = clock_boot();
     r = r ? r
           : STEP(self, "ask", fault, "%s, for a new token%s", where(self),
                  self->setup->rotation.renew_overlaps ? "" : ": the old one dies with that");
+    r = r ? r : rotating_in_time(self, written, fault);
     if (r)
         return r;
     Fault why = {""};

@@ -41,6 +41,13 @@ int renew_get(Rotating *self, Fault *fault) MUST_USE;
 int renew_resolve(Rotating *self, bool under_way, Fault *fault) MUST_USE;
 void renew_let_go(Rotating *self); /* what was held */
 
+/* under-way.c: what a provider was told, and cannot be called back. */
+int64_t rotating_patience(void);        /* us: so long it may still be carried out */
+void rotating_wait_out(Rotating *self); /* that long, by this process's own clock, whatever others say */
+/* Where others may take the lock over: whether this process has not stood still since it wrote that it is
+ * about to, `written` by clock_boot(). -ESTALE with a sentence: it may not any more. */
+int rotating_in_time(const Rotating *self, int64_t written, Fault *fault) MUST_USE;
+
 static inline const char *token_word(RotateToken token)
 {
     return token == ROTATE_OLD ? "old" : "new";

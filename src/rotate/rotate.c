@@ -112,6 +112,23 @@ static bool has_read(Agent *agent)
     return r == 0;
 }
 
+/* One that is kept though its provider was told to retire it: by a process that stands still, or whose
+ * question is on its way, or by one that has no answer. What works after that time is believed to work. */
+static int wait_for_provider(Rotating *self, Fault *fault)
+{
+    char most[24];
+    int r =
+        STEP(self, "wait", fault, "%s: %s was told to retire the %s token, and may still be about to",
+             text_human_duration(most, (uint64_t)rotating_patience()),
+             self->setup->provider[0] ? self->setup->provider : "its provider", token_word(self->facts.keep));
+    if (r)
+        return r;
+    rotating_wait_out(self);
+    self->facts.told[ROTATE_OLD] = self->facts.told[ROTATE_NEW] = false;
+    self->facts.life[self->facts.keep] = ROTATE_UNKNOWN;
+    return 0;
+}
+
 static int make_current(Rotating *self, Fault *fault)
 {
     int r = STEP(self, "switch", fault, "the %s token becomes current: %s", token_word(self->facts.keep),
@@ -172,13 +189,16 @@ static int retire(Rotating *self, Fault *fault)
     const char *where = self->setup->provider[0] ? self->setup->provider : "its provider";
     char name[PROVIDER_NAME];
     provider_name(self->provider, self->found.staged[drop], name);
+    int64_t written = clock_boot();
     int r = by_hand
                 ? STEP(self, "retire", fault, "the %s token%s, by hand: delete it in the settings of %s now",
                        token_word(drop), name, where)
                 : STEP(self, "retire", fault, "the %s token, at %s", token_word(drop), where);
+    r = r || by_hand ? r : rotating_in_time(self, written, fault);
     if (r)
         return r;
     self->facts.retired = true;
+    self->facts.told[drop] = !by_hand;
     self->facts.life[drop] = ROTATE_UNKNOWN;
     Fault why = {""};
     if (!by_hand && provider_retire(self->provider, self->found.staged[drop], &why))
@@ -259,6 +279,8 @@ static int take(Rotating *self, RotateStep step, Fault *fault)
         return prove(self, fault);
     case ROTATE_TURN:
         return turn(self, fault);
+    case ROTATE_WAIT:
+        return wait_for_provider(self, fault);
     case ROTATE_SWITCH:
         return make_current(self, fault);
     case ROTATE_SETTLE:
@@ -380,12 +402,21 @@ static int begin(Rotating *self, Fault *fault)
     return r;
 }
 
+/* Without a journal of it, maybe of another machine, the provider may have been told to retire either. */
+static void note_told(Rotating *self)
+{
+    const JournalEnd *end = journal_end(self->journal);
+    for (RotateToken token = ROTATE_OLD; token <= ROTATE_NEW; token++)
+        self->facts.told[token] = provider_can_retire(self->provider) && (!end->open || end->told[token]);
+}
+
 /* --resume and --abort, of whoever's rotation. */
 static int take_up(Rotating *self, Fault *fault)
 {
     bool back = self->setup->act == ROTATE_ABORT;
     const JournalEnd *end = journal_end(self->journal);
     self->facts.keep = back ? ROTATE_OLD : ROTATE_NEW;
+    note_told(self);
     if (!self->facts.staged && !end->open)
         return fault_set(fault, -ENOENT, "no rotation of %s is under way", self->source);
     if (self->facts.staged)

@@ -5,22 +5,15 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "store/jwt.h"
-#include "token/take.h"
 
 #include <errno.h>
-#include <fcntl.h>
-
-#define MOST_SECONDS (10ull * 365 * 86400)
 
 /* Read anew each time: kubelet replaces it within its life. One that could be used elsewhere is not sent. */
 static int read_jwt(const VaultConfig *vault, Sealed **ret_jwt, Fault *fault)
 {
     Sealed *jwt = NULL;
-    CLEANUP_FD int fd = open(vault->secret.name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    if (fd < 0)
-        return fault_set(fault, -errno, "the JWT for Vault cannot be read from %s: %s", vault->secret.name,
-                         strerror(errno));
-    int r = token_take_pipe("of Vault's login", fd, &jwt, fault);
+    int r =
+        api_read_login("the JWT for Vault", vault->secret.name, "--vault-auth logs in with it", &jwt, fault);
     size_t len = r ? 0 : secret_len(jwt);
     char *plain = r ? NULL : secret_alloc(len);
     if (r == 0 && (!plain || secret_open(jwt, plain, len)))
@@ -55,18 +48,13 @@ typedef struct Grant {
     int64_t life; /* us; 0: it has no end */
 } Grant;
 
-static int take_grant(void *context, int status, const json_t *json, Fault *fault)
+static int take_grant(void *context, const json_t *json, Fault *fault)
 {
     Grant *grant = context;
-    const json_t *auth = json_object_get(json, "auth");
-    if (status != 200)
-        return 0;
-    grant->life = (int64_t)answer_number(auth, "lease_duration", MOST_SECONDS) * CLOCK_SECOND;
-    int r = vault_seal(auth, "client_token", &grant->token, fault);
-    return r || grant->token ? r : fault_set(fault, STORE_E_DAMAGED, "Vault's answer holds no login");
+    return vault_read_grant(json, &grant->token, &grant->life, fault);
 }
 
-static int refuse(const VaultConfig *vault, const VaultAsk *ask, Fault *fault)
+static int refuse(const VaultConfig *vault, const ApiCall *ask, Fault *fault)
 {
     int r = vault_api_refusal(ask, fault);
     return r != STORE_E_DENIED
@@ -87,13 +75,13 @@ static int post(VaultApi *api, const Sealed *jwt, Grant *ret_grant, Fault *fault
     int r = make_body(vault, jwt, &body, fault);
     if (r)
         return r;
-    VaultAsk ask = {.method = "POST",
-                    .path = path,
-                    .body = &body,
-                    .hidden = jwt,
-                    .bare = true,
-                    .take = take_grant,
-                    .context = &grant};
+    ApiCall ask = {.method = "POST",
+                   .path = path,
+                   .body = &body,
+                   .hidden = jwt,
+                   .bare = true,
+                   .take = take_grant,
+                   .context = &grant};
     r = vault_ask_in(api, api->login_space, &ask, fault);
     if (r == 0 && ask.status != 200)
         r = refuse(vault, &ask, fault);
@@ -137,7 +125,7 @@ int vault_login_keep(VaultApi *api, Fault *fault)
 void vault_login_end(VaultApi *api)
 {
     Fault why = {""};
-    VaultAsk ask = {.method = "POST", .path = "auth/token/revoke-self"};
+    ApiCall ask = {.method = "POST", .path = "auth/token/revoke-self"};
     if (!api->setup || !api->setup->vault_auth || !api->token)
         return;
     (void)!vault_ask_in(api, api->login_space, &ask, &why);

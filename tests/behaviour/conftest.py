@@ -30,6 +30,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "cluster: needs the Kubernetes that tests/cluster/build makes")
     config.addinivalue_line("markers", "long: every place there is, or hundreds of random ones; only tests/run --all has the "
                                        "minutes, and a choice of them runs each time")
+    os.environ.setdefault("PURSER_TEST_ROTATE_PATIENCE_MS", "200")  # two minutes else, wherever a rotation goes back
     if not hasattr(config, "workerinput"):
         cluster_world.choose_folder(config)
     named = Path(os.environ.get("PURSER_PREFIX", "/nonexistent")).resolve()

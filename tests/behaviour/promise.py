@@ -5,6 +5,8 @@ import json
 import os
 import secrets
 import shutil
+import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -100,6 +102,23 @@ def role(process, name, patience=15):
                 return pid
         time.sleep(0.005)
     pytest.fail(f"no {name} below {process.pid}: {below(process.pid)}")
+
+
+def stopped_at(begin, reached, still, tries=6):
+    """A slowed process that was stopped when it had `reached` something and `still` had not done the next thing: (its Popen, the
+    pid that was stopped). begin(words): starts it behind these words. On a slow machine that may take several of them."""
+    slow = ["strace", "-f", "-qq", "-e", "trace=sendto", "-e", "inject=sendto:delay_exit=1000000", "-o", "/dev/null"]
+    for _ in range(tries):
+        process = begin(slow)
+        wait_until(lambda: reached() or process.poll() is not None, 200)
+        inner = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+        if inner:
+            os.kill(int(inner[0]), signal.SIGSTOP)
+            if still():
+                return process, int(inner[0])
+            os.kill(int(inner[0]), signal.SIGCONT)
+        process.communicate(timeout=200)
+    raise AssertionError("it was never stopped in time")
 
 
 def wait_until(true, patience=20, what="what was waited for"):

@@ -15,7 +15,8 @@ class Buildkite:
     """https://buildkite.com/docs/apis/rest-api/access-token: a token tells of itself, and revokes itself.
 
     `mishap` is what the next DELETE does besides: "500" (nothing), "lost" (revokes, no answer), "lies" (says that it has),
-    "slow" (revokes only when asked again). `used` is (token, status) of every other call. `hold`: (n, event): all but the
+    "late" (answers 504, and revokes when it was asked five times more whether the token works: after a rotation's
+    own four questions, and the first of who comes next). `used` is (token, status) of every other call. `hold`: (n, event): all but the
     first n questions whether a token works wait for the event.
     """
 
@@ -23,7 +24,7 @@ class Buildkite:
 
     def __init__(self, lab, *tokens, email="ci@example.com", scopes=("read_builds",)):
         self.tokens, self.used, self.revoked, self.mishap = {}, [], [], None
-        self.hold, self.asked = None, 0
+        self.hold, self.asked, self.dying = None, 0, {}
         for token in tokens:
             self.add(token, email, scopes)
         self.upstream = lab.upstream(self.host, self.answer)
@@ -40,7 +41,11 @@ class Buildkite:
             if not alive:
                 return Answer(401, b'{"message": "Authentication required. Please supply a valid API Access Token."}')
             if request.method == "GET":
-                return Answer(200, json.dumps(self.tokens[token]).encode())
+                told = Answer(200, json.dumps(self.tokens[token]).encode())
+                self.dying = {other: left - (other == token) for other, left in self.dying.items()}
+                if self.dying.get(token) == 0:
+                    del self.tokens[token]
+                return told
             return self.revoke(token)
         self.used.append((token, 200 if alive else 401))
         return Answer(200, b"[]") if alive else Answer(401, b'{"message": "Authentication required"}')
@@ -57,6 +62,9 @@ class Buildkite:
             return Answer(500, b'{"message": "try again"}')
         if mishap == "lies":
             return Answer(204)
+        if mishap == "late":
+            self.dying[token] = 5
+            return Answer(504, b"upstream request timeout")
         del self.tokens[token]
         return Answer(raw=b"") if mishap == "lost" else Answer(204)
 

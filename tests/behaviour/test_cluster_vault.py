@@ -170,7 +170,7 @@ def test_a_job_replaces_the_token_in_vault_while_an_agent_elsewhere_goes_on_with
         wrote = {(entry["auth"]["metadata"]["role"], entry["request"]["path"]) for entry in vault.audit()
                  if entry["type"] == "response" and not entry.get("error") and "role" in entry.get("auth", {}).get("metadata", {})
                  and entry["request"]["operation"] in ("create", "update", "delete") and entry["request"]["path"].startswith("secret/")}
-        assert wrote == {("purser-rotate", path) for path in (MAIN, SIDE, SIDE.replace("/data/", "/metadata/"))}
+        assert wrote == {("purser-rotate", path) for path in (MAIN, SIDE, SIDE.replace("/data/", "/destroy/"))}
 
         text = everything(space, but=("fresh",))
         assert found(text, old, new) == [] and "token.rotate" in text, "the audit is among it, with the change that the agent saw"
@@ -206,8 +206,10 @@ def test_neither_account_can_do_what_the_other_may(kubernetes):
                     allowed.add((who, "write", path))
                 if may(token, "delete", path.replace("/data/", "/metadata/")):
                     allowed.add((who, "delete", path))
+                if may(token, "write", path.replace("/data/", "/destroy/"), "-", input='{"versions": [1]}'):
+                    allowed.add((who, "destroy", path))
         assert allowed == {("agent", "read", MAIN), ("rotation", "read", MAIN), ("rotation", "write", MAIN), ("rotation", "read", SIDE),
-                           ("rotation", "write", SIDE), ("rotation", "delete", SIDE)}
+                           ("rotation", "write", SIDE), ("rotation", "destroy", SIDE)}
         for account, role in ("ci-purser", "purser-rotate"), ("ci-purser-rotate", "purser"), ("default", "purser-rotate"):
             with pytest.raises(Failed, match="(?i)403|denied|not authorized"):
                 login(vault, space, account, role)

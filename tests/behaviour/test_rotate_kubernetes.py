@@ -13,7 +13,7 @@ import pytest
 from bao import Refused
 from hunt import Memory, needles, search_files
 from kube import Kube
-from promise import new_token, wait_until
+from promise import new_token, stopped_at, wait_until
 from providers import BUILDKITE, Buildkite
 from test_promise_17_rotation import start_load
 
@@ -84,8 +84,8 @@ class SecretRotation:
         return subprocess.run(self.words(*args, **more), input=self.new, capture_output=True, text=True, timeout=timeout,
                               cwd=self.lab.folder)
 
-    def start(self, *args):
-        process = subprocess.Popen(self.words(*args), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+    def start(self, *args, before=()):
+        process = subprocess.Popen([*before, *self.words(*args)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                                    stderr=subprocess.PIPE, text=True, cwd=self.lab.folder)
         self.lab.processes.append(process)
         process.stdin.write(self.new)
@@ -252,6 +252,43 @@ def test_one_that_was_taken_over_writes_nothing_more(kube):
     said = first.communicate(timeout=30)[1]
     assert first.returncode == 1 and "the rotation was taken over" in said
     kube.check_ended(kube.old)
+
+
+def test_a_write_of_one_that_gave_up_comes_too_late(kube):
+    """What was asked and got no answer may be carried out later. So who goes on, though the lock was let go, makes it fail."""
+    kube.api.mishap = "500"
+    assert kube.rotate("--wait", "0").returncode == 1
+    assert kube.holder() == "" and kube.current() == kube.new
+    versions = {path: kube.get(path)["metadata"]["resourceVersion"] for path in (MAIN, SIDE)}
+    kube.api.mishap = "500"
+    assert kube.rotate("--resume", "--wait", "0").returncode == 1
+    for path, version in versions.items():
+        with pytest.raises(Refused) as refused:
+            kube.kube.call("PATCH", path, {"metadata": {"resourceVersion": version}, "data": {"token": ""}})
+        assert refused.value.status == 409
+    assert kube.rotate("--resume", "--wait", "0").returncode == 0
+    kube.check_ended(kube.new)
+
+
+@pytest.mark.parametrize("how", ["changed", "removed"])
+def test_what_is_staged_replaces_only_what_was_looked_at(kube, how):
+    """Stopped between that and the write."""
+    def begin(words):
+        kube.again()
+        return kube.start("--wait", "0", before=words)
+
+    first, inner = stopped_at(begin, lambda: kube.get(SIDE), lambda: kube.data(SIDE) == {})
+    if how == "changed":
+        kube.kube.call("PATCH", SIDE, {"metadata": {"annotations": {"by": "somebody else"}}})
+    else:
+        kube.kube.call("DELETE", SIDE)
+    os.kill(inner, signal.SIGCONT)
+    said = first.communicate(timeout=100)[1]
+    assert first.returncode == 1 and "github.purser-rotation in namespace ci was changed meanwhile by somebody else" in said, said
+    kube.age()
+    assert kube.current() == kube.old and kube.get(SIDE) is None and set(kube.api.tokens) == {kube.old, kube.new}
+    assert kube.rotate("--wait", "0").returncode == 0
+    kube.check_ended(kube.new)
 
 
 def test_several_at_once_of_one_machine_and_of_another(kube):

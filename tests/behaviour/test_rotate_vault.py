@@ -10,13 +10,13 @@ import time
 import pytest
 from bao import Bao, Refused
 from hunt import Memory, needles, search_files
-from promise import new_token, wait_until
-from providers import BUILDKITE, Buildkite
+from promise import new_token, stopped_at, wait_until
+from providers import BUILDKITE, Buildkite, Gitlab
 from test_promise_17_rotation import start_load
 
 MAIN, SIDE = "secret/data/ci/api", "secret/data/ci/api.purser-rotation"
 WRITER = {MAIN: ["read", "update"], SIDE: ["create", "read", "update"],
-          "secret/metadata/ci/api.purser-rotation": ["delete"]}
+          "secret/destroy/ci/api.purser-rotation": ["update"]}
 
 
 @pytest.fixture(scope="module")
@@ -27,21 +27,21 @@ def server():
 
 
 class VaultRotation:
-    main, rights = MAIN, WRITER
+    main, rights, kind = MAIN, WRITER, Buildkite
 
     def __init__(self, lab, bao, refresh="4s"):
         self.lab, self.bao = lab, bao
         self.old, self.new = new_token(), new_token()
-        self.api = Buildkite(lab, self.old, self.new)
+        self.api = self.kind(lab, self.old, self.new)
         self.mount()
-        self.put(token=self.old, hosts=BUILDKITE, other="stays as it is")
+        self.put(token=self.old, hosts=self.api.host, other="stays as it is")
         bao.policy("agent", **{self.main: ["read"]})
         bao.policy("writer", **self.rights)
         role, secret = bao.approle(policy="agent")
         for name, text in (("secret-id", secret), ("writer", self.login("writer"))):
             (lab.folder / name).write_text(text + "\n")
             (lab.folder / name).chmod(0o600)
-        lab.source("ci", BUILDKITE, token=None, provider="buildkite")
+        lab.source("ci", self.api.host, token=None, provider=self.api.provider)
         lab.sources["ci"]["token"] = {"vault": {"path": self.main, "key": "token"}}
         settings = {"address": bao.address, "caFile": str(bao.ca), "refresh": refresh,
                     "auth": {"approle": {"roleId": role, "secretId": {"file": str(lab.folder / "secret-id")}}}}
@@ -111,10 +111,14 @@ class VaultRotation:
         side = self.side()
         if side is None:
             return
-        assert side["holder"] == "" and "old" not in side and "new" not in side
+        assert side["holder"] == "" and not {"old", "new", "first"} & set(side)
         versions = self.bao.call("GET", "secret/metadata/ci/api.purser-rotation")["data"]["versions"]
         for version in versions:
-            kept = self.bao.call("GET", f"{SIDE}?version={version}")["data"]["data"]
+            try:
+                kept = self.bao.call("GET", f"{SIDE}?version={version}")["data"]["data"]
+            except Refused as refused:  # destroyed
+                assert refused.status == 404
+                continue
             assert "old" not in kept and "new" not in kept, version
 
 
@@ -143,7 +147,7 @@ def test_it_is_written_with_check_and_set_and_agents_see_it_without_a_failed_req
 def test_a_young_token_stays(vault):
     done = vault.rotate("--older-than", "30d")
     assert done.returncode == 0 and "so it stays" in done.stdout, done.stderr
-    assert vault.side() is None and vault.current() == vault.old
+    assert set(vault.side()) == {"holder", "since", "beat"} and vault.side()["holder"] == "" and vault.current() == vault.old
 
 
 def test_agents_can_only_read(vault):
@@ -158,6 +162,8 @@ def test_dry_run_says_what_the_policy_lacks(vault):
     vault.bao.policy("writer", **{**WRITER, MAIN: ["read"]})
     done = vault.rotate("--dry-run")
     assert done.returncode == 1 and f'allows no "update" on {MAIN}' in done.stderr, done.stderr
+    vault.bao.policy("writer", **{MAIN: WRITER[MAIN], SIDE: WRITER[SIDE]})
+    assert 'no "update" on secret/destroy/ci/api.purser-rotation' in vault.rotate("--dry-run").stderr
     assert vault.side() is None
 
 
@@ -226,6 +232,149 @@ def test_one_whose_lock_was_taken_over_does_nothing_more(vault):
     os.kill(first.pid, signal.SIGCONT)
     assert first.wait(30) == 1
     vault.check_ended(vault.old)
+
+
+def held_before_it_is_proven(vault):
+    """A rotation that has staged both, and waits for what the provider says of the new one; and what lets it go on."""
+    release = threading.Event()
+    vault.api.hold = 1, release
+    process = vault.start("--wait", "0")
+    wait_until(lambda: vault.api.asked > 1)
+    vault.api.hold = None
+    return process, release
+
+
+def test_a_step_whose_line_the_store_does_not_take_is_not_taken(vault):
+    """Though the step itself could be: the token's own secret can be read and written all the time."""
+    first, release = held_before_it_is_proven(vault)
+    vault.bao.policy("writer", **{**WRITER, SIDE: ["read"]})
+    release.set()
+    said = first.communicate(timeout=60)[1]
+    assert first.returncode == 1 and f"Vault answered 403 for {SIDE}" in said, said
+    assert vault.current() == vault.old and vault.api.revoked == []
+    vault.bao.policy("writer", **WRITER)
+    vault.age()
+    assert vault.rotate("--resume", "--wait", "0").returncode == 0
+    vault.check_ended(vault.new)
+
+
+def test_what_is_staged_outlives_a_rotation_that_cannot_read_it(vault):
+    """It ends, and lets its lock go by a write: with what was staged and told, though it could not read that again."""
+    first, release = held_before_it_is_proven(vault)
+    vault.bao.policy("writer", **{**WRITER, SIDE: ["create", "update"]})
+    release.set()
+    said = first.communicate(timeout=60)[1]
+    assert first.returncode == 1 and f"Vault answered 403 for {SIDE}" in said, said
+    left = vault.side()
+    assert (left["holder"], left["old"], left["new"]) == ("", vault.old, vault.new) and " prove " in left["journal"]
+    vault.bao.policy("writer", **WRITER)
+    assert vault.rotate("--resume", "--wait", "0").returncode == 0
+    vault.check_ended(vault.new)
+
+
+def test_a_write_of_one_that_gave_up_comes_too_late(vault):
+    """What was asked and got no answer may be carried out later. So who goes on, though the lock was let go, makes it fail."""
+    vault.api.mishap = "500"
+    assert vault.rotate("--wait", "0").returncode == 1
+    assert vault.side()["holder"] == "" and vault.current() == vault.new
+    version = vault.bao.call("GET", MAIN)["data"]["metadata"]["version"]
+    assert vault.rotate("--resume", "--wait", "0").returncode == 0
+    with pytest.raises(Refused) as refused:
+        vault.bao.call("POST", MAIN, {"options": {"cas": version}, "data": {"token": vault.old}})
+    assert "check-and-set" in str(refused.value)
+    vault.check_ended(vault.new)
+
+
+def test_what_is_removed_at_the_end_is_what_one_has_written_oneself(vault):
+    """Stopped before it writes that nothing is staged any more: another takes over, ends, and stages again."""
+    def half_done(words):
+        vault.again()
+        vault.api.mishap = "500"
+        assert vault.rotate("--wait", "0").returncode == 1
+        return vault.start("--resume", "--wait", "0", before=words)
+
+    first, inner = stopped_at(half_done, lambda: vault.side()["journal"].splitlines()[-1].split()[2] == "clear",
+                              lambda: "old" in vault.side())
+    vault.age()
+    assert vault.rotate("--resume", "--wait", "0").returncode == 0
+    vault.check_ended(vault.new)
+    vault.old, vault.new = vault.new, new_token()
+    vault.api.add(vault.new)
+    vault.api.mishap = "500"
+    assert vault.rotate("--wait", "0").returncode == 1
+    os.kill(inner, signal.SIGCONT)
+    assert first.wait(100) == 1
+    assert (vault.side()["old"], vault.side()["new"]) == (vault.old, vault.new)
+    assert vault.rotate("--resume", "--wait", "0").returncode == 0
+    vault.check_ended(vault.new)
+
+
+def test_what_a_crash_left_of_the_removal_is_done_by_the_next(vault):
+    """It could write that nothing is staged any more, and not destroy what lies in the versions before."""
+    vault.bao.policy("writer", **{MAIN: WRITER[MAIN], SIDE: WRITER[SIDE]})
+    done = vault.rotate("--wait", "0")
+    assert done.returncode == 1 and "Vault answered 403 for secret/destroy/ci/api.purser-rotation" in done.stderr, done.stderr
+    assert "old" not in vault.side() and int(vault.side()["first"]) > 1
+    vault.bao.policy("writer", **WRITER)
+    assert vault.rotate("--resume").returncode == 0
+    vault.check_ended(vault.new)
+
+
+def test_what_may_be_about_to_be_retired_is_not_gone_back_to(vault):
+    """The provider carries it out after it was asked whether the old one still works."""
+    vault.api.mishap = "late"
+    assert vault.rotate("--wait", "0").returncode == 1
+    done = vault.rotate("--abort", "--wait", "0")
+    assert done.returncode == 1 and "may still be about to" in done.stdout and "the new one is kept" in done.stdout, done.stdout
+    vault.check_ended(vault.new)
+
+
+def test_one_that_stood_still_tells_the_provider_nothing(vault):
+    """Between the line that says so and the call: another may have taken over, and may have kept what would be retired."""
+    slow = ["env", "PURSER_TEST_ROTATE_IN_TIME_MS=100", "strace", "-f", "-qq", "-e", "trace=sendto", "-e",
+            "inject=sendto:delay_exit=200000", "-o", "/dev/null"]
+    first = vault.start("--wait", "0", before=slow)
+    said = first.communicate(timeout=100)[1]
+    assert first.returncode == 1 and "this process stood still for" in said, said
+    assert vault.current() == vault.new and vault.api.revoked == []
+    assert " retire " in vault.side()["journal"] and vault.side()["holder"] == ""
+    assert vault.rotate("--resume", "--wait", "0").returncode == 0
+    vault.check_ended(vault.new)
+
+
+def test_one_that_stood_still_asks_for_no_new_token(lab, server):
+    """Which would kill the old one, whose successor nobody else would have."""
+    class GitlabRotation(VaultRotation):
+        kind = staticmethod(lambda lab, *tokens: Gitlab(lab, *tokens, scopes=("api",)))
+
+    vault = GitlabRotation(lab, server)
+    words = [word for word in vault.words("--from-provider", "--accept-loss", "--wait", "0") if word != "--from-stdin"]
+    slow = ["strace", "-f", "-qq", "-e", "trace=sendto", "-e", "inject=sendto:delay_exit=200000", "-o", "/dev/null"]
+    done = subprocess.run([*slow, *words], capture_output=True, text=True, timeout=100, cwd=lab.folder,
+                          env={**os.environ, "PURSER_TEST_ROTATE_IN_TIME_MS": "100"})
+    assert done.returncode == 1 and "this process stood still for" in done.stderr, done.stderr
+    assert vault.api.questions == [] and vault.current() == vault.old
+    done = vault.rotate("--resume", "--wait", "0")
+    assert done.returncode == 0, done.stderr
+    assert vault.api.questions == [] and vault.current() == vault.old and " end " in vault.side()["journal"]
+    server.reset()
+
+
+def test_the_next_one_by_the_clock_takes_over_from_one_that_was_killed(vault):
+    """As a CronJob does whose pod was lost."""
+    first = vault.start("--wait", "60s")
+    wait_until(lambda: (vault.side() or {}).get("new") and vault.current() == vault.new)
+    first.kill()
+    first.wait()
+    (vault.lab.folder / "fresh").write_text(new_token())
+    words = [str(word) for word in vault.lab.words("rotate", "--all", "--vault-token", vault.lab.folder / "writer", "--wait",
+                                                   "0", "--command", f"cat {vault.lab.folder}/fresh")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1 and "is being rotated by process" in done.stdout + done.stderr
+    vault.age()
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    vault.check_ended(vault.new)
 
 
 def test_what_somebody_writes_meanwhile_is_not_overwritten(vault):

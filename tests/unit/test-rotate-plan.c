@@ -200,12 +200,13 @@ static void without_a_crash_the_way_is_the_documented_one(void **state)
 static void no_facts_lead_to_harm(void **state)
 {
     (void)state;
-    for (unsigned bits = 0; bits < 3 * 3 * 3 * 32; bits++) {
-        unsigned rest = bits / 32;
+    for (unsigned bits = 0; bits < 3 * 3 * 3 * 128; bits++) {
+        unsigned rest = bits / 128;
         RotateFacts facts = {.staged = bits & 1,
                              .given = bits & 2,
                              .settled = bits & 4,
                              .retired = bits & 8,
+                             .told = {bits & 32, bits & 64},
                              .keep = bits & 16 ? ROTATE_NEW : ROTATE_OLD,
                              .current = (RotateCurrent)(rest % 3),
                              .life = {(RotateLife)(rest / 3 % 3), (RotateLife)(rest / 9)}};
@@ -213,6 +214,10 @@ static void no_facts_lead_to_harm(void **state)
         RotateStep step = rotate_next(&facts);
         if (step == ROTATE_SWITCH || step == ROTATE_RETIRE || step == ROTATE_SETTLE)
             assert_int_equal(keep, ROTATE_WORKS);
+        if (step == ROTATE_SWITCH || step == ROTATE_RETIRE || step == ROTATE_SETTLE)
+            assert_true(!facts.told[facts.keep] || drop == ROTATE_DEAD);
+        if (step == ROTATE_WAIT)
+            assert_true(facts.told[facts.keep] && keep == ROTATE_WORKS);
         if (step == ROTATE_CLEAR)
             assert_true(keep == ROTATE_WORKS && drop == ROTATE_DEAD);
         if (step == ROTATE_RETIRE)
