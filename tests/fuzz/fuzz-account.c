@@ -1,5 +1,5 @@
-/* What providers tell of a token: whatever the answer, what is taken is printable, sorted and bounded, and a
- * token is not wider than itself. */
+/* What providers tell of a token, and one that they have made: whatever the answer, what is taken is
+ * printable, sorted and bounded, and a token is not wider than itself. */
 #include "rotate/account.h"
 
 #include "base/mem.h"
@@ -24,6 +24,16 @@ static void check(const Account *account)
             abort();
 }
 
+static void check_made(const Rotation *rotation, Slice body)
+{
+    Sealed *made = NULL;
+    Fault fault = {""};
+    int r = account_read_made(rotation, body, &made, &fault);
+    if ((r == 0) != (made != NULL) || (r != 0) != (fault.text[0] != 0))
+        abort();
+    secret_free(made);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const Rotation rotation = {.account = (char *)"/a",
@@ -31,9 +41,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                .scopes = (char *)"scopes",
                                .scopes_header = (char *)"",
                                .expires = (char *)"expires_at",
-                               .retire = (char *)""};
+                               .retire = (char *)"",
+                               .renew_token = (char *)"token"};
+    static bool started;
+    if (!started && secret_init(256u << 10, NULL))
+        abort();
+    started = true;
     Account account;
     Slice body = {(const char *)data, size};
+    check_made(&rotation, body);
     CLEANUP_MEM char *header = mem_dup(data, size);
     account_read(&rotation, body, NULL, &account);
     check(&account);
