@@ -81,7 +81,7 @@ def test_a_keyring_with_a_passphrase_is_asked_for_it_once(lab):
     terminal = Terminal(*map(str, lab.words("rotate", "ci", "--command", f"cat {lab.folder}/fresh")))
     terminal.wait_for("Passphrase of the keyring")
     terminal.type("correct horse\n")
-    terminal.wait_for("the only one that works", seconds=40)
+    terminal.wait_for("the only one that works", seconds=200)
     assert terminal.end() == 0
     assert terminal.shown.count(b"Passphrase") == 1 and b"horse" not in terminal.shown
     assert list(api.tokens) == [new]
