@@ -87,7 +87,7 @@ agent alone; a retriever has its own socket, output, scratch and script, and not
 - name: init
   image: {{ include "purser.image" .top }}
   imagePullPolicy: {{ .top.Values.image.pullPolicy }}
-  command: [/usr/bin/purser, init, --file, /etc/purser/purser.yaml]
+  command: [/usr/bin/purser, init, --file, /etc/purser/purser.yaml, --wait, {{ .top.Values.init.wait }}]
   env:
     {{- include "purser.agentEnv" .top | nindent 4 }}
   terminationMessagePolicy: FallbackToLogsOnError

@@ -75,8 +75,8 @@ int credential_receive(const IpcPeer *keeper, Credential *ret_credential, Fault 
     ipc_record_close(&record);
     if (record.type == IPC_CREDENTIAL)
         r = credential_parse(record.payload, ret_credential, fault);
-    else
-        r = fault_set(fault, CLERK_E_OUTAGE, "the database credential: %.*s", (int)record.payload.len,
+    else /* the keeper has waited for its store, and answers once */
+        r = fault_set(fault, CLERK_E_REFUSED, "the database credential: %.*s", (int)record.payload.len,
                       record.payload.ptr);
     sodium_memzero(room, sizeof(room));
     return r;

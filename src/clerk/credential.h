@@ -17,8 +17,8 @@ typedef struct Credential {
     Buf password;
 } Credential;
 
-/* Waits for the keeper's answer. CLERK_E_OUTAGE, CLERK_E_SCHEMA and a sentence, never with the credential in
- * it. */
+/* Waits for the keeper's answer. CLERK_E_OUTAGE, _REFUSED, _SCHEMA and a sentence, never with the credential
+ * in it. */
 int credential_receive(const IpcPeer *keeper, Credential *ret_credential, Fault *fault) MUST_USE;
 
 int credential_parse(Slice bytes, Credential *ret_credential, Fault *fault) MUST_USE;

@@ -123,6 +123,64 @@ static int open_first(Postgres *postgres, Fault *fault)
     return 0;
 }
 
+/* libpq tells the SQLSTATE of a connection that was not made only in its words, and there only if it was told
+ * to before: when it has a connection, so from the second try on. */
+static void connect_again(PGconn *connection)
+{
+    PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
+    PQreset(connection);
+}
+
+/* "connection to server at ... failed: FATAL:  the words" */
+static bool server_spoke(const char *message)
+{
+    return strstr(message, "failed: ") && strstr(message, ":  ");
+}
+
+/* Where the SQLSTATE stands in "...: FATAL:  28P01: the words"; NULL. */
+static char *find_state(char *line)
+{
+    for (char *at = line; (at = strstr(at, ":  ")); at += 3)
+        if (strspn(at + 3, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5 && at[8] == ':' && at[9] == ' ')
+            return at + 3;
+    return NULL;
+}
+
+/* Whether the next try would be told the same: who we are, that this database is not there, or a certificate.
+ * Whatever else it is may pass: not there yet, starting up, no connection left. */
+static bool is_lasting(const char *line, const char *state)
+{
+    static const char *const class[] = {"28", "3D", "42", "0A"};
+    for (size_t i = 0; state && i < COUNT_OF(class); i++)
+        if (strncmp(state, class[i], 2) == 0)
+            return true;
+    return !state && (strstr(line, "certificate") || strstr(line, "does not support SSL") ||
+                      strstr(line, "no password supplied"));
+}
+
+/* One line for each address that was tried: all must be of that kind. */
+static int explain_connecting(const Postgres *postgres, Fault *fault)
+{
+    char message[1500], words[400] = "";
+    size_t n = 0, tried = 0, lasting = 0;
+    snprintf(message, sizeof(message), "%s", PQerrorMessage(postgres->connection));
+    for (char *rest = message, *line; (line = strsep(&rest, "\n"));) {
+        char *state = find_state(line);
+        if (!*line || strncmp(line, "LOCATION:  ", 11) == 0)
+            continue;
+        if (strstr(line, "failed: ") || state) {
+            tried++;
+            lasting += is_lasting(line, state);
+        }
+        if (state)
+            memmove(state, state + 7, strlen(state + 7) + 1);
+        n += (size_t)snprintf(words + n, sizeof(words) - n, "%s%s", n ? " " : "", line);
+        n = n < sizeof(words) ? n : sizeof(words) - 1;
+    }
+    return fault_set(fault, tried && lasting == tried ? CLERK_E_REFUSED : CLERK_E_OUTAGE,
+                     "%s: connecting: %s", postgres_server(postgres), words);
+}
+
 int postgres_connect(Postgres *postgres, Fault *fault)
 {
     PGconn *connection = postgres->connection;
@@ -135,16 +193,18 @@ int postgres_connect(Postgres *postgres, Fault *fault)
         if (alive)
             return 0;
     }
-    if (connection)
-        PQreset(connection);
-    else {
+    if (connection) {
+        connect_again(connection);
+    } else {
         int r = open_first(postgres, fault);
         if (r)
             return r;
         connection = postgres->connection;
+        if (PQstatus(connection) != CONNECTION_OK && server_spoke(PQerrorMessage(connection)))
+            connect_again(connection);
     }
     if (PQstatus(connection) != CONNECTION_OK)
-        return postgres_failed(postgres, NULL, "connecting", fault);
+        return explain_connecting(postgres, fault);
     if (PQserverVersion(connection) < MIN_VERSION)
         return fault_set(fault, CLERK_E_SCHEMA, "%s has version %d; purser needs PostgreSQL 12 or newer",
                          postgres_server(postgres), PQserverVersion(connection) / 10000);

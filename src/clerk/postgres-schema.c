@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#define TOO_MANY_VIEWS "the list of views is too long"
+
 /* 0: no schema yet. */
 static int read_version(const Postgres *postgres, int64_t *ret_version, Fault *fault)
 {
@@ -50,15 +52,35 @@ static int grant(const Postgres *postgres, Fault *fault)
     return r;
 }
 
-static int migrate_locked(const Postgres *postgres, Fault *fault)
+typedef int Change(const Postgres *postgres, Fault *fault);
+
+/* In a transaction of the owner's, one purser at a time: of two that change the same rights at once the
+ * server turns one down ("tuple concurrently updated"). The transaction begins when the lock is held: an
+ * earlier one could still believe that there is no schema. */
+static int change_alone(const Postgres *postgres, Change *change, const char *what, Fault *fault)
 {
-    int64_t version = 0;
+    char lock[64], unlock[80];
     const char *owner = postgres->setup->owner_role;
-    int r = postgres_run(postgres, "BEGIN", "beginning a migration", fault);
+    snprintf(lock, sizeof(lock), "SELECT pg_advisory_lock(%lld)", (long long)SCHEMA_LOCK);
+    snprintf(unlock, sizeof(unlock), "SELECT pg_advisory_unlock(%lld)", (long long)SCHEMA_LOCK);
+    int r = postgres_run(postgres, lock, "waiting for another purser that changes the schema", fault);
+    if (r)
+        return r;
+    r = postgres_run(postgres, "BEGIN", what, fault);
     if (!r && *owner)
         r = postgres_run_with_role(postgres, "SET LOCAL ROLE", owner, "becoming the owner role", fault);
-    if (!r)
-        r = read_version(postgres, &version, fault); /* again: another purser may have been faster */
+    r = r ? r : change(postgres, fault);
+    r = r ? r : postgres_run(postgres, "COMMIT", what, fault);
+    if (r)
+        PQclear(PQexec(postgres->connection, "ROLLBACK"));
+    PQclear(PQexec(postgres->connection, unlock));
+    return r;
+}
+
+static int migrate(const Postgres *postgres, Fault *fault)
+{
+    int64_t version = 0;
+    int r = read_version(postgres, &version, fault); /* again: another purser may have been faster */
     if (!r)
         r = judge_version(postgres, version, fault);
     bool any = version < SCHEMA_VERSION;
@@ -69,34 +91,19 @@ static int migrate_locked(const Postgres *postgres, Fault *fault)
         else
             r = postgres_run(postgres, buf_text(&sql), "creating tables", fault);
     }
-    if (!r && any && *owner)
+    if (!r && any && *postgres->setup->owner_role)
         r = grant(postgres, fault);
     return r;
 }
 
 int postgres_ready(const Postgres *postgres, Fault *fault)
 {
-    char lock[64], unlock[80];
     int64_t version = 0;
     int r = read_version(postgres, &version, fault);
     if (!r)
         r = judge_version(postgres, version, fault);
-    if (r || version == SCHEMA_VERSION)
-        return r;
-    /* The transaction begins when the lock is held: an earlier one could still believe that there is no
-     * schema. */
-    snprintf(lock, sizeof(lock), "SELECT pg_advisory_lock(%lld)", (long long)SCHEMA_LOCK);
-    snprintf(unlock, sizeof(unlock), "SELECT pg_advisory_unlock(%lld)", (long long)SCHEMA_LOCK);
-    r = postgres_run(postgres, lock, "waiting for another migration", fault);
-    if (r)
-        return r;
-    r = migrate_locked(postgres, fault);
-    if (!r)
-        r = postgres_run(postgres, "COMMIT", "committing a migration", fault);
-    if (r)
-        PQclear(PQexec(postgres->connection, "ROLLBACK"));
-    PQclear(PQexec(postgres->connection, unlock));
-    return r;
+    return r || version == SCHEMA_VERSION ? r
+                                          : change_alone(postgres, migrate, "migrating the schema", fault);
 }
 
 /* How many views the reader role may not read. */
@@ -111,28 +118,23 @@ static int count_unreadable(const Postgres *postgres, const char *views, int64_t
         parameter, 2, "looking at the reader role's rights", ret_n, fault);
 }
 
-static int grant_views(const Postgres *postgres, const char *views, Fault *fault)
+#define LETTING_READ "letting the reader role read"
+
+static int grant_views(const Postgres *postgres, Fault *fault)
 {
-    const char *what = "letting the reader role read", *reader = postgres->setup->reader_role;
-    const char *owner = postgres->setup->owner_role;
-    CLEANUP_MEM char *select = mem_printf("GRANT SELECT ON %s TO", views);
+    const char *reader = postgres->setup->reader_role;
+    CLEANUP_BUF Buf views = BUF_INIT(4096);
     CLEANUP_RESULT PGresult *schema = NULL;
-    int r = postgres_run(postgres, "BEGIN", what, fault);
-    if (!r && *owner)
-        r = postgres_run_with_role(postgres, "SET LOCAL ROLE", owner, "becoming the owner role", fault);
+    int r = schema_views(&views) ? fault_set(fault, CLERK_E_SCHEMA, TOO_MANY_VIEWS) : 0;
+    CLEANUP_MEM char *select = mem_printf("GRANT SELECT ON %s TO", buf_text(&views));
     if (!r)
-        r = postgres_query(postgres, "SELECT quote_ident(current_schema())", NULL, 0, what, &schema, fault);
+        r = postgres_query(postgres, "SELECT quote_ident(current_schema())", NULL, 0, LETTING_READ, &schema,
+                           fault);
     if (!r) {
         CLEANUP_MEM char *usage = mem_printf("GRANT USAGE ON SCHEMA %s TO", PQgetvalue(schema, 0, 0));
-        r = postgres_run_with_role(postgres, usage, reader, what, fault);
+        r = postgres_run_with_role(postgres, usage, reader, LETTING_READ, fault);
     }
-    if (!r)
-        r = postgres_run_with_role(postgres, select, reader, what, fault);
-    if (!r)
-        r = postgres_run(postgres, "COMMIT", what, fault);
-    if (r)
-        PQclear(PQexec(postgres->connection, "ROLLBACK"));
-    return r;
+    return r ? r : postgres_run_with_role(postgres, select, reader, LETTING_READ, fault);
 }
 
 static int check_reader_role(const Postgres *postgres, Fault *fault)
@@ -157,13 +159,13 @@ int postgres_let_read(const Postgres *postgres, Fault *fault)
         return 0;
     int r = check_reader_role(postgres, fault);
     if (!r && schema_views(&views))
-        r = fault_set(fault, CLERK_E_SCHEMA, "the list of views is too long");
+        r = fault_set(fault, CLERK_E_SCHEMA, TOO_MANY_VIEWS);
     if (!r)
         r = count_unreadable(postgres, buf_text(&views), &unreadable, fault);
     if (r || unreadable == 0)
         return r;
     if (postgres->setup->migrate)
-        return grant_views(postgres, buf_text(&views), fault);
+        return change_alone(postgres, grant_views, LETTING_READ, fault);
     return fault_set(fault, CLERK_E_SCHEMA,
                      "%s: role %s may not read %lld of the views, and `migrate: false` forbids to grant it; "
                      "`purser schema --sql` prints the grants",

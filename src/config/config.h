@@ -303,6 +303,8 @@ typedef struct StoreLife {
 
 #define SPREAD_UNSAID UINT64_MAX
 
+#define PATIENCE (30ull * 1000000) /* of a start, with what does not work at that moment */
+
 typedef enum VaultLogin {
     VAULT_LOGIN_NONE, /* no `auth:` */
     VAULT_LOGIN_TOKEN,
@@ -361,6 +363,7 @@ typedef struct Config {
     KeyringConfig keyring;
     VaultConfig vault;
     KubernetesConfig kubernetes;
+    uint64_t patience;     /* us: so long a store that does not work is waited for at start; 30 s */
     bool sandbox_optional; /* `sandbox: {required: false}` */
     char *audit_key_file;  /* `audit: {keyFile: ...}`; "": STATE/audit.key */
     bool audit_optional;   /* `audit: {onFailure: continue}`: requests go on when they cannot be recorded */

@@ -39,6 +39,7 @@ static Config *config_new(const char *path)
         slash && slash > path ? mem_dup(path, (size_t)(slash - path)) : mem_strdup(slash ? "/" : ".");
     config->sink.credential = token_ref_new();
     stores_default(config);
+    config->patience = PATIENCE;
     config->retain = (Retain){.dead_letters = 90 * DAY, .outputs = 30 * DAY, .environments = 30 * DAY};
     return config;
 }

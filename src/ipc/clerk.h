@@ -97,6 +97,9 @@ enum { /* ClerkDone.result */
            2,            /* newer than this program, missing while `migrate: false`, or rights are missing */
        CLERK_E_DATA = 3, /* what was to be loaded cannot be read at all */
        CLERK_E_FULL = 4, /* no room */
+       CLERK_E_REFUSED =
+           5, /* the database does not let us in (password, role, certificate), or its credential
+                 is not to be had: the same as an outage, but that waiting does not help */
 };
 
 typedef struct ClerkDone {

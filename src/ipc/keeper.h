@@ -20,6 +20,7 @@ typedef struct KeeperSetup {
     bool key_is_passphrase;
     bool sandbox_optional;
     uint64_t seed;      /* of this machine or pod: when its calls to stores come (store/plan.h) */
+    uint64_t patience;  /* us: how long a first fetch is tried again before its runs are told */
     char *audit_before; /* name of the file before this one; "" when this one goes on, or is the first */
     char *audit_chain;  /* of a pod's own, instead of a file that goes on; "" otherwise */
     char *audit_pod;    /* with it: which pod */

@@ -14,6 +14,7 @@ void keeper_setup_put(const KeeperSetup *setup, WireWriter *wire)
     wire_put_u8(wire, setup->key_is_passphrase);
     wire_put_u8(wire, setup->sandbox_optional);
     wire_put_u64(wire, setup->seed);
+    wire_put_u64(wire, setup->patience);
     wire_put_text(wire, setup->audit_before);
     wire_put_text(wire, setup->audit_chain);
     wire_put_text(wire, setup->audit_pod);
@@ -36,6 +37,7 @@ int keeper_setup_get(WireReader *wire, KeeperSetup *ret_setup)
         .key_is_passphrase = wire_get_bool(wire),
         .sandbox_optional = wire_get_bool(wire),
         .seed = wire_get_u64(wire),
+        .patience = wire_get_u64(wire),
     };
     setup.audit_before = wire_dup_text(wire, 255);
     setup.audit_chain = wire_dup_text(wire, 16);

@@ -8,6 +8,7 @@
 #include "keeper/record.h"
 #include "keeper/run.h"
 
+#include <curl/curl.h>
 #include <errno.h>
 
 #define READ_HEAD         (16u << 10)
@@ -185,6 +186,21 @@ static void note_limits(Stream *stream, const HttpHead *head)
         budget_spend_cost(&stream->grant->budget, cost);
 }
 
+/* The provider's own clock; of an answer out of a cache, it is of when that was made. */
+static void note_clock(const Stream *stream, const HttpHead *head)
+{
+    const HttpHeader *date = http_find(head, "Date");
+    char text[64];
+    if (!date || date->value.len >= sizeof(text) || stream->endpoint->use == HOST_ARTIFACT ||
+        http_find(head, "Age"))
+        return;
+    memcpy(text, date->value.ptr, date->value.len);
+    text[date->value.len] = 0;
+    time_t said = curl_getdate(text, NULL);
+    skew_note(&stream->keeper->skew, stream->host, said > 0 ? (int64_t)said * CLOCK_SECOND : 0);
+    keeper_mind_clock(stream->keeper);
+}
+
 /* Where the API sends the run for a file, it may go: from the API alone, not from one file on to the next.
  * What is noted is what the client gets: a Location in which the token was found has been overwritten by now.
  */
@@ -212,6 +228,7 @@ static bool begin(Stream *stream, HttpHead *head, Slice raw, char *bytes, size_t
 {
     Refused refused;
     note_limits(stream, head);
+    note_clock(stream, head);
     if (!acceptable(stream, head, &refused)) {
         stream_refuse(stream, &refused);
         return false;

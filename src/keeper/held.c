@@ -90,8 +90,8 @@ static void take_failure(Held *held, const StoreResult *result)
     bool revoked = result->result == STORE_E_REVOKED, gone = revoked || result->result == STORE_E_ABSENT;
     /* One that has just come back may not know its own rules for a moment. */
     bool coming = result->result == STORE_E_DENIED && held->was_outage && !held->settled;
-    bool outage = result->result == STORE_E_OUTAGE || coming;
-    held->was_outage = result->result == STORE_E_OUTAGE || (coming && held->failures < 8);
+    bool away = store_is_away(result->result), outage = away || coming;
+    held->was_outage = away || (coming && held->failures < 8);
     held->failures++;
     held->fault = result->fault;
     bool had = held->token.token != NULL;
@@ -100,8 +100,8 @@ static void take_failure(Held *held, const StoreResult *result)
     uint64_t wait = plan_retry(held->keeper->seed, held->failures, result->retry_after);
     if (!outage && held->store && held->store->life.refresh && held->store->life.refresh > wait)
         wait = held->store->life.refresh;
-    int64_t patience = held->begun + (int64_t)PLAN_GIVE_UP - now;
-    bool tried_enough = patience <= 0;
+    int64_t patience = held->begun + (int64_t)held->keeper->patience - now;
+    bool tried_enough = patience <= 0 || result->result == STORE_E_UNTRUSTED;
     if (!held->settled && outage && patience > 0 && (int64_t)wait > patience)
         wait = (uint64_t)patience; /* a last try, before its runs are told */
     bool news = (gone && (had || revoked != held->revoked)) || (!held->settled && (!outage || tried_enough));
@@ -120,6 +120,7 @@ static void on_fetched(void *context, StoreResult *result)
     held->call = HELD_RESTS;
     held->calls += result->calls;
     held->keeper->opened = true;
+    keeper_mind_clock(held->keeper);
     if (result->result == 0)
         take_token(held, result);
     else
@@ -182,11 +183,10 @@ static void on_renewed(void *context, StoreResult *result)
     held->failures++;
     held->fault = result->fault;
     token_failed(held, result->result ? result->result : STORE_E_DENIED);
-    if (result->result != STORE_E_OUTAGE)
+    bool away = store_is_away(result->result);
+    if (!away)
         held->token.renewable = false;
-    uint64_t wait = result->result == STORE_E_OUTAGE
-                        ? plan_retry(held->keeper->seed, held->failures, result->retry_after)
-                        : 0;
+    uint64_t wait = away ? plan_retry(held->keeper->seed, held->failures, result->retry_after) : 0;
     plan(held, clock_mono() + (int64_t)wait);
 }
 

@@ -54,6 +54,7 @@ typedef struct Endpoint {
     const Origin *origin;
     char *closed; /* why the token may not go there; NULL: it may */
     SSL_SESSION *session;
+    Validity validity; /* of the last certificate that time was against */
     struct ConnList conns;
     size_t n_idle;
 } Endpoint;
@@ -94,7 +95,9 @@ typedef struct Keeper {
     StoreFiles *files;
     StoreClient *client;
     Stores stores;
-    uint64_t seed;
+    uint64_t seed, patience;
+    Skew skew; /* of whoever has answered last: a store, a source's API */
+    bool skew_told;
     struct HeldList held;
     unsigned closing;    /* calls that the end waits for */
     unsigned watches;    /* that are open */
@@ -130,6 +133,9 @@ typedef struct Keeper {
     bool stopping, ended;
     int64_t stop_by; /* mono */
 } Keeper;
+
+/* setup.c: says once that this machine's clock is wrong, as soon as somebody's answer tells. */
+void keeper_mind_clock(Keeper *keeper);
 
 /* main.c: whether requests must wait because nothing can be recorded. */
 static inline bool keeper_is_mute(const Keeper *keeper)

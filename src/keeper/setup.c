@@ -108,6 +108,15 @@ int setup_lock_in(Keeper *keeper, Fault *fault)
     return 0;
 }
 
+void keeper_mind_clock(Keeper *keeper)
+{
+    char text[SKEW_TEXT];
+    if (skew_matters(&keeper->skew) && !keeper->skew_told)
+        log_warning("%s: set it right (NTP), since certificates and tokens are judged by it",
+                    skew_text(text, &keeper->skew));
+    keeper->skew_told = skew_matters(&keeper->skew);
+}
+
 int keeper_flush_audit(Keeper *keeper)
 {
     int r = audit_flush(keeper->audit);
@@ -167,6 +176,7 @@ static int take_setup(Keeper *keeper, IpcRecord *record, Fault *fault)
     keeper->key_is_passphrase = setup.key_is_passphrase;
     keeper->sandbox_optional = setup.sandbox_optional;
     keeper->seed = setup.seed;
+    keeper->patience = setup.patience;
     keeper->proxy = STEAL(setup.proxy);
     keeper->no_proxy = STEAL(setup.no_proxy);
     keeper->n_no_proxy = setup.n_no_proxy;
@@ -301,8 +311,8 @@ static bool mints(const Keeper *keeper)
 static int open_stores(Keeper *keeper, Fault *fault)
 {
     Store **store = keeper->stores.store;
-    StoreClientSetup setup = {keeper->base,  keeper->files,    keeper->ca_fd,
-                              keeper->proxy, keeper->no_proxy, keeper->n_no_proxy};
+    StoreClientSetup setup = {keeper->base,     keeper->files,      keeper->ca_fd, keeper->proxy,
+                              keeper->no_proxy, keeper->n_no_proxy, &keeper->skew};
     store[STORE_FILE] = store_file_new(keeper->files);
     if (!keeper->vault.configured && !keeper->kubernetes.configured && !mints(keeper))
         return 0;

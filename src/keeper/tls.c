@@ -71,6 +71,16 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
     return 1;
 }
 
+/* Changes nothing about it: what OpenSSL has found, it has found. */
+static int on_verify(int sound, X509_STORE_CTX *verifying)
+{
+    const SSL *ssl = X509_STORE_CTX_get_ex_data(verifying, SSL_get_ex_data_X509_STORE_CTX_idx());
+    Endpoint *endpoint = SSL_get_app_data(ssl);
+    if (!sound)
+        validity_note(&endpoint->validity, verifying);
+    return sound;
+}
+
 int tls_prepare(Keeper *keeper, Upstream *upstream, Refused *ret_refused)
 {
     if (upstream->tls)
@@ -89,7 +99,7 @@ int tls_prepare(Keeper *keeper, Upstream *upstream, Refused *ret_refused)
         return -ENOMEM;
     }
     SSL_CTX_set_cert_store(tls, store);
-    SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, on_verify);
     SSL_CTX_set_options(tls, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     /* Released buffers: nothing of a request or an answer waits in an idle connection, nor 34 kB for each. */
     SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
@@ -124,6 +134,8 @@ SSL *tls_client(Endpoint *endpoint, const char *host, int fd)
 
 void tls_explain(const char *host, SSL *ssl, Refused *ret_refused)
 {
+    const Endpoint *endpoint = SSL_get_app_data(ssl);
+    char when[2 * SKEW_TEXT];
     long verify = SSL_get_verify_result(ssl);
     switch (verify) {
     case X509_V_OK:
@@ -136,8 +148,8 @@ void tls_explain(const char *host, SSL *ssl, Refused *ret_refused)
     case X509_V_ERR_CERT_HAS_EXPIRED:
     case X509_V_ERR_CERT_NOT_YET_VALID:
         refused_set(ret_refused, REFUSAL_UPSTREAM_CERTIFICATE,
-                    "the certificate of %s has expired or is not yet valid: %s", host,
-                    X509_verify_cert_error_string(verify));
+                    "the certificate of %s has expired or is not yet valid%s", host,
+                    validity_text(when, &endpoint->validity, &endpoint->upstream->keeper->skew));
         return;
     default:
         refused_set(ret_refused, REFUSAL_UPSTREAM_CERTIFICATE,

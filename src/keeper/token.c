@@ -156,8 +156,14 @@ void token_failed(Held *held, int result)
     bool first = held->failures == 1;
     audit_held(held, "token.fetch", result == STORE_E_REVOKED ? "token-revoked" : "token-missing",
                held->fault.text);
-    if (held->store && held->store->life.refresh && first)
+    if (!held->store || !held->store->life.refresh || !first)
+        return;
+    if (held->settled)
         log_warning("the token %s (%s): %s", held->ref.name, store_name(held), held->fault.text);
+    else
+        log_warning("the token %s (%s): %s; waiting for it, for at most %llu s", held->ref.name,
+                    store_name(held), held->fault.text,
+                    (unsigned long long)(held->keeper->patience / CLOCK_SECOND));
 }
 
 void token_withdrawn(Held *held)

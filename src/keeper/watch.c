@@ -31,7 +31,7 @@ static void on_ended(void *context, StoreResult *result)
     Keeper *keeper = watch->held->keeper;
     watch->on = false;
     keeper->watches--;
-    watch->denied = result->result && result->result != STORE_E_OUTAGE;
+    watch->denied = result->result && !store_is_away(result->result);
     watch->failures = result->result ? watch->failures + 1 : 0;
     if (!watch->denied)
         later(watch, plan_retry(keeper->seed, watch->failures + 1, result->retry_after));

@@ -15,7 +15,9 @@ typedef struct CheckFinding {
 typedef struct Check {
     Session *session;
     const Selection *selection;
-    bool migrates; /* the database's schema is brought up to date, not only looked at */
+    bool migrates;    /* the database's schema is brought up to date, not only looked at */
+    bool until_fault; /* the first thing that is not sound ends it */
+    int64_t until;    /* mono us: until then a database that is away for a moment is asked again */
     CheckFinding *finding;
     size_t n;
     int status; /* an exit status: of the first thing that is not sound */

@@ -92,6 +92,17 @@ static void on_lost(Seat *seat)
                           "Its container ended before it took its leases; the container's log says why.");
 }
 
+/* What whoever looks after the node or the API has to mend, not who wrote the script: it is what the pod's
+ * description says of the agent too. */
+static void say_untrusted(const RunReport *report)
+{
+    for (size_t i = 0; i < report->n_refusal; i++)
+        if (report->status != RUN_OK && strcmp(report->refusal[i].code, "upstream-certificate") == 0) {
+            log_error("%s: %s", report->retriever, report->refusal[i].sentence);
+            return;
+        }
+}
+
 static void on_run_ended(Supervisor *supervisor, const RunReport *report)
 {
     Agent *agent = supervisor->context;
@@ -102,6 +113,7 @@ static void on_run_ended(Supervisor *supervisor, const RunReport *report)
              text_human_duration(took, (uint64_t)(report->ended - report->started)),
              (unsigned long long)report->rows, (unsigned long long)report->dead,
              report->sentence[0] ? ": " : ".", report->sentence);
+    say_untrusted(report);
     if (seat)
         seat->state = SEAT_DONE;
     end_when_done(agent);

@@ -115,7 +115,7 @@ static int ingest_path(Ingest *ingest, const char *path)
         int r = ingest_file(ingest, inner, entry->d_name);
         if (r && !first)
             first = r;
-        if (r < 0 || r == CLERK_E_OUTAGE)
+        if (r < 0 || r == CLERK_E_OUTAGE || r == CLERK_E_REFUSED)
             break;
     }
     closedir(folder);
@@ -138,7 +138,7 @@ static int ingest_all(Ingest *ingest, const Invocation *invocation)
         int one = ingest_path(ingest, invocation->argument[i]);
         if (one)
             status = clerk_exit_status(one);
-        if (one < 0 || one == CLERK_E_OUTAGE)
+        if (one < 0 || one == CLERK_E_OUTAGE || one == CLERK_E_REFUSED)
             break;
     }
     sink_close(&ingest->sink);

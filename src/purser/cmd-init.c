@@ -1,9 +1,11 @@
 /* purser init: a pod's first container. All that can be known before anything runs, or the one sentence that
  * says what is wrong and what to do; and purser-exec, where the retrievers find it.
  */
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "purser/check.h"
 #include "purser/doctor.h"
 #include "purser/pod.h"
@@ -11,12 +13,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/sendfile.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 
 #define BIN     "/purser/bin"
 #define PROGRAM "purser-exec"
+
+#define MOST_WAIT (3600ull * CLOCK_SECOND)
 
 static int copy(int from, int to)
 {
@@ -87,7 +93,11 @@ static int check_folders(const Session *session)
 
 static int check_rest(Session *session, const Selection *all)
 {
-    Check check = {.session = session, .selection = all, .migrates = true};
+    Check check = {.session = session,
+                   .selection = all,
+                   .migrates = true,
+                   .until_fault = true,
+                   .until = clock_mono() + (int64_t)session->config->patience};
     check_all(&check);
     for (size_t i = 0; i < check.n; i++) {
         const CheckFinding *finding = &check.finding[i];
@@ -118,15 +128,41 @@ static int check_everything(Session *session, const Selection *all)
     return status == EXIT_OK ? check_rest(session, all) : status;
 }
 
+/* A container's first process does not hear of its end but where it listens. */
+static int hear_of_end(void)
+{
+    sigset_t ends;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGINT);
+    sigprocmask(SIG_BLOCK, &ends, NULL);
+    int fd = signalfd(-1, &ends, SFD_CLOEXEC);
+    role_mind(fd);
+    return fd;
+}
+
+static int take_wait(const Invocation *invocation, uint64_t *ret_wait)
+{
+    const char *wait = command_option(&command_init, invocation, "wait");
+    if (!wait || (text_parse_duration(slice_of(wait), ret_wait) == 0 && *ret_wait <= MOST_WAIT))
+        return -1;
+    log_error("--wait %s is no duration of at most an hour; say 30s or 2m.", wait);
+    return EXIT_USAGE;
+}
+
 static int run(const Invocation *invocation)
 {
     Session session;
     Selection all;
+    uint64_t wait = PATIENCE;
     const char *bin = command_option(&command_init, invocation, "bin");
     pod_tell_end();
-    int status = session_open_form(command_option(&command_init, invocation, "file"), CONFIG_POD, &session);
-    if (status >= 0)
+    int status = take_wait(invocation, &wait);
+    CLEANUP_FD int ends = hear_of_end();
+    if (status >= 0 || (status = session_open_form(command_option(&command_init, invocation, "file"),
+                                                   CONFIG_POD, &session)) >= 0)
         return status;
+    session.config->patience = wait;
     session.state.audit_fd = pod_take_stdout();
     if ((status = select_retrievers(session.config, invocation, &all)) < 0) {
         status = check_everything(&session, &all);
@@ -156,6 +192,7 @@ const Command command_init = {
         "Examples:\n"
         "  purser init                           as an init container\n",
     .option = {{"file", 'f', "PATH", "the configuration (default: ./purser.yaml, /etc/purser/purser.yaml)"},
-               {"bin", 0, "DIR", "where purser-exec goes (default: /purser/bin)"}},
+               {"bin", 0, "DIR", "where purser-exec goes (default: /purser/bin)"},
+               {"wait", 0, "TIME", "for a store or database that is away for a moment (default: 30s)"}},
     .run = run,
 };

@@ -171,7 +171,8 @@ static int send_setup(const Config *config, const Paths *paths, State *state, co
                          .proxy = config->site.proxy,
                          .no_proxy = config->site.no_proxy,
                          .n_no_proxy = config->site.n_no_proxy,
-                         .seed = plan_seed(pod_name(name))};
+                         .seed = plan_seed(pod_name(name)),
+                         .patience = config->patience};
     int r = audit_files_open(state, config->retain.audit, &audit, fault);
     if (!r)
         r = open_public_roots(config, &roots, fault);
@@ -255,7 +256,7 @@ static int await(KeeperLink *keeper, bool (*done)(const KeeperLink *keeper, cons
     static unsigned char room[IPC_MAX_RECORD];
     for (;;) {
         IpcRecord record;
-        int r = role_receive(&keeper->role, SETUP_TIMEOUT_MS, room, &record, fault);
+        int r = role_receive(&keeper->role, keeper->wait_ms, room, &record, fault);
         if (!r && record.type != IPC_KEEPER_READY)
             r = keeper_take_record(keeper, &record, fault);
         if (r || done(keeper, &record))
@@ -306,6 +307,14 @@ static int send_stores(const Config *config, const bool *used, KeeperLink *keepe
     return r;
 }
 
+/* us before a store is called first */
+static uint64_t longest_spread(const Config *config)
+{
+    uint64_t vault = config_needs_store(config, STORE_VAULT) ? config->vault.life.spread : 0;
+    uint64_t kubernetes = config_needs_store(config, STORE_KUBERNETES) ? config->kubernetes.life.spread : 0;
+    return vault > kubernetes ? vault : kubernetes;
+}
+
 int keeper_begin(const Config *config, const Paths *paths, State *state, const bool *used,
                  KeeperLink *ret_keeper, Fault *fault)
 {
@@ -316,6 +325,7 @@ int keeper_begin(const Config *config, const Paths *paths, State *state, const b
         return r;
     keeper.n_source = config->n_source;
     keeper.kubernetes = &config->kubernetes;
+    keeper.wait_ms = SETUP_TIMEOUT_MS + (int)((config->patience + longest_spread(config)) / 1000);
     keeper.found = MEM_NEW_ARRAY(KeeperFound, config->n_source);
     r = send_setup(config, paths, state, used, &keeper, fault);
     if (!r)

@@ -20,6 +20,7 @@ typedef struct KeeperLink {
     const KubernetesConfig *kubernetes;
     char **file; /* that the keeper may ask for anew, by index */
     size_t n_file;
+    int wait_ms; /* for its next word, while it waits for a store */
 } KeeperLink;
 
 #define KEEPER_NONE ((KeeperLink){.role = ROLE_NONE})
@@ -35,7 +36,7 @@ int keeper_begin(const Config *config, const Paths *paths, State *state, const b
 int keeper_await(KeeperLink *keeper, Fault *fault) MUST_USE;
 void keeper_stop(KeeperLink *keeper);
 
-/* Waits until how each token stands is known. */
+/* Waits until how each token stands is known; see role_mind(). */
 int keeper_await_tokens(KeeperLink *keeper, Fault *fault) MUST_USE;
 /* IPC_KEEPER_TOKEN and IPC_KEEPER_FILE_WANTED, whenever they come; -EPROTO for any other record. */
 int keeper_take_record(KeeperLink *keeper, const IpcRecord *record, Fault *fault) MUST_USE;

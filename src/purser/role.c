@@ -84,18 +84,31 @@ int role_start_program(const char *libexec, IpcRole which, const char *name, Use
     return 0;
 }
 
+static int told = -1;
+
+void role_mind(int told_fd)
+{
+    told = told_fd;
+}
+
 /* 0 when the descriptor has become ready. */
 static int wait_for(int fd, short events, int timeout_ms)
 {
-    struct pollfd one = {.fd = fd, .events = events};
+    struct pollfd one[] = {{.fd = fd, .events = events}, {.fd = told, .events = POLLIN}};
     int64_t until = clock_mono() + (int64_t)timeout_ms * 1000;
     for (;;) {
         int64_t left = (until - clock_mono()) / 1000;
-        int n = poll(&one, 1, left < 0 ? 0 : (int)left);
+        int n = poll(one, COUNT_OF(one), left < 0 ? 0 : (int)left);
         if (n < 0 && errno == EINTR)
             continue;
-        return n < 0 ? -errno : n == 0 ? -ETIMEDOUT : 0;
+        return n < 0 ? -errno : n == 0 ? -ETIMEDOUT : one[0].revents ? 0 : -ECANCELED;
     }
+}
+
+int role_pause(int ms)
+{
+    int r = wait_for(-1, 0, ms);
+    return r == -ETIMEDOUT ? 0 : r;
 }
 
 int role_send(Role *role, uint16_t type, Slice payload, const int *fd, size_t n_fd, Fault *fault)
@@ -128,6 +141,8 @@ int role_receive(Role *role, int timeout_ms, void *room, IpcRecord *ret_record, 
             break;
     if (r == -ETIMEDOUT)
         return fault_set(fault, r, "%s did not answer within %d s.", role->name, timeout_ms / 1000);
+    if (r == -ECANCELED)
+        return fault_set(fault, r, "Told to end while %s was still at work.", role->name);
     if (r == -ECONNRESET)
         return fault_set(fault, r, "%s ended unexpectedly; its own lines above say why.", role->name);
     if (r)

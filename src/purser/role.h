@@ -29,6 +29,12 @@ int role_send(Role *role, uint16_t type, Slice payload, const int *fd, size_t n_
 int role_send_wire(Role *role, uint16_t type, const WireWriter *wire, const int *fd, size_t n_fd,
                    Fault *fault) MUST_USE;
 
+/* From here on whatever waits here ends with -ECANCELED once this can be read: this process was told to end.
+ */
+void role_mind(int told_fd);
+/* Waits; -ECANCELED. */
+int role_pause(int ms) MUST_USE;
+
 /* Waits for the next record; -ETIMEDOUT; -ECONNRESET when the role ended; both with a sentence. An IPC_FAULT
  * from the role is returned as -EIO with the role's own sentence. `room` has IPC_MAX_RECORD bytes. */
 int role_receive(Role *role, int timeout_ms, void *room, IpcRecord *ret_record, Fault *fault) MUST_USE;

@@ -41,8 +41,8 @@ int link_init(Link *link, const RotateSetup *setup, const StoreServer *server, F
     for (uint32_t i = 0; i < 3; i++)
         if (give(link, i))
             return fault_set(fault, -EIO, "%s cannot be used", file_of(server, i));
-    StoreClientSetup client = {link->base,   link->files,     link->roots_fd,
-                               setup->proxy, setup->no_proxy, setup->n_no_proxy};
+    StoreClientSetup client = {link->base,      link->files,       link->roots_fd, setup->proxy,
+                               setup->no_proxy, setup->n_no_proxy, &link->skew};
     return store_client_new(&client, &link->client, fault);
 }
 

@@ -8,6 +8,7 @@ typedef struct Link {
     struct event_base *base;
     StoreFiles *files;
     StoreClient *client;
+    Skew skew;
     const StoreServer *server;
     int roots_fd;
 } Link;

@@ -79,7 +79,7 @@ static int prove(Rotating *self, Fault *fault)
         r = check_account(self, fault);
     if (judge && r == 0)
         r = provider_prove(self->provider, self->found.staged[ROTATE_NEW], fault);
-    if (judge && r && r != STORE_E_OUTAGE)
+    if (judge && r && !store_is_away(r))
         (void)!undo_stage(self, fault);
     return r;
 }

@@ -60,6 +60,7 @@ struct Call {
     char *found; /* of that header */
     void (*line)(void *context);
     char error[CURL_ERROR_SIZE];
+    Validity validity;
     StoreAnswered *done;
     void *context;
     LIST_ENTRY(Call) link;
@@ -167,12 +168,17 @@ StoreClient *store_client_free(StoreClient *client)
     return NULL;
 }
 
-static void fail(Call *call, const Fault *fault)
+static void fail_as(Call *call, int result, const Fault *fault)
 {
     StoreAnswered *done = call->done;
     void *context = call->context;
     call_free(call);
-    done(context, STORE_E_OUTAGE, NULL, fault);
+    done(context, result, NULL, fault);
+}
+
+static void fail(Call *call, const Fault *fault)
+{
+    fail_as(call, STORE_E_OUTAGE, fault);
 }
 
 /* A server that repeats a credential in its error must not have it end in a log. */
@@ -194,11 +200,29 @@ static void hide(const Call *call)
     }
 }
 
-static void explain(const Call *call, CURLcode code, Fault *fault)
+/* A clock may be set right the next moment; whoever signed the certificate stays who it is. */
+static int explain_certificate(const Call *call, Fault *fault)
 {
     const char *label = call->server->label, *host = call->server->origin->host;
+    char when[2 * SKEW_TEXT];
     long verify = 0;
     curl_easy_getinfo(call->easy, CURLINFO_SSL_VERIFYRESULT, &verify);
+    const char *why = X509_verify_cert_error_string(verify);
+    if (validity_text(when, &call->validity, call->client->setup.skew)[0])
+        return fault_set(fault, STORE_E_OUTAGE, "the certificate of %s at %s cannot be verified (%s)%s",
+                         label, host, why, when);
+    return fault_set(
+        fault, STORE_E_UNTRUSTED,
+        "the certificate of %s at %s cannot be verified: %s; a private CA is named by caFile, and this "
+        "machine's clock must be right",
+        label, host, call->error[0] ? call->error : why);
+}
+
+static int explain(const Call *call, CURLcode code, Fault *fault)
+{
+    const char *label = call->server->label, *host = call->server->origin->host;
+    if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)
+        return explain_certificate(call, fault);
     if (call->too_long)
         fault_set(fault, 0, "%s at %s answered with more than %u kB, which no token is", label, host,
                   STORE_MAX_ANSWER >> 10);
@@ -210,17 +234,12 @@ static void explain(const Call *call, CURLcode code, Fault *fault)
         fault_set(fault, 0, "%s at %s did not answer within %d s", label, host, STORE_CALL_MS / 1000);
     else if (code == CURLE_COULDNT_RESOLVE_HOST)
         fault_set(fault, 0, "the name of %s, %s, cannot be resolved", label, host);
-    else if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE)
-        fault_set(
-            fault, 0,
-            "the certificate of %s at %s cannot be verified: %s; a private CA is named by caFile, and this "
-            "machine's clock must be right",
-            label, host, call->error[0] ? call->error : X509_verify_cert_error_string(verify));
     else if (code == CURLE_PARTIAL_FILE || code == CURLE_RECV_ERROR || code == CURLE_GOT_NOTHING)
         fault_set(fault, 0, "%s at %s broke off its answer", label, host);
     else
         fault_set(fault, 0, "%s at %s:%u cannot be reached: %s", label, host, call->server->origin->port,
                   call->error[0] ? call->error : curl_easy_strerror(code));
+    return STORE_E_OUTAGE;
 }
 
 static void on_end(void *context, CURLcode code)
@@ -228,8 +247,7 @@ static void on_end(void *context, CURLcode code)
     Call *call = context;
     Fault fault = {""};
     if (code != CURLE_OK) {
-        explain(call, code, &fault);
-        fail(call, &fault);
+        fail_as(call, explain(call, code, &fault), &fault);
         return;
     }
     long status = 0;
@@ -269,6 +287,14 @@ static bool header_is(Slice line, const char *name, Slice *ret_value)
     return true;
 }
 
+/* When it is said: an answer that is a stream ends minutes later. */
+static void note_clock(const Call *call)
+{
+    char of[sizeof(((Skew *)0)->of)];
+    snprintf(of, sizeof(of), "%s at %s", call->server->label, call->server->origin->host);
+    skew_note(call->client->setup.skew, of, call->date);
+}
+
 static size_t on_header(char *bytes, size_t one, size_t n, void *context)
 {
     Call *call = context;
@@ -288,6 +314,7 @@ static size_t on_header(char *bytes, size_t one, size_t n, void *context)
         text[value.len] = 0;
         time_t date = curl_getdate(text, NULL);
         call->date = date > 0 ? (int64_t)date * CLOCK_SECOND : 0;
+        note_clock(call);
     }
     return n;
 }
@@ -309,11 +336,23 @@ static curl_socket_t on_socket(void *context, curlsocktype purpose, struct curl_
     return socket(to->family, to->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, to->protocol);
 }
 
+/* Changes nothing about it: what OpenSSL has found, it has found. */
+static int on_verify(int sound, X509_STORE_CTX *verifying)
+{
+    const SSL *ssl = X509_STORE_CTX_get_ex_data(verifying, SSL_get_ex_data_X509_STORE_CTX_idx());
+    Call *call = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    if (!sound)
+        validity_note(&call->validity, verifying);
+    return sound;
+}
+
 /* Buffers are given back, and so wiped, as soon as nothing is in them: connections stay open, answers do not.
  */
 static CURLcode on_tls(CURL *easy, void *tls, void *context)
 {
-    (void)easy, (void)context;
+    (void)easy;
+    SSL_CTX_set_app_data(tls, context);
+    SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, on_verify);
     SSL_CTX_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_min_proto_version(tls, TLS1_2_VERSION);
     return CURLE_OK;
@@ -368,6 +407,7 @@ static bool set_tls(Call *call)
            curl_easy_setopt(easy, CURLOPT_CAPATH, NULL) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, call) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_tls) == CURLE_OK;
 }
 

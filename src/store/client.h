@@ -6,6 +6,7 @@
 #pragma once
 
 #include "net/multi.h"
+#include "net/skew.h"
 #include "store/files.h"
 #include "store/store.h"
 
@@ -26,6 +27,7 @@ typedef struct StoreClientSetup {
     const char *proxy;
     char *const *no_proxy;
     size_t n_no_proxy;
+    Skew *skew; /* what servers say of their clocks is noted there; borrowed */
 } StoreClientSetup;
 
 int store_client_new(const StoreClientSetup *setup, StoreClient **ret_client, Fault *fault) MUST_USE;
@@ -68,8 +70,8 @@ typedef struct StoreAnswer {
     const char *wanted;   /* NULL: it was not there */
 } StoreAnswer;
 
-/* result: 0 and an answer, whatever its status; or STORE_E_OUTAGE with a sentence. In the body of an error
- * every credential that was sent is overwritten, so that it may be quoted. */
+/* result: 0 and an answer, whatever its status; or STORE_E_OUTAGE, STORE_E_UNTRUSTED with a sentence. In the
+ * body of an error every credential that was sent is overwritten, so that it may be quoted. */
 typedef void StoreAnswered(void *context, int result, StoreAnswer *answer, const Fault *fault);
 
 /* Never calls done() before it returns. */

@@ -6,8 +6,6 @@
 
 #include <stdint.h>
 
-#define PLAN_GIVE_UP (30ull * 1000000) /* how long a first fetch is tried again before its runs are told */
-
 #define PLAN_LOCAL_REFRESH (60ull * 1000000)   /* keyring and token files are read again after */
 #define PLAN_LOCAL_STALE   (3600ull * 1000000) /* and used no longer than this when they cannot be */
 

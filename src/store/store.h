@@ -30,7 +30,13 @@ enum {
     STORE_E_DAMAGED,    /* cut off, altered, unknown version; an answer that is none */
     STORE_E_OUTAGE,     /* cannot be reached now, or does not work: worth trying again */
     STORE_E_REVOKED,    /* `purser revoke` has left its mark there (mark.h) */
+    STORE_E_UNTRUSTED,  /* its certificate is another's: an outage, but that soon is not worth waiting for */
 };
+
+static inline bool store_is_away(int result)
+{
+    return result == STORE_E_OUTAGE || result == STORE_E_UNTRUSTED;
+}
 
 /* How a fetch, or a renewal, went. */
 typedef struct StoreResult {

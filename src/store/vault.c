@@ -323,11 +323,11 @@ static void on_login_renewed(void *context, int failed, StoreAnswer *answer, con
     secret_free(grant.token);
     /* An outage: the token may still live, and the next call says so. At its maximum: the next read logs in
      * anew. */
-    if (failed && failed != STORE_E_OUTAGE && vault->own)
+    if (failed && !store_is_away(failed) && vault->own)
         vault_forget_login(vault);
     if (!failed && grant.life >= vault->life / 2)
         vault_plan_renewal(vault);
-    else if (failed == STORE_E_OUTAGE)
+    else if (store_is_away(failed))
         vault_plan_renewal(vault);
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ipc import CONTROL_FD, Reader, Type, pack, pair, receive, send, unpack
 
-OK, OUTAGE, SCHEMA, DATA, FULL = range(5)
+OK, OUTAGE, SCHEMA, DATA, FULL, REFUSED = range(6)
 SQLITE, POSTGRES = 0, 1
 SECOND = 1_000_000
 UNTIL = 1_600_000_000 * SECOND

@@ -15,11 +15,13 @@ from pathlib import Path
 import yaml
 from helm import CHART, TOP
 from kube import BINARIES
+from upstream import sign_from_tomorrow
 
 FOLDER = "PURSER_TEST_CLUSTER"  # the variable that names the cluster's folder to every process of a session
 # The stand-ins are no pods: they have addresses of the node, as NetworkPolicies see what is outside of a cluster.
 GATEWAY, APIS, METADATA = "10.88.0.1", "140.82.121.5", "169.254.169.254"
 STAND_INS = ("api.github.com", "api.buildkite.com", "pypi.org")
+LATE = "late.example"  # its certificate is only valid from tomorrow
 CACHE = BINARIES.parent / "images"
 # Pulled by nobody: the images have the names that the charts' values say.
 NAMES = {"python": ["python:3.8-slim", "python:3.13-slim"], "postgres": ["postgres:17"]}
@@ -86,14 +88,16 @@ class World:
                         self.tokens["github"], "--buildkite-token", self.tokens["buildkite"]], check=True)
         self.make_index()
         self.certify("server", *STAND_INS)
+        self.certify("late", LATE, tomorrow=True)
         conf = self.stand_in / "nginx.conf"
         text = conf.read_text().replace("listen 127.0.0.1:443", f"listen {APIS}:443")
         more = (f"    server {{ listen {APIS}:443 ssl; server_name pypi.org; root index; default_type text/html;\n"
                 "        location /simple/ { index index.html; } }\n"
+                f"    server {{ listen {APIS}:443 ssl; server_name {LATE}; ssl_certificate late.pem; ssl_certificate_key late.key; }}\n"
                 f"    server {{ listen {APIS}:8443; listen {METADATA}:80; listen {METADATA}:443; return 200 elsewhere; }}\n}}\n")
         conf.write_text(text.rstrip().removesuffix("}") + more)
 
-    def certify(self, name, *hosts, folder=None):
+    def certify(self, name, *hosts, folder=None, tomorrow=False):
         """A certificate by the stand-ins' CA."""
         folder = folder or self.stand_in
         ca = self.stand_in / "ca.pem"
@@ -101,6 +105,9 @@ class World:
         run = lambda *words: subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)  # noqa: E731
         run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={hosts[0]}", "-keyout",
             folder / f"{name}.key", "-out", folder / "request")
+        if tomorrow:
+            sign_from_tomorrow(ca, ca.with_name("ca.key"), folder / "request", folder / "names", folder / f"{name}.pem")
+            return
         run("x509", "-req", "-in", folder / "request", "-CA", ca, "-CAkey", ca.with_name("ca.key"), "-CAcreateserial", "-days",
             "2", "-extfile", folder / "names", "-out", folder / f"{name}.pem")
 
@@ -129,7 +136,7 @@ class World:
                     "volumeMounts": [{"name": "folder", "mountPath": str(self.stand_in)}]}],
                 "volumes": [{"name": "folder", "hostPath": {"path": str(self.stand_in)}}]}})
         with open(self.folder / "node/hosts", "w") as hosts:
-            hosts.writelines(f"{APIS} {name}\n" for name in STAND_INS)
+            hosts.writelines(f"{APIS} {name}\n" for name in (*STAND_INS, LATE))
         self.kubectl("wait", "--for=condition=Ready", "pod/apis", "-n", "stand-ins", "--timeout=90s")
 
     # Tools

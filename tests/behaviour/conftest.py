@@ -51,7 +51,8 @@ def forget_this_machine(monkeypatch):
 
 # What takes minutes is begun first, so that at the end no worker waits for another.
 LONG = ("test_promise_17", "test_outages", "test_rotate", "test_preparation", "test_runner", "test_vault", "test_stores_hunt",
-        "test_clerk_once", "test_metrics", "test_promise_01", "test_requests", "test_leases", "test_sink_outage", "test_schedule")
+        "test_clerk_once", "test_metrics", "test_build", "test_pod_init", "test_promise_01", "test_requests", "test_leases",
+        "test_sink_outage", "test_schedule")
 
 
 def pytest_collection_modifyitems(items):

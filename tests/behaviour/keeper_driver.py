@@ -221,7 +221,8 @@ class Keeper:
         if goes_on:
             fds.append(os.open(self.audit_path, os.O_RDONLY))
         ipc.send(self.control, Type.KEEPER_SETUP, pack(
-            ("u8", goes_on), ("u8", audit_optional), ("u8", 0), ("u8", 0), ("u8", 0), ("u8", 0), ("u64", 1), ("text", ""), ("text", ""), ("text", ""),
+            ("u8", goes_on), ("u8", audit_optional), ("u8", 0), ("u8", 0), ("u8", 0), ("u8", 0), ("u64", 1),
+            ("u64", 30_000_000), ("text", ""), ("text", ""), ("text", ""),
             ("text", "/nowhere/keyring"), ("text", ""), ("text", proxy), ("u32", len(no_proxy)), *[("text", name) for name in no_proxy],
             ("u32", 2), ("u16", 443), ("u16", 80)), fds)
         for fd in fds:

@@ -80,7 +80,7 @@ class Front:
             method, path, _ = head.split("\r\n")[0].split(" ")
             headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
             request = urllib.request.Request(f"{self.bao.address}{path}", method=method, data=body or None, headers={
-                name: value for name, value in headers.items() if name.lower().startswith("x-vault")})
+                name: value for name, value in headers.items() if name.lower().startswith(("x-vault", "authorization"))})
             import ssl
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(
                 context=ssl.create_default_context(cafile=self.bao.ca)))
@@ -90,7 +90,7 @@ class Front:
             except urllib.error.HTTPError as error:
                 status, text = error.code, error.read()
             self.passed += 1
-            if "/secret/" in path and self.spoil:
+            if ("/secret/" in path or "/secrets/" in path) and self.spoil:
                 self.spoil(connection, text)
             else:
                 connection.answer(text, f"{status} Status")

@@ -153,8 +153,8 @@ class Pod(Lab):
         return self.start_container(words[0], ["/purser-image/bin/purser", *words],
                                     [*self.mounts_of_agent(), bin_mount], env={"POD_NAME": self.name, **(env or {})})
 
-    def init(self, **options):
-        return self.purser_container("init", **options).wait()
+    def init(self, *words, **options):
+        return self.purser_container("init", *words, **options).wait()
 
     def agent(self, *words, ready=True, **options):
         agent = self.purser_container("agent", *words, **options)

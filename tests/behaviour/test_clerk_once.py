@@ -1,12 +1,15 @@
 """The clerk: what a run left is loaded once, whatever dies when (promise 18)."""
 
+import contextlib
 import os
 import random
 import threading
 import time
 
+import pytest
 from clerk_driver import OK, SECOND, Clerk, end_run, load, loaded, output
 from clerk_world import MIXED, NOW, everything, job, one
+from databases import Postgres
 from ipc import Type, send
 
 
@@ -88,6 +91,28 @@ def test_clerks_that_start_together_on_an_empty_database_all_load(database):
     [t.join() for t in threads]
     assert [r.result for r in results] == [OK] * 4, results
     assert one(database, "SELECT count(*) FROM ci_job") == "4"
+
+
+@pytest.mark.parametrize("owner", ["", "owner_of_all"])
+def test_pursers_that_begin_together_on_an_empty_database_all_bring_it_up_to_date_and_let_the_reader_read(cluster, owner):
+    """As the pods of several Jobs do after a first `helm install`: of two that grant the same at once the server turns one down."""
+    database = Postgres(cluster)
+    cluster.query("postgres", "CREATE ROLE reader_of_all LOGIN; CREATE ROLE owner_of_all; CREATE ROLE loader_of_all LOGIN NOINHERIT "
+                              "IN ROLE owner_of_all")
+    try:
+        for space in range(4):
+            cluster.query(database.name, f"CREATE SCHEMA s{space} AUTHORIZATION {owner or 'loader_of_all'}; GRANT USAGE ON SCHEMA s{space} "
+                                         f"TO loader_of_all; ALTER DATABASE {database.name} SET search_path = s{space}")
+            with contextlib.ExitStack() as stack:
+                clerks = [stack.enter_context(Clerk(dsn=cluster.dsn(database.name, "loader_of_all"), owner=owner,
+                                                    reader="reader_of_all")) for _ in range(8)]
+                for clerk in clerks:
+                    send(clerk.control, Type.CLERK_MIGRATE, b"")
+                results = [clerk.answer() for clerk in clerks]
+            assert [done.result for done in results] == [OK] * 8, results
+            assert cluster.query(database.name, f"SELECT count(*) FROM s{space}.metrics_job", user="reader_of_all") == [("0",)]
+    finally:
+        cluster.query("postgres", f"DROP DATABASE {database.name} WITH (FORCE); DROP ROLE loader_of_all, owner_of_all, reader_of_all")
 
 
 def files_of(run):

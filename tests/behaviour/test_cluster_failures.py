@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from cluster_world import merged
+from cluster_world import LATE, merged
 from test_cluster_releases import ONCE, SMALL
 
 pytestmark = pytest.mark.cluster
@@ -27,6 +27,7 @@ RETRIEVERS = [
     retriever("deadline", 7, "slow.py"),
     retriever("deleted", 8, "slow.py"),
     retriever("later", 9, "slow.py", env=[{"name": "NAP", "value": "12"}]),
+    retriever("late", 11, "late.py", sources=["late"]),
     retriever("told", 10, "slow.py", env=[{"name": "NAP", "value": "4"}]),
 ]
 VALUES = merged(SMALL, {
@@ -35,10 +36,12 @@ VALUES = merged(SMALL, {
         *SMALL["sources"],
         {"name": "absent", "provider": "gitlab", "token": {"secretName": "not-there"}},
         {"name": "empty", "provider": "circleci", "token": {"secretName": "empty-token", "secretValue": ""}},
+        {"name": "late", "provider": "github", "apiUrl": f"https://{LATE}", "token": {"secretName": "github-token"}},
         {"name": "vaulted", "provider": "buildkite", "token": {"vault": {"path": "secret/data/x", "key": "token"}}}],
     "vault": {"address": "https://vault.stand-ins.svc:8200", "role": "purser"},
     "retrievers": RETRIEVERS,
-    "files": {each["name"]: {"once.py": ONCE, "bad.py": BAD, "slow.py": SLOW} for each in RETRIEVERS},
+    "files": {each["name"]: {"once.py": ONCE, "bad.py": BAD, "slow.py": SLOW,
+                               "late.py": ONCE.replace("api.github.com", LATE)} for each in RETRIEVERS},
 })
 del VALUES["files"]["once"]
 
@@ -53,7 +56,7 @@ def space(kubernetes):
             for container in job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]:
                 space.cronjobs[container["name"]] = job["metadata"]["name"]
         # What ends by itself is begun together.
-        for name in ("good", "absent", "empty", "vaulted", "no-python"):
+        for name in ("good", "absent", "empty", "vaulted", "no-python", "late"):
             begin(space, name)
         yield space
 
@@ -100,6 +103,14 @@ def test_a_token_that_is_not_there_is_what_init_says(space, name, secret):
 def test_a_store_that_is_down_is_what_init_says(space):
     assert space.finished("vaulted") == "Failed"
     assert "vault.stand-ins.svc" in space.ended("vaulted", "init")["message"]
+
+
+def test_an_api_whose_certificate_is_only_valid_from_tomorrow_is_what_the_pods_description_says(space):
+    """What a node sees whose clock is a day behind: here the API server's answers tell that the node's clock is right."""
+    assert space.finished("late") == "Failed"
+    said = described(space, "late")
+    assert f"the certificate of {LATE} has expired or is not yet valid: it is valid from 20" in said, said
+    assert "this machine's clock says 20" in said and "that agrees with the clock of the Kubernetes API at" in said, said
 
 
 def test_an_image_without_python_is_what_its_container_says(space):

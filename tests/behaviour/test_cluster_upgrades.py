@@ -73,9 +73,10 @@ def test_without_native_sidecars_the_agent_ends_by_itself(kubernetes):
 def test_three_pods_at_once_load_each_of_their_rows_once_and_their_audits_verify_together(kubernetes, prefix, tmp_path):
     with kubernetes.space("three") as space:
         space.secret("github-token", token=kubernetes.tokens["github"].read_text())
-        space.install(SMALL)
+        # Before the database is there: init waits for it.
+        space.install(merged(SMALL, {"init": {"wait": "5m"}}), wait=False)
         jobs = [space.job(f"run-{number}") for number in range(3)]
-        assert [space.finished(job) for job in jobs] == ["Complete"] * 3
+        assert [space.finished(job, 600) for job in jobs] == ["Complete"] * 3
         assert space.rows("SELECT count(*), count(DISTINCT purser_run) FROM collection_run") == [("3", "3")]
         # As docs/kubernetes.md has it: one key for all pods, so their lines can be verified together.
         (tmp_path / "audit.key").write_bytes(base64.b64decode(space.get("secret/ci-purser-audit")["data"]["audit.key"]))

@@ -9,6 +9,7 @@ from hunt import Memory, needles, search_files
 from lab import Answer
 from promise import as_root, below, new_token, role, wait_until
 from test_pod import end, hunter, pod, ready, runs  # noqa: F401
+from upstream import Authority
 
 pytestmark = [pytest.mark.plain, as_root]
 
@@ -180,3 +181,20 @@ def test_the_databases_password_is_in_no_process_or_volume_of_the_pod(pod):
         for pid, name in below(container.process.pid).items():
             assert memory.search(pid, wanted) == [], name
     assert search_files(pod.volumes, wanted)[0] == []
+
+
+def test_an_api_whose_certificate_is_only_valid_from_tomorrow_is_what_the_agent_says_last(pod):
+    """What a node sees whose clock is a day behind: of no use to whoever wrote the script."""
+    authority = Authority(pod.folder / "late")
+    pod.api.context.load_cert_chain(*authority.leaf("api.test", tomorrow=True))
+    (pod.token_files / "ca").write_bytes(authority.bundle.read_bytes())
+    (pod.token_files / "ca").chmod(0o444)
+    pod.sources["api"]["caFile"] = "/tokens/ca"
+    hunter(pod)
+    agent = ready(pod)
+    one = pod.collect("one").wait()
+    assert one.status not in (0, 123) and not pod.api.requests, one.text
+    end(agent)
+    assert agent.message.startswith("one: the certificate of api.test has expired or is not yet valid: it is valid from 20") \
+        and "this machine's clock says 20" in agent.message and "set it right (NTP)" in agent.message, agent.text
+    assert runs(pod) == [("one", "failed")], agent.text

@@ -5,12 +5,13 @@ import base64
 import socket
 import threading
 import time
+from email.utils import formatdate
 
 import pytest
 from ipc import Type
 from keeper_driver import Keeper, Source
 from keeper_world import HOST, TOKEN, authority, world  # noqa: F401 (fixtures)
-from upstream import Authority, serve
+from upstream import DAY, Authority, serve
 
 
 
@@ -130,7 +131,26 @@ def test_an_expired_certificate(world, authority):
     w = world(serve(lambda c: c.answer()), certificate=authority.leaf(HOST, expired=True))
     answer = w.get()
     assert (answer.status, answer.code) == (502, "upstream-certificate")
-    assert "expired" in answer.sentence
+    assert "expired" in answer.sentence and "it was valid until 20" in answer.sentence
+    assert "if that is wrong, set it right (NTP)" in answer.sentence, "nobody has said what time it is"
+
+
+def test_a_certificate_of_tomorrow(world, authority):
+    w = world(serve(lambda c: c.answer()), certificate=authority.leaf(HOST, tomorrow=True))
+    answer = w.get()
+    assert (answer.status, answer.code) == (502, "upstream-certificate")
+    assert "it is valid from 20" in answer.sentence and "this machine's clock says 20" in answer.sentence
+    assert w.upstream.heads == []
+
+
+@pytest.mark.parametrize("days, more, told", [(1, [], 1), (0, [], 0), (1, ["Age: 86400"], 0)], ids=["behind", "right", "cached"])
+def test_a_clock_that_is_behind_the_apis_own_is_told_once(world, days, more, told):
+    def answer(connection):
+        date = formatdate(time.time() + days * (DAY + 120), usegmt=True)
+        connection.answer(headers=[f"Date: {date}", *more])
+    w = world(serve(answer))
+    assert [w.get().status for _ in range(3)] == [200] * 3
+    assert w.keeper.stop().count(f"this machine's clock is 1d 0h behind that of {HOST}: set it right (NTP)") == told
 
 
 def test_an_unknown_issuer(world, tmp_path):

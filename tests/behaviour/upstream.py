@@ -3,11 +3,29 @@
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
+import time
+from pathlib import Path
+
+DAY = 86400
+
+
+def sign_from_tomorrow(ca, key, request, extra, made):
+    """A certificate that no clock may take yet, or one that is a day behind."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder, "config")
+        Path(folder, "index").touch()
+        config.write_text(f"[ca]\ndefault_ca = d\n[d]\ndatabase = {folder}/index\nrand_serial = yes\nnew_certs_dir = {folder}\n"
+                          "default_md = sha256\npolicy = p\n[p]\ncommonName = supplied\n")
+        when = [time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + days * DAY)) for days in (1, 30)]
+        subprocess.run(["openssl", "ca", "-batch", "-notext", "-config", config, "-cert", ca, "-keyfile", key, "-in", request,
+                        "-extfile", extra, "-startdate", when[0], "-enddate", when[1], "-out", made], check=True,
+                       capture_output=True)
 
 
 class Authority:
-    """A CA in a folder, and leaves of it: good, for another name, expired."""
+    """A CA in a folder, and leaves of it: good, for another name, expired, of tomorrow."""
 
     def __init__(self, folder, name="Test CA"):
         self.folder = folder
@@ -21,14 +39,17 @@ class Authority:
     def _openssl(*words):
         subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
 
-    def leaf(self, host, expired=False):
+    def leaf(self, host, expired=False, tomorrow=False):
         """(certificate, key) for a host name or an address."""
-        stem = self.folder / (host.replace(":", "_") + ("-expired" if expired else ""))
+        stem = self.folder / (host.replace(":", "_") + ("-expired" if expired else "-tomorrow" if tomorrow else ""))
         key, request, made, extra = (stem.with_name(stem.name + end) for end in (".key", ".csr", ".pem", ".ext"))
         kind = "IP" if host.replace(".", "").isdigit() or ":" in host else "DNS"
         extra.write_text(f"subjectAltName={kind}:{host}\nextendedKeyUsage=serverAuth\n")
         self._openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=leaf",
                       "-keyout", key, "-out", request)
+        if tomorrow:
+            sign_from_tomorrow(self.bundle, self._key, request, extra, made)
+            return made, key
         self._openssl("x509", "-req", "-in", request, "-CA", self.bundle, "-CAkey", self._key, "-CAcreateserial",
                       "-extfile", extra, "-out", made, "-days", "-1" if expired else "30")
         return made, key
