@@ -1,6 +1,6 @@
 {{/* Where the rows go: one set of facts for the three kinds of database. */}}
 
-{{/* {host, port, name, user, sslMode, secret, key, caSecret or caConfigMap, caKey, reader {user, secret, key}} */}}
+{{/* {host, port, name, user, sslMode, secret, key, ca {secret or configMap, key}, ownerRole, readerRole} */}}
 {{- define "purser.database" -}}
 {{- $d := .Values.database -}}
 {{- $fullname := include "purser.fullname" . -}}
@@ -11,9 +11,10 @@
       "readerRole" "purser_grafana") -}}
 {{- else if eq $d.kind "cloudnativepg" -}}
 {{- $cluster := printf "%s-db" $fullname -}}
+{{- $ca := default (printf "%s-ca" $cluster) (dig "certificates" "serverCASecret" "" (default (dict) $d.cloudnativepg.spec)) -}}
 {{- toJson (dict "host" (printf "%s-rw.%s.svc" $cluster .Release.Namespace) "port" 5432 "name" $d.name "user" "purser"
       "sslMode" "verify-full" "secret" (printf "%s-app" $cluster) "key" "password"
-      "ca" (dict "secret" (printf "%s-ca" $cluster) "key" "ca.crt") "readerRole" "purser_grafana") -}}
+      "ca" (dict "secret" $ca "key" "ca.crt") "ownerRole" "purser_owner" "readerRole" "purser_grafana") -}}
 {{- else -}}
 {{- $e := $d.external -}}
 {{- $secret := default (dict) $e.passwordSecret -}}
@@ -22,7 +23,7 @@
 {{- end -}}
 {{- toJson (dict "host" (required "database.external.host: the name of the PostgreSQL server" $e.host) "port" $e.port "name" $d.name
       "user" $e.user "sslMode" $e.sslMode "secret" (default "" $secret.name) "key" (default "password" $secret.key)
-      "ca" (default (dict) $e.ca) "readerRole" $e.readerRole) -}}
+      "ca" (default (dict) $e.ca) "ownerRole" $e.ownerRole "readerRole" $e.readerRole) -}}
 {{- end -}}
 {{- end -}}
 
@@ -48,13 +49,11 @@ credentialFrom: {file: /etc/purser-sink/password}
 {{- with $facts.readerRole }}
 readerRole: {{ . }}
 {{- end }}
-{{- if $external }}
-{{- with .Values.database.external.ownerRole }}
+{{- with $facts.ownerRole }}
 ownerRole: {{ . }}
 {{- end }}
-{{- if not .Values.database.external.migrate }}
+{{- if and $external (not .Values.database.external.migrate) }}
 migrate: false
-{{- end }}
 {{- end }}
 {{- end -}}
 

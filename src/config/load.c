@@ -122,8 +122,11 @@ int config_parse(const char *path, Slice text, const ConfigPaths *paths, Config 
     int r = yaml_doc_read(path, text, CONFIG_MAX_BYTES, &doc, fault);
     if (r)
         return -EINVAL;
-    if (paths->form == CONFIG_CHART && doc->root && doc->root->kind == YAML_MAP)
-        chart_values_reduce(doc->root);
+    if (paths->form == CONFIG_CHART && doc->root && doc->root->kind == YAML_MAP) {
+        r = chart_values_reduce(doc, fault);
+        if (r)
+            return r;
+    }
     Loader loader = {.paths = paths, .doc = doc, .config = config_new(path), .fault = fault};
     r = read_top(&loader);
     mem_free(loader.schedule);

@@ -66,8 +66,8 @@ int parse_sandbox(Loader *loader, const YamlNode *node) MUST_USE;
 int parse_audit(Loader *loader, const YamlNode *node) MUST_USE;
 /* dsn.c: whether a libpq connection string holds a password */
 bool dsn_has_password(const char *dsn);
-/* chart-values.c: leaves of the chart's values what purser.yaml has too, tokens in the keyring */
-void chart_values_reduce(YamlNode *root);
+/* chart-values.c: leaves of the chart's values (a mapping) what purser.yaml has too, tokens in the keyring */
+int chart_values_reduce(YamlDoc *doc, Fault *fault) MUST_USE;
 /* loader.c: a relative path becomes absolute, against the folder of purser.yaml */
 void path_resolve(const Loader *loader, char **path);
 /* loader.c: a sentence for config->note */

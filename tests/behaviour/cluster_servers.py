@@ -1,10 +1,12 @@
 """Servers that tests put into the cluster: each a pod and a Service, with a certificate of its name by the stand-ins' CA."""
 import json
 import os
+import shutil
 import subprocess
 
 from cluster_world import cluster
 from helm import TOP
+from kube import BINARIES
 
 
 def serve(world, space, image, port, folder, user=0, args=(), env=(), ready=None):
@@ -111,3 +113,38 @@ class Database:
         self.psql(readme.split("```sql\n")[1].split("```")[0].replace("'...'", "'of-the-example'"))
         self.world.apply({"kind": "ConfigMap", "metadata": {"name": "db-ca", "namespace": space.name},
                           "data": {"ca.crt": (self.world.stand_in / "ca.pem").read_text()}})
+
+
+class CloudNativePG:
+    """The operator, by its own manifests (tests/cluster/build), and volumes for what it runs: the cluster provisions none."""
+
+    CONFIG = BINARIES.parent / "src/cnpg/config"
+    PATCH = [{"op": "replace", "path": "/spec/template/spec/containers/0/imagePullPolicy", "value": "Never"},
+             # A tenth of a processor, as its manifests have it, makes each step wait.
+             {"op": "remove", "path": "/spec/template/spec/containers/0/resources/limits/cpu"}]
+
+    def __init__(self, world):
+        self.world, self.folder = world, world.folder / "cnpg"
+        for name in "cnpg", "cnpg-postgres":
+            cluster("import", world.image(name))
+        shutil.copytree(self.CONFIG, self.folder / "config")
+        with open(self.folder / "config/manager/kustomization.yaml", "a") as more:
+            more.write("images: [{name: controller, newName: localhost/tests/cnpg, newTag: '1'}]\n")
+        (self.folder / "kustomization.yaml").write_text(json.dumps({"resources": ["config/default"], "patches": [
+            {"target": {"kind": "Deployment"}, "patch": json.dumps(self.PATCH)}]}))
+        made = world.kubectl("kustomize", self.folder)
+        # Server-side: the schemas are too long for the annotation that a client would keep.
+        world.kubectl("apply", "--server-side", "-f", "-", input=made)
+        world.kubectl("rollout", "status", "deployment/cnpg-controller-manager", "-n", "cnpg-system", "--timeout=240s")
+
+    def volume(self, name):
+        """An empty volume of the class "tests", for the user that the operand's image has."""
+        folder = self.folder / name
+        folder.mkdir(mode=0o700)
+        os.chown(folder, 26, 26)
+        self.world.apply({"kind": "PersistentVolume", "metadata": {"name": name}, "spec": {
+            "storageClassName": "tests", "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"],
+            "persistentVolumeReclaimPolicy": "Retain", "hostPath": {"path": str(folder)}}})
+
+    def log(self):
+        return self.world.kubectl("logs", "deployment/cnpg-controller-manager", "-n", "cnpg-system", "--tail=200", check=False).stdout

@@ -308,9 +308,22 @@ class Space:
     def logs(self, job, container):
         return self.kubectl("logs", f"job/{job}", "-c", container)
 
-    def rows(self, sql, pod="ci-purser-postgresql-0"):
-        said = self.kubectl("exec", pod, "-c", "postgresql", "--", "psql", "-XAt", "-F", "|", "-d", "ci", "-c", sql)
+    def rows(self, sql, pod="ci-purser-postgresql-0", container="postgresql"):
+        said = self.kubectl("exec", pod, "-c", container, "--", "psql", "-XAt", "-F", "|", "-d", "ci", "-c", sql)
         return [tuple(line.split("|")) for line in said.splitlines()]
+
+    def reader_sees(self, sql, more=""):
+        """What Grafana's role is told, with the data source's own password, over TLS, in the pod "reader", which the test lets to the
+        database: (standard output, error). `more`: of the DSN."""
+        secret = self.get("secret/ci-purser-grafana-datasource")["data"]["ci-purser-datasource.yaml"]
+        source = yaml.safe_load(base64.b64decode(secret))["datasources"][0]
+        done = self.kubectl(
+            "exec", "-i", "reader", "--", "sh", "-c", "cat >/tmp/ca; IFS= read -r PGPASSWORD </tmp/ca; export PGPASSWORD;"
+            "sed -i 1d /tmp/ca; psql -XAt \"$1\" -c \"$2\"", "sh",
+            f"host={source['url'].split(':')[0]} user={source['user']} dbname={source['jsonData']['database']} sslmode=verify-full "
+            f"sslrootcert=/tmp/ca {more}", sql, check=False,
+            input=f"{source['secureJsonData']['password']}\n{source['secureJsonData'].get('tlsCACert', '')}")
+        return done.stdout.strip(), done.stderr.strip()
 
     def ends(self):
         """A line for each container of each Job's pod: how it ended, and the message that it left."""

@@ -3,6 +3,7 @@ import base64
 import json
 import os
 import re
+import shutil
 import subprocess
 import textwrap
 from pathlib import Path
@@ -358,6 +359,54 @@ def test_every_key_of_the_schema_stands_in_values_yaml_with_a_word_about_it():
     for name in ("source", "retriever", "retrieverImage"):
         for key in SCHEMA["definitions"][name]["properties"]:
             assert re.search(rf"\b{key}\b", text), f"{name}.{key}"
+
+
+def test_what_the_values_say_of_the_clusters_spec_goes_over_the_charts():
+    def spec(**said):
+        values = {"database": {"kind": "cloudnativepg", "cloudnativepg": {"spec": said}}, "image": {"pullSecrets": ["pull"]}}
+        return next(each for each in render(values=values) if each["kind"] == "Cluster")["spec"]
+    plain = spec()
+    assert plain["imagePullSecrets"] == [{"name": "pull"}]
+    more = spec(storage={"resizeInUseVolumes": False}, managed={"services": {"disabledDefaultServices": ["ro"]}}, instances=5,
+                bootstrap={"initdb": {"localeCType": "C.UTF-8"}})
+    assert more["storage"] == {**plain["storage"], "resizeInUseVolumes": False} and more["instances"] == 5
+    assert more["managed"] == {**plain["managed"], "services": {"disabledDefaultServices": ["ro"]}}
+    assert more["bootstrap"]["initdb"] == {**plain["bootstrap"]["initdb"], "localeCType": "C.UTF-8"}
+    # The operator takes one way to begin.
+    assert spec(bootstrap={"recovery": {"source": "origin"}})["bootstrap"] == {"recovery": {"source": "origin"}}
+
+
+NOT_READ_HERE = {
+    "a script": ("""
+        retrievers: [{name: actions, sources: [github], script: {name: collect.py}}]
+        files: {actions: {collect.py: of the values}}
+        """, "of the values", "the files of actions stand in the values"),
+    "a policy": ("""
+        retrievers: [{name: actions, sources: [github], command: [collect], policy: own}]
+        policies: {own: {lease: of-the-values}}
+        """, "of-the-values", "the policy own stands in the values"),
+    "a merge key": ("""
+        x-usual: &usual {sources: [github], command: [of the values]}
+        retrievers: [{<<: *usual, name: actions}]
+        """, "of the values", "merge keys (<<) are not read here"),
+}
+
+
+@pytest.mark.parametrize("what", NOT_READ_HERE)
+def test_what_the_cluster_would_take_from_the_values_alone_is_refused_on_one_machine(what, prefix, tmp_path):
+    """Helm reads it; `purser run --chart-values`, beside the same folders, would run another script or policy: it says so."""
+    text, taken, sentence = NOT_READ_HERE[what]
+    chart = shutil.copytree(CHART, tmp_path / "chart")
+    for name, content in (("files/actions/collect.py", "of the folder"), ("policy/own.yaml", "policy: own\nlease: of-the-folder\n")):
+        (chart / name).parent.mkdir(parents=True, exist_ok=True)
+        (chart / name).write_text(content)
+    values = chart / "mine.yaml"
+    values.write_text("sources: [{name: github, provider: github, token: {secretName: github-token}}]\n" + textwrap.dedent(text))
+    said = helm("template", "ci", chart, "--values", values).stdout
+    said += base64.b64decode("".join(re.findall(r"^  collect\.py: (.*)$", said, re.MULTILINE))).decode()
+    assert taken in said and taken.replace("values", "folder") not in said
+    done = subprocess.run([prefix / "bin/purser", "run", "--chart-values", values, "actions"], capture_output=True, text=True)
+    assert done.returncode != 0 and sentence in done.stderr, done.stderr
 
 
 def test_the_notes_warn_of_a_token_in_the_release_and_name_what_is_missing_and_what_is_rotated():

@@ -1,8 +1,10 @@
 """`purser run --chart-values`: a retriever of the chart runs on one machine, from the chart's own values and files."""
 import json
 import os
+import re
 
 import pytest
+import yaml
 from lab import Answer, Lab
 from promise import new_token
 
@@ -106,6 +108,19 @@ def test_a_value_of_a_secret_in_the_values_is_not_taken(own_machine, chart):
 def test_a_token_that_the_cluster_has_in_vault_is_the_keyrings_here(own_machine, chart):
     done = run(chart, "elsewhere")
     assert done.status == 5 and "source other has no token" in done.text and "purser token set" in done.text, done.text
+
+
+def test_two_sources_with_one_place_in_vault_have_a_token_each_here(own_machine, chart):
+    """As an alias writes it: one place for the cluster, but an entry of the keyring is named as its source is."""
+    first, second = chart.values["sources"]
+    first.update(token=second["token"], tokenEnv=["CI_TOKEN"])
+    chart.values["retrievers"][0]["sources"] = ["ci"]
+    text = yaml.safe_dump(chart.values)  # writes what is there twice as an alias
+    assert re.search(r"token: &id\d+\n", text) and re.search(r"token: \*id\d+\n", text)
+    (chart.folder / "values.yaml").write_text(text)
+    assert keyring(chart, "ci", "api.test", chart.token).status == 0
+    assert run(chart, "hunter").status == 0
+    assert chart.api.requests[0].header("Authorization") == f"Bearer {chart.token}"
 
 
 def test_a_script_that_only_the_cluster_has_is_named(own_machine, chart):

@@ -4,25 +4,11 @@ import base64
 import subprocess
 
 import pytest
-import yaml
 from cluster_probes import listening
 from cluster_world import merged
 from test_cluster_releases import SMALL, agent_went_by_itself
 
 pytestmark = pytest.mark.cluster
-
-
-def reader_sees(space, sql):
-    """What Grafana's role is told, with the data source's own password, over TLS, in a pod that the values let to the database."""
-    secret = space.get("secret/ci-purser-grafana-datasource")["data"]["ci-purser-datasource.yaml"]
-    source = yaml.safe_load(base64.b64decode(secret))["datasources"][0]
-    done = space.kubectl(
-        "exec", "-i", "reader", "--", "sh", "-c", "cat >/tmp/ca; IFS= read -r PGPASSWORD </tmp/ca; export PGPASSWORD;"
-        "sed -i 1d /tmp/ca; psql -XAt \"$1\" -c \"$2\"", "sh",
-        f"host={source['url'].split(':')[0]} user={source['user']} dbname={source['jsonData']['database']} sslmode=verify-full "
-        "sslrootcert=/tmp/ca", sql, check=False,
-        input=f"{source['secureJsonData']['password']}\n{source['secureJsonData']['tlsCACert']}")
-    return done.stdout.strip(), done.stderr.strip()
 
 
 def test_upgrade_rollback_and_a_new_installation_keep_rows_and_credentials(kubernetes):
@@ -54,11 +40,11 @@ def test_upgrade_rollback_and_a_new_installation_keep_rows_and_credentials(kuber
         assert space.rows("SELECT count(*) FROM metric_sample") == [("3",)]
 
         listening(space, "reader", 8080, labels={"app": "reader"}, image="localhost/tests/postgres:1")
-        assert reader_sees(space, "SELECT count(*) FROM metrics_value") == ("3", "")
+        assert space.reader_sees("SELECT count(*) FROM metrics_value") == ("3", "")
         for table in ("metric_sample", "dead_letter"):
-            assert "permission denied" in reader_sees(space, f"SELECT count(*) FROM {table}")[1]
-        assert "read-only" in reader_sees(space, "CREATE TEMPORARY TABLE t (a int)")[1]
-        assert reader_sees(space, "SHOW statement_timeout") == ("30s", "")
+            assert "permission denied" in space.reader_sees(f"SELECT count(*) FROM {table}")[1]
+        assert "read-only" in space.reader_sees("CREATE TEMPORARY TABLE t (a int)")[1]
+        assert space.reader_sees("SHOW statement_timeout") == ("30s", "")
 
 
 def test_without_native_sidecars_the_agent_ends_by_itself(kubernetes):
