@@ -57,6 +57,8 @@ static int dump(json_t *value, unsigned above, Buf *buf, const char *what, Slice
 static int refuse(Slice line, Fault *fault)
 {
     json_error_t error;
+    if (memchr(line.ptr, '\0', line.len)) /* which jansson passes over behind a number */
+        return fault_set(fault, -EINVAL, "not JSON: a NUL byte");
     json_arena_reset();
     json_t *value = json_loadb(line.ptr, line.len, JSON_REJECT_DUPLICATES, &error);
     if (!value)

@@ -45,8 +45,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     json_arena_reset();
     Slice line = {(const char *)data, size};
     json_error_t error;
-    json_t *ours = read_members(line),
-           *whole = json_loadb(line.ptr, line.len, JSON_REJECT_DUPLICATES, &error);
+    json_t *ours = read_members(line);
+    if (memchr(line.ptr, '\0', line.len)) { /* which jansson passes over behind a number */
+        HOLD(!ours);
+        return 0;
+    }
+    json_t *whole = json_loadb(line.ptr, line.len, JSON_REJECT_DUPLICATES, &error);
     if (!whole && json_error_code(&error) == json_error_stack_overflow)
         return 0; /* it counts the object itself as one */
     HOLD(json_is_object(whole) ? json_equal(ours, whole) : !ours);

@@ -177,6 +177,10 @@ static void test_what_is_nearly_json_is_refused(void **state)
         if (!strstr(refused(line), "not JSON:"))
             fail_msg("%s: %s", line, refused(line));
     }
+    Fault why = {""};
+    Slice nul = SLICE_LITERAL("{\"type\":\"job\",\"scope\":\"s\",\"id\":1\0}");
+    assert_int_equal(ndjson_parse(&ndjson, nul, &row, &why), -EINVAL);
+    assert_non_null(strstr(why.text, "NUL"));
     for (size_t len = 1; len < strlen("{\"type\":\"job\",\"scope\":\"s\",\"id\":1}"); len++) {
         Fault fault = {""};
         Slice part = {"{\"type\":\"job\",\"scope\":\"s\",\"id\":1}", len};
