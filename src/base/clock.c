@@ -126,29 +126,44 @@ static int take_offset(Slice text, size_t *at, int64_t *ret_us)
     return 0;
 }
 
-int clock_parse(Slice text, int64_t *ret_wall_us)
+/* Days from 1970-01-01 to a date of that year or a later one; as in clock_format(), years begin in March. By
+ * hand and not by timegm(): the clerk reads several times a line. */
+static int64_t days_until(int year, int month, int day)
+{
+    int months = month < 3 ? month + 9 : month - 3, years = month < 3 ? year - 1 : year;
+    return years * 365 + years / 4 - years / 100 + years / 400 + (153 * months + 2) / 5 + day - 719469;
+}
+
+static int take_date(Slice text, size_t *at, int64_t *ret_days)
 {
     static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    size_t at = 0;
-    struct tm utc = {0};
-    int64_t fraction = 0, offset = 0;
-    int year = take_digits(text, &at, 4);
-    if (year < 1970 || !take_char(text, &at, "-") || (utc.tm_mon = take_digits(text, &at, 2) - 1) < 0 ||
-        utc.tm_mon > 11 || !take_char(text, &at, "-") || (utc.tm_mday = take_digits(text, &at, 2)) < 1)
+    int year = take_digits(text, at, 4), month, day;
+    if (year < 1970 || !take_char(text, at, "-") || (month = take_digits(text, at, 2)) < 1 || month > 12 ||
+        !take_char(text, at, "-") || (day = take_digits(text, at, 2)) < 1)
         return -EINVAL;
     bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-    if (utc.tm_mday > days[utc.tm_mon] + (leap && utc.tm_mon == 1))
+    if (day > days[month - 1] + (leap && month == 2))
         return -EINVAL;
-    if (!take_char(text, &at, "Tt ") || (utc.tm_hour = take_digits(text, &at, 2)) < 0 || utc.tm_hour > 23 ||
-        !take_char(text, &at, ":") || (utc.tm_min = take_digits(text, &at, 2)) < 0 || utc.tm_min > 59 ||
-        !take_char(text, &at, ":") || (utc.tm_sec = take_digits(text, &at, 2)) < 0 || utc.tm_sec > 60)
+    *ret_days = days_until(year, month, day);
+    return 0;
+}
+
+int clock_parse(Slice text, int64_t *ret_wall_us)
+{
+    size_t at = 0;
+    int64_t days, fraction = 0, offset = 0;
+    int hour, minute, second;
+    if (take_date(text, &at, &days) || !take_char(text, &at, "Tt ") ||
+        (hour = take_digits(text, &at, 2)) < 0 || hour > 23 || !take_char(text, &at, ":") ||
+        (minute = take_digits(text, &at, 2)) < 0 || minute > 59 || !take_char(text, &at, ":") ||
+        (second = take_digits(text, &at, 2)) < 0 || second > 60)
         return -EINVAL;
     if (take_char(text, &at, ".") && take_fraction(text, &at, &fraction))
         return -EINVAL;
     if (take_offset(text, &at, &offset) || at != text.len)
         return -EINVAL;
-    utc.tm_year = year - 1900;
-    int64_t value = (int64_t)timegm(&utc) * CLOCK_SECOND + fraction - offset;
+    int64_t seconds = days * 86400 + hour * 3600 + minute * 60 + second;
+    int64_t value = seconds * CLOCK_SECOND + fraction - offset;
     if (value < 0)
         return -EINVAL;
     *ret_wall_us = value;

@@ -168,8 +168,9 @@ int csv_parse(Csv *csv, Slice record, Row *row, Fault *fault)
     for (size_t i = 0; i < n; i++) {
         if ((int)i == csv->type || cell[i].len == 0)
             continue;
-        int column = row_column_of(row, csv->name[i], i);
+        int column = row_column_of(row, csv->name[i], csv->hint[i]);
         if (column >= 0) {
+            csv->hint[i] = (size_t)column;
             r = set_cell(csv, row, column, cell[i], fault);
             if (r)
                 return r;

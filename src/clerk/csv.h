@@ -13,9 +13,10 @@ typedef struct Csv {
     const Table *table; /* by the file's name; NULL: each record's `type` says */
     Slice name[CSV_MAX_COLUMNS];
     size_t n_name;
-    int type;   /* column of `type`, or -1 */
-    Buf header; /* what name[] points into */
-    Buf cells;  /* unquoted cells of one record */
+    size_t hint[CSV_MAX_COLUMNS]; /* where name[] was in the table of the record before */
+    int type;                     /* column of `type`, or -1 */
+    Buf header;                   /* what name[] points into */
+    Buf cells;                    /* unquoted cells of one record */
     Buf extra;
     Ndjson ndjson; /* for cells that hold JSON */
 } Csv;

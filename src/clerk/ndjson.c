@@ -1,10 +1,12 @@
 /* A line of NDJSON into a row. See ndjson.h. */
 #include "clerk/ndjson.h"
 
+#include "clerk/members.h"
 #include "json/arena.h"
 
 #include <errno.h>
-#include <jansson.h>
+
+#define TYPE "type"
 
 void ndjson_init(Ndjson *ndjson)
 {
@@ -51,87 +53,102 @@ static int dump(json_t *value, unsigned above, Buf *buf, const char *what, Slice
     return 0;
 }
 
-static int parse_object(Slice text, json_t **ret_object, Fault *fault)
+/* Jansson's own words for what is wrong with a line that could not be taken. */
+static int refuse(Slice line, Fault *fault)
 {
     json_error_t error;
+    if (memchr(line.ptr, '\0', line.len)) /* which jansson passes over behind a number */
+        return fault_set(fault, -EINVAL, "not JSON: a NUL byte");
     json_arena_reset();
-    json_t *value = json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES, &error);
+    json_t *value = json_loadb(line.ptr, line.len, JSON_REJECT_DUPLICATES, &error);
     if (!value)
         return fault_set(fault, -EINVAL, "not JSON: %s, at byte %d", error.text, error.position);
-    if (!json_is_object(value))
-        return fault_set(fault, -EINVAL, "not a JSON object");
-    *ret_object = value;
+    return fault_set(fault, -EINVAL,
+                     json_is_object(value) ? "not JSON that fits into memory" : "not a JSON object");
+}
+
+/* The type is mostly the first member; what comes before it is read again for the row. */
+static int find_table(Slice line, const Table **ret_table, Fault *fault)
+{
+    Members members = MEMBERS_OF(line);
+    Member member;
+    int r;
+    json_arena_reset();
+    while (!(r = members_next(&members, &member)))
+        if (slice_is(member.key, TYPE))
+            break;
+    if (r == -EINVAL)
+        return refuse(line, fault);
+    bool text = !r && member.input.kind == INPUT_TEXT;
+    const Table *table = text ? table_of_type(member.input.text) : NULL;
+    if (!table)
+        return fault_set(fault, -EINVAL, "%s: run, job, test, deployment, queue and metric are known",
+                         r      ? "`type` is missing"
+                         : text ? "an unknown `type`"
+                                : "`type` must be text");
+    *ret_table = table;
     return 0;
 }
 
-static Slice text_of(const json_t *string)
+static int set_field(Ndjson *ndjson, Row *row, int column, Member *member, Fault *fault)
 {
-    return (Slice){json_string_value(string), json_string_length(string)};
+    int r = 0;
+    if (member->null)
+        return 0;
+    if (member->input.kind == INPUT_JSON && row->table->column[column].kind == CELL_JSON)
+        r = dump(member->value, 1, &ndjson->labels, row->table->column[column].field, &member->input.text,
+                 fault);
+    return r ? r : row_set(row, column, &member->input, fault);
 }
 
-static int set_field(Ndjson *ndjson, Row *row, int column, json_t *value, Fault *fault)
+/* False: the key is there already, or there is no memory for it. */
+static bool keep_extra(json_t **extra, const Member *member)
 {
-    Input input = {.kind = INPUT_BOOL};
-    int r = 0;
-    switch (json_typeof(value)) {
-    case JSON_NULL:
-        return 0;
-    case JSON_STRING:
-        input = (Input){.kind = INPUT_TEXT, .text = text_of(value)};
-        break;
-    case JSON_INTEGER:
-        input = (Input){.kind = INPUT_INT, .integer = json_integer_value(value)};
-        break;
-    case JSON_REAL:
-        input = (Input){.kind = INPUT_REAL, .real = json_real_value(value)};
-        break;
-    case JSON_OBJECT:
-    case JSON_ARRAY:
-        input.kind = INPUT_JSON;
-        if (row->table->column[column].kind == CELL_JSON)
-            r = dump(value, 1, &ndjson->labels, row->table->column[column].field, &input.text, fault);
-        break;
-    case JSON_TRUE:
-    case JSON_FALSE:
-        break;
-    }
-    return r ? r : row_set(row, column, &input, fault);
+    Slice key = member->key;
+    const Input *input = &member->input;
+    if (!*extra && !(*extra = json_object()))
+        return false;
+    if (json_object_getn(*extra, key.ptr, key.len))
+        return false;
+    json_t *value = member->value              ? json_incref(member->value)
+                    : input->kind == INPUT_INT ? json_integer(input->integer)
+                                               : json_stringn_nocheck(input->text.ptr, input->text.len);
+    return json_object_setn_new_nocheck(*extra, key.ptr, key.len, value) == 0;
 }
 
 int ndjson_parse(Ndjson *ndjson, Slice line, Row *row, Fault *fault)
 {
-    json_t *object = NULL, *extra = NULL, *value;
-    int r = parse_object(line, &object, fault);
+    enum { TYPE_COLUMN = TABLE_MAX_COLUMNS }; /* where none is */
+    bool seen[TABLE_MAX_COLUMNS + 1] = {false};
+    const Table *table;
+    Members members = MEMBERS_OF(line);
+    Member member;
+    json_t *extra = NULL;
+    Slice rest = {"", 0};
+    size_t nth = 0, one_more = 0;
+    int r = find_table(line, &table, fault);
     if (r)
         return r;
-    json_t *type = json_object_get(object, "type");
-    const Table *table = json_is_string(type) ? table_of_type(text_of(type)) : NULL;
-    if (!table)
-        return fault_set(fault, -EINVAL, "%s: run, job, test, deployment, queue and metric are known",
-                         !type                   ? "`type` is missing"
-                         : !json_is_string(type) ? "`type` must be text"
-                                                 : "an unknown `type`");
     row_begin(row, table);
-    const char *key;
-    size_t nth = 0, one_more = 0;
-    json_object_foreach(object, key, value)
-    {
+    json_arena_reset();
+    while (!(r = members_next(&members, &member))) {
         size_t *hint = nth < COUNT_OF(ndjson->hint) ? &ndjson->hint[nth++] : &one_more;
-        if (value == type)
+        int column = slice_is(member.key, TYPE) ? TYPE_COLUMN : row_column_of(row, member.key, *hint);
+        if (column < 0 ? !keep_extra(&extra, &member) : seen[column])
+            return refuse(line, fault);
+        if (column < 0)
             continue;
-        int column = row_column_of(row, slice_of(key), *hint);
-        if (column >= 0) {
-            *hint = (size_t)column;
-            r = set_field(ndjson, row, column, value, fault);
-        } else if ((!extra && !(extra = json_object())) || json_object_set_nocheck(extra, key, value)) {
-            r = fault_set(fault, -EINVAL, "not JSON that fits into memory");
-        }
+        seen[column] = true;
+        if (column == TYPE_COLUMN)
+            continue;
+        *hint = (size_t)column;
+        r = set_field(ndjson, row, column, &member, fault);
         if (r)
             return r;
     }
-    Slice rest = {"", 0};
-    if (extra)
-        r = dump(extra, 0, &ndjson->extra, "what no column takes", &rest, fault);
+    if (r == -EINVAL)
+        return refuse(line, fault);
+    r = extra ? dump(extra, 0, &ndjson->extra, "what no column takes", &rest, fault) : 0;
     return r ? r : row_finish(row, rest, fault);
 }
 

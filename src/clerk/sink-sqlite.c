@@ -21,10 +21,11 @@ typedef struct SqliteSink {
     sqlite3_stmt *insert[TABLE_COUNT];
     bool schema_known;
     int64_t observed;
+    char observed_text[CLOCK_TEXT];
     SinkCounts counts;                        /* of the open batch */
     char text[TABLE_MAX_COLUMNS][CLOCK_TEXT]; /* times of one row */
     int64_t day;                              /* of day_text */
-    char day_text[16];
+    char day_text[CLOCK_TEXT];
 } SqliteSink;
 
 static void disconnect(SqliteSink *sink)
@@ -271,6 +272,32 @@ static int sqlite_progress(RowSink *base, Slice run, Slice file, SinkProgress *r
     return 0;
 }
 
+static void put_two(char *at, int value)
+{
+    at[0] = (char)('0' + value / 10);
+    at[1] = (char)('0' + value % 10);
+}
+
+/* 2020-06-05T14:11:38.000Z. Most times of a file are of few days, so the date is kept. */
+static Slice time_text(SqliteSink *sink, int64_t us, char out[CLOCK_TEXT])
+{
+    const int64_t day_us = (int64_t)86400 * CLOCK_SECOND;
+    int64_t day = us / day_us, rest = us % day_us;
+    if (day != sink->day || !sink->day_text[0]) {
+        clock_format(sink->day_text, day * day_us);
+        sink->day = day;
+    }
+    int ms = (int)(rest / 1000), seconds = ms / 1000;
+    memcpy(out, sink->day_text, 11);
+    memcpy(out + 11, "00:00:00.000Z", 14);
+    put_two(out + 11, seconds / 3600);
+    put_two(out + 14, seconds / 60 % 60);
+    put_two(out + 17, seconds % 60);
+    out[20] = (char)('0' + ms / 100 % 10);
+    put_two(out + 21, ms % 100);
+    return (Slice){out, 24};
+}
+
 static int sqlite_begin(RowSink *base, int64_t observed, int64_t *ret_observed, Fault *fault)
 {
     SqliteSink *sink = (SqliteSink *)base;
@@ -280,6 +307,7 @@ static int sqlite_begin(RowSink *base, int64_t observed, int64_t *ret_observed, 
     int64_t now = clock_wall(); /* the database's clock is this machine's */
     sink->observed = observed < now ? observed : now;
     sink->counts = (SinkCounts){0};
+    (void)time_text(sink, sink->observed, sink->observed_text);
     *ret_observed = sink->observed;
     return 0;
 }
@@ -303,34 +331,6 @@ static int prepare_insert(SqliteSink *sink, const Table *table, Fault *fault)
     return prepare(sink, buf_text(&sql), &sink->insert[table_id(table)], fault);
 }
 
-static void put_two(char *at, int value)
-{
-    at[0] = (char)('0' + value / 10);
-    at[1] = (char)('0' + value % 10);
-}
-
-/* 2020-06-05T14:11:38.000Z. Most times of a file are of few days, so the date is kept. */
-static Slice time_text(SqliteSink *sink, int64_t us, char out[CLOCK_TEXT])
-{
-    const int64_t day_us = (int64_t)86400 * CLOCK_SECOND;
-    int64_t day = us / day_us, rest = us % day_us;
-    if (day != sink->day || !sink->day_text[0]) {
-        char whole[CLOCK_TEXT];
-        clock_format(whole, day * day_us);
-        memcpy(sink->day_text, whole, 11);
-        sink->day = day;
-    }
-    int ms = (int)(rest / 1000), seconds = ms / 1000;
-    memcpy(out, sink->day_text, 11);
-    memcpy(out + 11, "00:00:00.000Z", 14);
-    put_two(out + 11, seconds / 3600);
-    put_two(out + 14, seconds / 60 % 60);
-    put_two(out + 17, seconds % 60);
-    out[20] = (char)('0' + ms / 100 % 10);
-    put_two(out + 21, ms % 100);
-    return (Slice){out, 24};
-}
-
 static int sqlite_row(RowSink *base, const Row *row, Fault *fault)
 {
     SqliteSink *sink = (SqliteSink *)base;
@@ -348,6 +348,8 @@ static int sqlite_row(RowSink *base, const Row *row, Fault *fault)
             sqlite3_bind_int64(insert, at, cell->integer);
         else if (row->table->column[i].kind == CELL_REAL)
             sqlite3_bind_double(insert, at, cell->real);
+        else if (row->table->column[i].role == COLUMN_OBSERVED)
+            bind(insert, at, slice_of(sink->observed_text));
         else if (row->table->column[i].kind == CELL_TIME)
             bind(insert, at, time_text(sink, cell->integer, sink->text[i]));
         else
@@ -370,7 +372,6 @@ static int sqlite_row(RowSink *base, const Row *row, Fault *fault)
 static int put_ledger(SqliteSink *sink, const SinkBatch *batch, Fault *fault)
 {
     CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
-    char observed[CLOCK_TEXT];
     int r = prepare(sink,
                     "INSERT INTO ingest_ledger (purser_run, file, batch, retriever, end_byte, end_line,"
                     " new_or_changed, unchanged, dead, observed_at) VALUES (?,?,?,?,?,?,?,?,?,?)",
@@ -386,7 +387,7 @@ static int put_ledger(SqliteSink *sink, const SinkBatch *batch, Fault *fault)
     sqlite3_bind_int64(statement, 7, (int64_t)sink->counts.rows);
     sqlite3_bind_int64(statement, 8, (int64_t)sink->counts.unchanged);
     sqlite3_bind_int64(statement, 9, (int64_t)sink->counts.dead);
-    bind(statement, 10, time_text(sink, sink->observed, observed));
+    bind(statement, 10, slice_of(sink->observed_text));
     return sqlite3_step(statement) == SQLITE_DONE ? 0 : failed(sink, "writing ingest_ledger", fault);
 }
 
@@ -589,6 +590,8 @@ static const SinkOps sqlite_ops = {
 
 RowSink *sink_sqlite_new(const ClerkSetup *setup)
 {
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS,
+                   0); /* nobody asks, and counting takes a lock at each allocation */
     SqliteSink *sink = MEM_NEW(SqliteSink);
     sink->base.ops = &sqlite_ops;
     sink->setup = setup;

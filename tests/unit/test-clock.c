@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <time.h>
 
 static void rfc_3339_in_any_offset_is_one_moment(void **state)
 {
@@ -51,6 +52,21 @@ static void what_is_no_time_is_refused(void **state)
         if (clock_parse(slice_of(bad[i]), &us) != -EINVAL || us != 4711)
             fail_msg("%s is no time", bad[i]);
     assert_int_equal(clock_parse(slice_of("2020-02-29T00:00:00Z"), &us), 0);
+}
+
+/* 400 years and the days that are left of them: all that the calendar has. */
+static void each_day_is_the_c_librarys(void **state)
+{
+    (void)state;
+    for (time_t day = 0; day < 400 * 366; day++) {
+        time_t seconds = day * 86400 + day * 7919 % 86400;
+        struct tm utc;
+        char text[CLOCK_TEXT];
+        int64_t us = -1;
+        assert_int_not_equal(strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &utc)), 0);
+        if (clock_parse(slice_of(text), &us) || us != seconds * CLOCK_SECOND)
+            fail_msg("%s is second %lld", text, (long long)seconds);
+    }
 }
 
 static void what_is_written_is_read_again(void **state)
@@ -118,6 +134,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rfc_3339_in_any_offset_is_one_moment),
         cmocka_unit_test(what_is_no_time_is_refused),
+        cmocka_unit_test(each_day_is_the_c_librarys),
         cmocka_unit_test(what_is_written_is_read_again),
         cmocka_unit_test(a_test_can_set_the_clocks),
         cmocka_unit_test(json_is_written_as_rfc_8259_has_it),

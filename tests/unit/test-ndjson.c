@@ -67,6 +67,149 @@ static void test_each_refusal_says_why(void **state)
     assert_non_null(strstr(refused(""), "not JSON"));
 }
 
+static bool taken(const char *line)
+{
+    Fault fault = {""};
+    return ndjson_parse(&ndjson, slice_of(line), &row, &fault) == 0;
+}
+
+static Slice text_in(const char *column)
+{
+    for (size_t i = 0; i < row.table->n_column; i++)
+        if (strcmp(row.table->column[i].name, column) == 0 && row.cell[i].set)
+            return row.cell[i].text;
+    return (Slice){"", 0};
+}
+
+static void test_a_line_is_the_same_in_whatever_form_json_allows(void **state)
+{
+    static const char *const same[] = {
+        "{\"type\":\"job\",\"scope\":\"s\",\"id\":7,\"name\":\"\xC3\xA9/"
+        "\",\"run_id\":null,\"x\":[1,\"a\"],\"y\":2,\"z\":\"\xE2\x82\xAC\"}",
+        "{\"type\":\"job\",\"z\":\"\\u20ac\",\"y\":2,\"x\":[1,\"\\u0061\"],\"name\":\"\\u00e9\\/"
+        "\",\"id\":\"7\",\"scope\":\"s\"}",
+        " {\t\"scope\" : \"s\" ,\r \"id\" :\t7 , \"name\" : \"\xC3\xA9/\" , \"z\":\"\xE2\x82\xAC\", \"x\" : "
+        "[ 1 , \"a\" ] "
+        ", \"y\" : 2 "
+        ", \"type\" : \"job\" } ",
+        "{\"\\u0074ype\":\"j\\u006fb\",\"sc\\u006fpe\":\"s\",\"id\":7,\"name\":\"\xC3\xA9\\/"
+        "\",\"\\u0078\":[1,\"a\"],\"y\":2,"
+        "\"z\":\"\xE2\x82\xAC\"}",
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(same); i++) {
+        if (!taken(same[i]))
+            fail_msg("%s is not taken", same[i]);
+        assert_true(slice_is(text_in("external_id"), "7") && slice_is(text_in("scope"), "s"));
+        assert_true(slice_is(text_in("name"), "\xC3\xA9/"));
+        assert_int_equal(text_in("run_id").len, 0);
+        assert_true(slice_is(extra(), "{\"x\":[1,\"a\"],\"y\":2,\"z\":\"\xE2\x82\xAC\"}"));
+    }
+}
+
+static void test_a_key_comes_once(void **state)
+{
+    static const char *const twice[] = {
+        "\"id\":2",
+        "\"i\\u0064\":2",
+        "\"run_id\":\"r\",\"run_id\":null",
+        "\"run_id\":null,\"run_id\":\"r\"",
+        "\"type\":\"job\"",
+        "\"t\\u0079pe\":\"job\"",
+        "\"x\":1,\"x\":1",
+        "\"x\":null,\"\\u0078\":1",
+        "\"\":1,\"\":1",
+        "\"x\":{\"a\":1,\"a\":1}",
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(twice); i++) {
+        char line[256];
+        snprintf(line, sizeof(line), "{\"type\":\"job\",\"scope\":\"s\",\"id\":1,%s}", twice[i]);
+        if (!strstr(refused(line), "duplicate"))
+            fail_msg("%s: %s", line, refused(line));
+    }
+}
+
+static void test_what_is_nearly_json_is_refused(void **state)
+{
+    static const char *const nearly[] = {
+        "\"x\":01",
+        "\"x\":-01",
+        "\"x\":-",
+        "\"x\":1.",
+        "\"x\":.5",
+        "\"x\":1e",
+        "\"x\":1x",
+        "\"x\":0x1",
+        "\"x\":+1",
+        "\"x\":tru",
+        "\"x\":NaN",
+        "\"x\":",
+        "\"x\"",
+        "\"x\" 1",
+        "\"x\":1,",
+        ",\"x\":1",
+        "x:1",
+        "'x':1",
+        "\"x\":'1'",
+        "\"x\":1 \"y\":2",
+        "\"x\":1;",
+        "\"x\":\"\t\"",
+        "\"x\":\"\x1f\"",
+        "\"x\":\"\xff\"",
+        "\"x\":\"\xC3\"",
+        "\"\xC3\":1",
+        "\"x\":\"\\x\"",
+        "\"x\":\"\\u12\"",
+        "\"x\":\"\\ud800\"",
+        "\"x\":[1,]",
+        "\"x\":{\"a\"}",
+        "\"x\":\"\xED\xA0\x80\"",
+        "\"x\":1}}",
+        "\"x\":1} {",
+        "\"x\":\"",
+        "\"x\":\"\\",
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(nearly); i++) {
+        char line[256];
+        snprintf(line, sizeof(line), "{\"type\":\"job\",\"scope\":\"s\",\"id\":1,%s}", nearly[i]);
+        if (!strstr(refused(line), "not JSON:"))
+            fail_msg("%s: %s", line, refused(line));
+    }
+    Fault why = {""};
+    Slice nul = SLICE_LITERAL("{\"type\":\"job\",\"scope\":\"s\",\"id\":1\0}");
+    assert_int_equal(ndjson_parse(&ndjson, nul, &row, &why), -EINVAL);
+    assert_non_null(strstr(why.text, "NUL"));
+    for (size_t len = 1; len < strlen("{\"type\":\"job\",\"scope\":\"s\",\"id\":1}"); len++) {
+        Fault fault = {""};
+        Slice part = {"{\"type\":\"job\",\"scope\":\"s\",\"id\":1}", len};
+        assert_int_equal(ndjson_parse(&ndjson, part, &row, &fault), -EINVAL);
+    }
+}
+
+static void test_whole_numbers_are_exact_up_to_64_bits(void **state)
+{
+    static const char *const numbers[] = {"0",
+                                          "-1",
+                                          "999999999999999999",
+                                          "-999999999999999999",
+                                          "1000000000000000000",
+                                          "9223372036854775807",
+                                          "-9223372036854775808"};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+        char line[256], kept[64];
+        snprintf(line, sizeof(line), "{\"type\":\"job\",\"scope\":\"s\",\"id\":%s,\"x\":%s}", numbers[i],
+                 numbers[i]);
+        snprintf(kept, sizeof(kept), "{\"x\":%s}", numbers[i]);
+        assert_true(taken(line) && slice_is(text_in("external_id"), numbers[i]) && slice_is(extra(), kept));
+    }
+    assert_true(taken("{\"type\":\"job\",\"scope\":\"s\",\"id\":-0}") &&
+                slice_is(text_in("external_id"), "0"));
+    assert_non_null(strstr(refused("{\"type\":\"job\",\"x\":9223372036854775808}"), "too big"));
+}
+
 static void test_depth_is_bounded(void **state)
 {
     char line[512];
@@ -169,6 +312,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_no_column_takes_is_kept_as_json),
         cmocka_unit_test(test_each_refusal_says_why),
+        cmocka_unit_test(test_a_line_is_the_same_in_whatever_form_json_allows),
+        cmocka_unit_test(test_a_key_comes_once),
+        cmocka_unit_test(test_what_is_nearly_json_is_refused),
+        cmocka_unit_test(test_whole_numbers_are_exact_up_to_64_bits),
         cmocka_unit_test(test_depth_is_bounded),
         cmocka_unit_test(test_a_line_cannot_take_more_memory_than_the_arena_has),
         cmocka_unit_test(test_lines_come_out_of_the_window_at_every_length),
