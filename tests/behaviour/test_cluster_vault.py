@@ -128,6 +128,7 @@ def rotated_values(upstream):
         "rotation": {"extraVolumes": [{"name": "program", "configMap": {"name": "prints", "defaultMode": 0o555}},
                                       {"name": "fresh", "secret": {"secretName": "fresh", "defaultMode": 0o444}}],
                      "extraVolumeMounts": [{"name": "program", "mountPath": "/program"}, {"name": "fresh", "mountPath": "/fresh"}]},
+        "networkPolicy": {"ports": [upstream.port]},
         "retrievers": [{"name": "ask", "script": {"name": "ask.py"}, "sources": ["buildkite"]}], "files": {"ask": {"ask.py": ASKS}}}
 
 
