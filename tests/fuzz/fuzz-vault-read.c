@@ -87,6 +87,11 @@ static void read_others(const json_t *json)
     fault.text[0] = 0;
     r = vault_read_login(json, &token, role, &fault);
     hold((r != 0) == (fault.text[0] != 0) && is_printable(role));
+    token = secret_free(token);
+    fault.text[0] = 0;
+    int64_t life = 0;
+    r = vault_read_grant(json, &token, &life, &fault);
+    hold((r != 0) == (fault.text[0] != 0) && (r == 0) == (token != NULL) && life >= 0);
     secret_free(token);
     fault.text[0] = 0;
     r = vault_read_credential(json, &credential, &fault);
