@@ -37,6 +37,7 @@ def test_a_token_is_withdrawn_then_retired_then_dead(rotation):
     assert rotation.steps() == ["revoke", "withdraw", "retire", "confirm", "clear", "end"]
     assert rotation.api.revoked == [rotation.old]
     check_revoked(rotation, [rotation.old])
+    assert "It was revoked 20" in rotation.lab.purser("status").out
     again_ = revoke(rotation)
     assert again_.status == 1 and "nothing is given out" in again_.err
 
@@ -45,6 +46,8 @@ def test_after_it_a_new_token_is_set_and_used(keyring):
     assert revoke(keyring).status == 0
     assert keyring.lab.purser("token", "set", "ci", stdin=keyring.new).status == 0
     assert keyring.current() == keyring.new
+    status = keyring.lab.purser("status", "--json").json["tokens"][0]
+    assert not status["revoked"] and not status["missing"] and status["set"], status
 
 
 @pytest.mark.parametrize("mishap", ["500", "lies", "lost"])
