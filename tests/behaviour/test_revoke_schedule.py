@@ -12,6 +12,19 @@ def only_status(lab):
     return lab.purser("status").out, lab.purser("status", "--json").json["tokens"][0]
 
 
+def test_a_schedule_that_is_started_while_it_is_revoked_waits_for_the_new_token(lab):
+    """Each run is refused until then, and none is given up."""
+    rotation = Rotation(lab, "keyring")
+    lab.retriever("ask", script="print('RAN')\n", sources=["ci"], schedule="* * * * *", jitter="0s")
+    assert lab.purser("run", "ask").status == 0
+    push_back(lab)
+    assert rotation.rotate(command="revoke").status == 0
+    schedule = Scheduled(lab)
+    schedule.wait_for("ask: no-token")
+    assert "was revoked at 20" in schedule.err and "start purser again" not in schedule.err, schedule.err
+    assert "RAN" not in schedule.err and schedule.end() == 0
+
+
 @pytest.mark.long
 def test_the_running_lease_and_each_later_one_are_refused_until_there_is_a_new_token(lab):
     """Over a real minute, which is when the next run starts."""
