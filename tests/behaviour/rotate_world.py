@@ -43,9 +43,10 @@ class Rotation:
 
     # The command
 
-    def words(self, *args, command="rotate"):
+    def words(self, *args, command="rotate", login=None):
         given = [] if command == "revoke" or set(args) & GOES_ON else ["--from-stdin"]
-        return [str(word) for word in [*self.lab.words(command, "ci", *self.login, *given, *args)[:-1], self.yaml]]
+        login = self.login if login is None else login
+        return [str(word) for word in [*self.lab.words(command, "ci", *login, *given, *args)[:-1], self.yaml]]
 
     def rotate(self, *args, token=None, env=None, timeout=100, **more):
         done = subprocess.run(self.words(*args, **more), input=(token or self.new).encode(), capture_output=True, timeout=timeout,
@@ -323,7 +324,7 @@ class SecretRotation(Shared):
         for path, account in ((self.agent, "purser"), (self.rotator, "rotator")):
             path.write_text(kube.token("ci", f"{account}-{name}"))
             path.chmod(0o600)
-        self.config = self.kubeconfig("rotator", self.rotator)
+        self.login = self.login_of(self.kubeconfig("rotator", self.rotator))
         lab.source("ci", BUILDKITE, token=None, provider="buildkite")
         lab.sources["ci"]["token"] = {"kubernetes": {"secretName": name, "key": "token"}}
         self.agents(refresh="2s")
@@ -349,9 +350,9 @@ class SecretRotation(Shared):
         path.chmod(0o600)
         return path
 
-    def words(self, *args, kubeconfig=None, **more):
-        self.login = ["--kubeconfig", kubeconfig or self.config, "--context", "here"] if kubeconfig != "none" else []
-        return super().words(*args, **more)
+    @staticmethod
+    def login_of(kubeconfig):
+        return ["--kubeconfig", kubeconfig, "--context", "here"]
 
     def put(self, **data):
         self.kube.secret("ci", self.name, **data)

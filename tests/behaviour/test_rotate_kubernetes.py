@@ -34,10 +34,10 @@ def test_agents_see_the_new_token_without_a_failed_request(kube):
 
 
 def test_agents_can_only_read(kube):
-    done = kube.rotate(kubeconfig="none")
+    done = kube.rotate(login=())
     assert done.status == 1 and "(403)" in done.err, done.err
     assert kube.current() == kube.old and kube.api.revoked == [] and kube.get(kube.side) is None
-    done = kube.rotate("--dry-run", kubeconfig="none")
+    done = kube.rotate("--dry-run", login=())
     for right in ("patch secrets/github,", "create secrets/github.purser-rotation", "update leases/github.purser-rotation"):
         assert right in done.err, done.err
     assert "get secrets/github," not in done.err
@@ -72,12 +72,12 @@ def test_the_role_lets_nothing_be_made_but_what_it_names(kube):
 def test_a_kubeconfig_with_its_own_parts_inside(kube, inline):
     config = kube.kubeconfig("other", kube.rotator, inline=inline)
     seen = kube.lab.folder / "descriptors"
-    done = kube.rotate("--wait", "0", kubeconfig=config)
+    done = kube.rotate("--wait", "0", login=kube.login_of(config))
     assert done.status == 0, done.err
     kube.check_ended(kube.new)
     kube.again()
     (kube.lab.folder / "fresh").write_text(kube.new)
-    words = [word for word in kube.words("--wait", "0", kubeconfig=config) if word != "--from-stdin"]
+    words = [word for word in kube.words("--wait", "0", login=kube.login_of(config)) if word != "--from-stdin"]
     done = subprocess.run([*words, "--command", f"ls -l /proc/self/fd >{seen}; cat {kube.lab.folder}/fresh"],
                           capture_output=True, text=True, cwd=kube.lab.folder)
     assert done.status == 0 and "kubeconfig" not in seen.read_text(), done.err + seen.read_text()

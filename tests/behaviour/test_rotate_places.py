@@ -197,6 +197,7 @@ def test_the_store_stopped_at_each_step(machines, how):
         subprocess.run(["kill", "-CONT", str(pid)], check=True)
     said = [process.communicate(timeout=120)[0] for process in processes]
     come_back(machines.server, how)
+    wait_until(lambda: first.rotate("--status").status == 0, 60, "that it knows its rules again")
     for number, (rotation, process, text) in enumerate(zip(several, processes, said), 1):
         assert process.returncode == 0 or "cannot be reached" in text or "did not answer" in text, (number, text)
         rotation.check_one_works(go_on(rotation, WAYS[number % 2], "--wait", "0"), told=False)
