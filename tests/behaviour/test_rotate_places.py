@@ -104,8 +104,12 @@ def calls_of(rotation, call):
     return len([line for line in log.read_text().splitlines() if f"{call}(" in line])
 
 
-@in_each(SHARED)
-@pytest.mark.parametrize("call", ["fsync", pytest.param("sendto", marks=pytest.mark.long)])
+@pytest.mark.parametrize("machines, call", [
+    ("kv2", "fsync"), pytest.param("kubernetes", "fsync", marks=pytest.mark.cluster),
+    pytest.param("kv1", "fsync", marks=pytest.mark.long), pytest.param("kv1", "sendto", marks=pytest.mark.long),
+    pytest.param("kv2", "sendto", marks=pytest.mark.long),
+    pytest.param("kubernetes", "sendto", marks=[pytest.mark.long, pytest.mark.cluster]),
+], indirect=["machines"])
 def test_killed_before_each_it_ends_with_one_working_token(machines, call):
     """Each line of the journal is flushed before its step is taken, and each call to store and provider is a send: before the
     one, after the other. The places of the keyring and of a file are test_rotate_killed.py's."""
