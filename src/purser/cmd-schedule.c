@@ -99,7 +99,8 @@ static void on_run_ended(Supervisor *supervisor, const RunReport *report)
         plan_timer(schedule);
 }
 
-/* What a keyring lacks, it lacks until purser is started again; any other store is asked again. */
+/* A keyring that could not be opened stays shut until purser is started again; any other store is asked
+ * again, and so is a keyring that lacks the token, since it was revoked maybe. */
 static bool may_come(const Supervisor *supervisor, const Retriever *retriever)
 {
     const Config *config = supervisor->config;
@@ -108,7 +109,7 @@ static bool may_come(const Supervisor *supervisor, const Retriever *retriever)
         uint32_t source = retriever->grant[i].source;
         const KeeperFound *found = &supervisor->keeper.found[source];
         if (found->known && !found->token.found)
-            fixed &= config->source[source].token.kind == STORE_KEYRING;
+            fixed &= config->source[source].token.kind == STORE_KEYRING && !found->token.store[0];
     }
     return supervisor_has_tokens(supervisor, retriever) || !fixed;
 }

@@ -125,6 +125,12 @@ int state_lock(State *state, Fault *fault)
     return 0;
 }
 
+bool state_is_used(const State *state)
+{
+    CLEANUP_FD int fd = openat(state->fd, "lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0;
+}
+
 /* Of a purser that was killed: the lock is ours, so they are nobody's any more. */
 static void remove_last_runtime(const State *state)
 {

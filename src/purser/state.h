@@ -33,6 +33,7 @@ typedef struct State {
  * (a parent that is closed to other users while purser runs as root). */
 int state_open(const char *path, State *ret_state, Fault *fault) MUST_USE;
 int state_lock(State *state, Fault *fault) MUST_USE; /* -EBUSY: another purser works here, named by its pid */
+bool state_is_used(const State *state);              /* whether a purser works here now */
 int state_runtime(State *state, Fault *fault) MUST_USE; /* the short folder for sockets */
 const char *state_runtime_base(void);                   /* in which it is made */
 int state_memory(State *state, Fault *fault) MUST_USE;  /* after state_runtime(): the folder for tokens */

@@ -7,6 +7,7 @@
 #include "purser/audit-files.h"
 #include "purser/next-run.h"
 #include "purser/node.h"
+#include "purser/token-state.h"
 #include "rotate/journal.h"
 
 #include <errno.h>
@@ -37,7 +38,8 @@ static void read_journal(const State *state, const char *source, const unsigned 
         return;
     age->begun = end.open ? end.begun : 0;
     age->revoking = end.open && end.revoking;
-    age->rotated = end.open || !end.number ? 0 : end.time;
+    age->rotated = end.open || end.revoked || !end.number ? 0 : end.time;
+    age->revoked = age->set > end.revoked ? 0 : end.revoked;
 }
 
 /* What purser-rotate has kept of the provider's word (rotate/known.h); of a token before, it says nothing. */
@@ -53,6 +55,26 @@ static void read_known(const State *state, const char *source, TokenAge *age)
     age->expires = node_time(doc->root, "expires");
 }
 
+/* What the purser that runs here has told last, or the one that did: the token that it was given after a
+ * revocation is another one. */
+static void take_found(const KeeperFound *found, bool runs, TokenAge *age)
+{
+    if (found->known && found->token.found && found->token.fetched > age->revoked)
+        age->revoked = 0;
+    if (runs && found->known && !found->token.found)
+        snprintf(age->missing, sizeof(age->missing), "%.500s", found->token.sentence);
+}
+
+static void read_found(const State *state, const Config *config, TokenAge *age)
+{
+    CLEANUP_MEM KeeperFound *found = MEM_NEW_ARRAY(KeeperFound, config->n_source ? config->n_source : 1);
+    bool runs = state_is_used(state);
+    if (token_state_read(state, config, found))
+        return;
+    for (size_t i = 0; i < config->n_source; i++)
+        take_found(&found[i], runs, &age[i]);
+}
+
 TokenAge *token_ages(const State *state, const Config *config, const RunReport *list, size_t n)
 {
     unsigned char key[AUDIT_KEY];
@@ -66,6 +88,7 @@ TokenAge *token_ages(const State *state, const Config *config, const RunReport *
         read_known(state, config->source[i].name, &age[i]);
     }
     sodium_memzero(key, sizeof(key));
+    read_found(state, config, age);
     return age;
 }
 
@@ -79,6 +102,8 @@ void token_ages_json(const Config *config, const TokenAge *age, JsonWriter *json
         json_time(json, "rotated", age[i].rotated);
         json_time(json, "underWaySince", age[i].begun);
         json_bool(json, "revoking", age[i].revoking);
+        json_time(json, "revoked", age[i].revoked);
+        json_text(json, "missing", age[i].missing[0] ? age[i].missing : NULL);
         json_time(json, "expires", age[i].expires);
         json_time(json, "nextRotation", age[i].next);
         json_object_end(json);
@@ -115,6 +140,17 @@ static void print_end(const char *source, const TokenAge *age)
         printf("    It expires at %s.\n", time);
 }
 
+static void print_missing(const char *source, const TokenAge *age)
+{
+    if (age->revoked) {
+        print_ago("    It was revoked", age->revoked);
+        printf(": its runs are refused until `purser token set %s`, or its store, gives it another.\n",
+               source);
+    } else if (age->missing[0]) {
+        printf("    Its runs are refused: %s.\n", age->missing);
+    }
+}
+
 void token_ages_print(const Config *config, const TokenAge *age)
 {
     printf("\nTokens:\n");
@@ -127,6 +163,7 @@ void token_ages_print(const Config *config, const TokenAge *age)
             printf("no run with it has told its age");
         printf("\n");
         print_end(name, &age[i]);
+        print_missing(name, &age[i]);
         if (age[i].begun)
             printf("    A %s was left half way: `purser %s %s%s` goes on with it.\n",
                    age[i].revoking ? "revocation" : "rotation", age[i].revoking ? "revoke" : "rotate", name,

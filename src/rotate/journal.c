@@ -90,8 +90,10 @@ static void take(JournalEnd *end, const JournalLine *line)
         end->open = end->forward = true;
         end->given = end->revoking = end->asked = end->told[0] = end->told[1] = false;
         end->begun = line->time;
+        end->revoked = 0;
     } else if (strcmp(line->step, "revoke") == 0) {
         end->begun = end->open ? end->begun : line->time;
+        end->revoked = end->revoking ? end->revoked : line->time;
         end->open = end->revoking = true;
     } else if (strcmp(line->step, "end") == 0) {
         end->open = end->given = end->revoking = end->asked = end->told[0] = end->told[1] = false;
@@ -283,6 +285,10 @@ int journal_share(Journal *journal, Slice text, const char *who, JournalShare *s
     r = buf_append(&journal->shared, text.ptr, end.whole);
     if (r)
         return fault_set(fault, r, "the rotation journal of %s in the store is too long", journal->source);
+    if (journal->end.open && end.number && !end.open)
+        r = journal_add(journal, "end", fault, "it was ended from another machine, or had changed nothing");
+    if (r)
+        return r;
     journal->shared_end = end;
     journal->share = share;
     journal->context = context;

@@ -41,14 +41,15 @@ int journal_parse(Slice line, JournalLine *ret_line) MUST_USE;
 typedef struct JournalEnd {
     uint64_t number; /* of the last line; 0: there is none */
     AuditMac last;
-    size_t whole;            /* bytes in whole lines */
-    bool open;               /* a rotation was begun and has not ended */
-    bool given;              /* ... and a switch was begun in it */
-    bool forward;            /* ... and it was last on its way to the new token */
-    bool asked;              /* ... and the provider was asked for a new token, not switched to yet */
-    bool told[2];            /* ... and the provider was told to retire the old one, the new one */
-    bool revoking;           /* ... or it is a revocation */
-    int64_t begun;           /* ... wall us */
+    size_t whole;    /* bytes in whole lines */
+    bool open;       /* a rotation was begun and has not ended */
+    bool given;      /* ... and a switch was begun in it */
+    bool forward;    /* ... and it was last on its way to the new token */
+    bool asked;      /* ... and the provider was asked for a new token, not switched to yet */
+    bool told[2];    /* ... and the provider was told to retire the old one, the new one */
+    bool revoking;   /* ... or it is a revocation */
+    int64_t begun;   /* ... wall us */
+    int64_t revoked; /* wall us: the last thing that was begun is a revocation, since then; 0: it is not */
     char step[JOURNAL_STEP]; /* the last line's */
     int64_t time;            /* the last line's */
 } JournalEnd;

@@ -156,15 +156,15 @@ class Bao:
         rules = "\n".join(f'path "{path}" {{ capabilities = {json.dumps(list(can))} }}' for path, can in paths.items())
         self.call("PUT", f"sys/policies/acl/{name}", {"policy": rules}, namespace=namespace)
 
-    def approle(self, policy="purser", namespace=None, **more):
+    def approle(self, policy="purser", namespace=None, name="purser", **more):
         """role id and secret id"""
         try:
             self.call("POST", "sys/auth/approle", {"type": "approle"}, namespace=namespace)
         except Refused:
             pass
-        self.call("POST", "auth/approle/role/purser", {"token_policies": policy, **more}, namespace=namespace)
-        role = self.call("GET", "auth/approle/role/purser/role-id", namespace=namespace)["data"]["role_id"]
-        secret = self.call("POST", "auth/approle/role/purser/secret-id", {}, namespace=namespace)["data"]["secret_id"]
+        self.call("POST", f"auth/approle/role/{name}", {"token_policies": policy, **more}, namespace=namespace)
+        role = self.call("GET", f"auth/approle/role/{name}/role-id", namespace=namespace)["data"]["role_id"]
+        secret = self.call("POST", f"auth/approle/role/{name}/secret-id", {}, namespace=namespace)["data"]["secret_id"]
         return role, secret
 
     def wrapped(self, path, seconds=120):

@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import shutil
+import signal
 import ssl
 import subprocess
 import tempfile
@@ -77,10 +78,16 @@ class Kube:
                     (self.folder / "apiserver.log").read_text()[-3000:]
                 time.sleep(0.1)
 
-    def stop_server(self):
+    def stop(self):
         process = self.processes.pop()
         process.kill()  # an orderly end takes 20 seconds
         process.wait()
+
+    def freeze(self):
+        self.processes[-1].send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self.processes[-1].send_signal(signal.SIGCONT)
 
     def call(self, method, path, body=None, token=None):
         headers = {"Accept": "application/json"}

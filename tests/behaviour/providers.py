@@ -14,10 +14,11 @@ BUILDKITE = "api.buildkite.com"
 class Buildkite:
     """https://buildkite.com/docs/apis/rest-api/access-token: a token tells of itself, and revokes itself.
 
-    `mishap` is what the next DELETE does besides: "500" (nothing), "lost" (revokes, no answer), "lies" (says that it has),
-    "late" (answers 504, and revokes when it was asked five times more whether the token works: after a rotation's
-    own four questions, and the first of who comes next). `used` is (token, status) of every other call. `hold`: (n, event): all but the
-    first n questions whether a token works wait for the event.
+    `mishap` is what the next DELETE does besides: "500" (nothing), "lost" (revokes, no answer), "hangs" (revokes, and
+    answers only when nobody listens any more), "twice" (revokes, and answers two times), "again" (somebody between sends it
+    again, and the second answer comes), "lies" (says that it has), "late" (answers 504, and revokes when it was asked five times
+    more whether the token works: after a rotation's own four questions, and the first of who comes next). `used` is (token,
+    status) of every other call. `hold`: (n, event): all but the first n questions whether a token works wait for the event.
     """
 
     host, provider = BUILDKITE, "buildkite"
@@ -28,6 +29,14 @@ class Buildkite:
         for token in tokens:
             self.add(token, email, scopes)
         self.upstream = lab.upstream(self.host, self.answer)
+
+    def restart(self, *tokens):
+        """As it was, with these tokens."""
+        for kept in (self.tokens, self.used, self.revoked, self.dying):
+            kept.clear()
+        self.hold, self.asked, self.mishap = None, 0, None
+        for token in tokens:
+            self.add(token)
 
     def add(self, token, email="ci@example.com", scopes=("read_builds",)):
         self.tokens[token] = {"uuid": f"uuid-{len(self.tokens)}", "scopes": list(scopes), "description": "CI",
@@ -66,7 +75,11 @@ class Buildkite:
             self.dying[token] = 5
             return Answer(504, b"upstream request timeout")
         del self.tokens[token]
-        return Answer(raw=b"") if mishap == "lost" else Answer(204)
+        if mishap == "hangs":
+            time.sleep(11)  # longer than purser waits for an answer
+        refused = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}"
+        return {"lost": Answer(raw=b""), "hangs": Answer(raw=b""), "again": Answer(raw=refused),
+                "twice": Answer(raw=b"HTTP/1.1 204 No Content\r\n\r\n" + refused)}.get(mishap, Answer(204))
 
 
 class Gitlab(Buildkite):

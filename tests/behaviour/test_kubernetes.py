@@ -287,7 +287,7 @@ def test_a_jwt_that_the_api_server_would_accept_is_never_sent(lab, kube, vault_s
 def test_the_api_servers_outage_at_start_is_waited_out(lab, kube):
     source(lab, answer=accepts(kube.token_of_ci))
     in_pod(lab, kube)
-    kube.stop_server()
+    kube.stop()
     with_inside(lab, "script")
     lab.retriever("script", "from inside import *\n" + ASK, sources=["api"])
     process = lab.start("run", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

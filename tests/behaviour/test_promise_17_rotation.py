@@ -7,30 +7,7 @@ import time
 import pytest
 from hunt import needles, search_files
 from promise import new_token, wait_until
-from test_rotate import Rotation
-
-ASK = """
-import os, time, urllib.request
-end = time.time() + float(os.environ["SECONDS"])
-asked = 0
-while time.time() < end:
-    ask = urllib.request.Request("https://api.buildkite.com/v2/organizations",
-                                 headers={"Authorization": "Bearer " + os.environ["BUILDKITE_TOKEN"]})
-    urllib.request.urlopen(ask).read()
-    asked += 1
-    time.sleep(0.02)
-print("ASKED", asked)
-"""
-
-
-def start_load(lab, seconds, n=3):
-    for i in range(n):
-        lab.retriever(f"load{i}", script=ASK, sources=["ci"], env=[{"name": "SECONDS", "value": str(seconds)}])
-    lab.retrievers = [one for one in lab.retrievers if one["name"].startswith("load")]
-    lab.write()
-    with open(lab.folder / "load.log", "wb") as log:
-        return lab.start("run", stdout=log, stderr=log)
-
+from rotate_world import Rotation, start_load
 
 @pytest.mark.parametrize("store", ["keyring", "file"])
 def test_agents_read_the_new_token_without_a_restart_and_no_request_fails(lab, store):
@@ -119,7 +96,7 @@ def test_a_dump_in_the_middle_and_the_files_afterwards_hold_neither_token(lab, s
     os.kill(process.pid, signal.SIGCONT)
     process.kill()
     said = process.communicate()[0]
-    assert not [needle for needle in wanted if needle in said]
+    assert not [needle for needle in wanted if needle in said.encode()]
     assert rotation.rotate("--resume").status == 0
     hits, read = search_files(lab.state, wanted)
     assert hits == [] and read > 2

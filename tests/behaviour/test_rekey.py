@@ -8,8 +8,7 @@ import time
 import pytest
 from hunt import needles, search_files
 from promise import new_token, wait_until
-from test_rotate import Rotation
-from test_promise_17_rotation import start_load
+from rotate_world import Rotation, start_load
 from test_token import Terminal
 
 CALLS = ("fsync", "rename", "openat", "unlink", "write")

@@ -4,10 +4,7 @@ import time
 
 import pytest
 from promise import new_token, wait_until
-from test_rotate_kubernetes import ASK, heard
-from test_rotate import Rotation, keyring, rotation  # noqa: F401  (fixtures)
-from test_rotate_killed import CALLS, again, killed_at
-from test_promise_17_rotation import start_load
+from rotate_world import ASK, CALLS, Rotation, heard, keyring, killed_at, rotation, start_load  # noqa: F401  (fixtures)
 
 
 def revoke(rotation, *args):
@@ -40,6 +37,7 @@ def test_a_token_is_withdrawn_then_retired_then_dead(rotation):
     assert rotation.steps() == ["revoke", "withdraw", "retire", "confirm", "clear", "end"]
     assert rotation.api.revoked == [rotation.old]
     check_revoked(rotation, [rotation.old])
+    assert "It was revoked 20" in rotation.lab.purser("status").out
     again_ = revoke(rotation)
     assert again_.status == 1 and "nothing is given out" in again_.err
 
@@ -48,6 +46,8 @@ def test_after_it_a_new_token_is_set_and_used(keyring):
     assert revoke(keyring).status == 0
     assert keyring.lab.purser("token", "set", "ci", stdin=keyring.new).status == 0
     assert keyring.current() == keyring.new
+    status = keyring.lab.purser("status", "--json").json["tokens"][0]
+    assert not status["revoked"] and not status["missing"] and status["set"], status
 
 
 @pytest.mark.parametrize("mishap", ["500", "lies", "lost"])
@@ -100,9 +100,9 @@ def test_json(keyring):
 
 @pytest.mark.parametrize("store, places", [("keyring", [("rename", 1), ("sendto", 3)]), ("file", [("rename", 1), ("unlink", 1)])])
 def test_killed_before_the_calls_that_matter_and_said_again(lab, store, places):
+    rotation = Rotation(lab, store)
     for call, number in places:
-        rotation = again(lab, store)
-        assert killed_at(rotation, call, number, command="revoke"), "it makes that call"
+        assert killed_at(rotation.again(), call, number, command="revoke"), "it makes that call"
         assert revoke(rotation).status == 0
         check_revoked(rotation, [rotation.old])
 
@@ -110,11 +110,10 @@ def test_killed_before_the_calls_that_matter_and_said_again(lab, store, places):
 @pytest.mark.long
 @pytest.mark.parametrize("store", ["keyring", "file"])
 def test_killed_before_each_call_and_said_again(lab, store):
-    places = 0
+    rotation, places = Rotation(lab, store), 0
     for call in CALLS:
         for number in range(1, 40):
-            rotation = again(lab, store)
-            if not killed_at(rotation, call, number, command="revoke"):
+            if not killed_at(rotation.again(), call, number, command="revoke"):
                 break
             done = revoke(rotation)
             assert done.status == 0 or "nothing is given out" in done.err, done.text

@@ -7,23 +7,19 @@ import subprocess
 import time
 
 import pytest
-from bao import Bao, Refused
+from bao import Refused
 from hunt import Memory, needles, search_files
 from lab import Answer
 from promise import new_token, wait_until
 from providers import BUILDKITE
+from rotate_world import bao_server, killed_at  # noqa: F401  (a fixture)
 
 RIGHTS = {"auth/approle/role/purser/secret-id": ["update"], "auth/approle/role/purser/secret-id/destroy": ["update"]}
 
 
-@pytest.fixture(scope="module")
-def server():
-    made = Bao()
-    yield made
-    made.close()
-
-
 class LoginRotation:
+    new = ""  # Vault makes it
+
     def __init__(self, lab, bao, place):
         self.lab, self.bao, self.place = lab, bao, place
         self.token = new_token()
@@ -62,10 +58,13 @@ class LoginRotation:
         self.asked.append(200 if alive else 401)
         return Answer(self.asked[-1], b"[]")
 
-    def rotate(self, *args, command="rotate", **more):
+    def words(self, *args, command="rotate"):
         words = self.lab.words(command, "--vault-login", "--vault-token", self.lab.folder / "writer", *args)
-        return subprocess.run([str(word) for word in words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
-                              cwd=self.lab.folder, **more)
+        return [str(word) for word in words]
+
+    def rotate(self, *args, command="rotate"):
+        return subprocess.run(self.words(*args, command=command), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=60, cwd=self.lab.folder)
 
     def works(self, secret):
         try:
@@ -87,15 +86,15 @@ class LoginRotation:
 
 
 @pytest.fixture(params=["file", "keyring"])
-def login(lab, server, request):
-    yield LoginRotation(lab, server, request.param)
-    server.reset()
+def login(lab, bao_server, request):
+    yield LoginRotation(lab, bao_server, request.param)
+    bao_server.reset()
 
 
 @pytest.fixture
-def in_file(lab, server):
-    yield LoginRotation(lab, server, "file")
-    server.reset()
+def in_file(lab, bao_server):
+    yield LoginRotation(lab, bao_server, "file")
+    bao_server.reset()
 
 
 def test_a_new_secret_id_is_proven_by_a_login_and_the_old_one_is_destroyed(login):
@@ -143,11 +142,7 @@ def test_killed_and_gone_on_with(in_file, way):
     places = 0
     for number in (3, 7, 11, 15, 19, 23):
         before = in_file.file.read_text().strip()
-        words = [str(word) for word in in_file.lab.words("rotate", "--vault-login", "--vault-token", in_file.lab.folder / "writer",
-                                                         "--wait", "0")]
-        done = subprocess.run(["strace", "-f", "-qq", "-e", "trace=sendto", "-e", f"inject=sendto:signal=KILL:when={number}",
-                               "-o", "/dev/null", *words], stdin=subprocess.DEVNULL, capture_output=True, cwd=in_file.lab.folder)
-        if done.returncode != -9:
+        if not killed_at(in_file, "sendto", number, "--wait", "0"):
             break
         places += 1
         done = in_file.rotate(way, "--wait", "0")
@@ -169,8 +164,7 @@ def test_revoked_it_is_dead_and_its_tokens_are_read_no_more(in_file):
 
 @pytest.mark.plain
 def test_in_the_middle_its_memory_holds_no_secret_id(in_file):
-    words = in_file.lab.words("rotate", "--vault-login", "--vault-token", in_file.lab.folder / "writer", "--wait", "20s")
-    process = subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    process = subprocess.Popen(in_file.words("--wait", "20s"), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                cwd=in_file.lab.folder)
     in_file.lab.processes.append(process)
     wait_until(lambda: in_file.file.read_text().strip() != in_file.old)

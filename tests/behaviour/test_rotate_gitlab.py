@@ -12,7 +12,7 @@ import pytest
 from hunt import Memory, needles, search_files
 from promise import new_token, wait_until
 from providers import Gitlab
-from test_rotate_vault import MAIN, VaultRotation, server  # noqa: F401  (a fixture)
+from rotate_world import VaultRotation, bao_server  # noqa: F401  (a fixture)
 
 SCOPES = ("read_api", "self_rotate")
 
@@ -305,14 +305,14 @@ def test_the_schedule_and_all_take_it_where_the_loss_is_accepted(lab):
     assert renewal.current() == renewal.api.made[0]
 
 
-def test_a_token_of_vault_is_read_by_who_runs_here_before_its_requests_go_on(lab, server):
+def test_a_token_of_vault_is_read_by_who_runs_here_before_its_requests_go_on(lab, bao_server):
     """Though the store is read once in ten minutes by itself; and what other agents do is said before."""
-    vault = VaultRotation(lab, server, refresh="10m")
+    vault = VaultRotation(lab, bao_server, refresh="10m")
     renewal = Renewal(lab)
-    server.put("ci/api", token=renewal.old, hosts=Gitlab.host)
-    lab.sources["ci"]["token"] = {"vault": {"path": MAIN, "key": "token"}}
+    vault.put(token=renewal.old, hosts=Gitlab.host)
+    lab.sources["ci"]["token"] = {"vault": {"path": vault.main, "key": "token"}}
     lab.write()
-    words = [str(word) for word in lab.words("rotate", "ci", "--vault-token", lab.folder / "writer", "--from-provider")]
+    words = [str(word) for word in lab.words("rotate", "ci", *vault.login, "--from-provider")]
     told = subprocess.run(words, capture_output=True, text=True, cwd=lab.folder)
     assert told.returncode == 1 and "agents elsewhere are answered 401 until they have read it" in told.stderr, told.stderr
     load = start_load(lab, 90, n=2)
@@ -326,4 +326,4 @@ def test_a_token_of_vault_is_read_by_who_runs_here_before_its_requests_go_on(lab
     assert {token for token, _ in renewal.api.used[mark:]} == {renewal.api.made[-1]} == {vault.current()}
     load.send_signal(signal.SIGINT)
     load.wait(60)
-    server.reset()
+    bao_server.reset()

@@ -10,13 +10,13 @@ import time
 
 import pytest
 from people import KINDS, lab_of
+from scheduled import PATIENCE, Scheduled, push_back
 
 SCRIPT = """
 import os, time
 open(os.environ["OUTPUTDIR"] + "/a.dat", "w").write("1")
 print("BEGAN", os.environ["PURSER_SINCE"], flush=True)
 """
-PATIENCE = 30
 
 
 @pytest.fixture(params=KINDS)
@@ -27,35 +27,6 @@ def planned(request, prefix):
         assert lab.purser("run").status == 0
         push_back(lab)
         yield lab
-
-
-def push_back(lab, hours=3):
-    with sqlite3.connect(lab.state / "sink/purser.db") as connection:
-        (until,) = connection.execute("SELECT until_at FROM stream_state").fetchone()
-        past = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=hours)
-        assert len(until) >= 19
-        connection.execute("UPDATE stream_state SET until_at = ?", (past.strftime("%Y-%m-%dT%H:%M:%S.000Z"),))
-
-
-class Scheduled:
-    def __init__(self, lab, *args):
-        self.file = open(lab.folder / "schedule.err", "wb")
-        self.process = lab.start("schedule", *args, stderr=self.file)
-        self.lab = lab
-
-    @property
-    def err(self):
-        return (self.lab.folder / "schedule.err").read_text(errors="replace")
-
-    def wait_for(self, text, times=1, patience=PATIENCE):
-        until = time.monotonic() + patience
-        while self.err.count(text) < times:
-            assert time.monotonic() < until and self.process.poll() is None, self.err
-            time.sleep(0.02)
-
-    def end(self, number=signal.SIGTERM):
-        self.process.send_signal(number)
-        return self.process.wait(PATIENCE)
 
 
 def test_one_missed_run_is_caught_up_with_the_whole_window(planned):

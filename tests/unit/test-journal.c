@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -249,6 +250,25 @@ static void one_that_another_has_gone_on_with_is_not_written_to(void **state)
 static char kept[JOURNAL_MAX_SHARED + 1];
 static int calls, fails;
 
+static void a_revocation_stays_until_a_rotation_begins(void **state)
+{
+    (void)state;
+    Fault fault;
+    Journal *journal = reopen();
+    assert_int_equal(journal_add(journal, "begin", &fault, "it"), 0);
+    assert_int_equal(journal_end(journal)->revoked, 0);
+    assert_int_equal(journal_add(journal, "revoke", &fault, "it"), 0);
+    int64_t since = journal_end(journal)->time;
+    usleep(1000);
+    assert_int_equal(journal_add(journal, "revoke", &fault, "said again"), 0);
+    assert_int_equal(journal_end(journal)->revoked, since);
+    assert_int_equal(journal_add(journal, "end", &fault, "it is dead"), 0);
+    assert_int_equal(journal_end(journal)->revoked, since);
+    assert_int_equal(journal_add(journal, "begin", &fault, "of another one"), 0);
+    assert_int_equal(journal_end(journal)->revoked, 0);
+    journal_free(journal);
+}
+
 static int keep(void *context, Slice text, Fault *fault)
 {
     (void)context;
@@ -304,6 +324,17 @@ static void what_another_machine_has_done_is_what_counts(void **state)
     journal = share(story);
     assert_true(journal_end(journal)->open && !journal_end(journal)->given);
     assert_int_equal(journal_add(journal, "end", &fault, "there"), 0);
+    assert_false(journal_end(journal)->open);
+    journal_free(journal);
+    /* The first machine hears of it when it looks: what it has begun itself it does not leave open. */
+    assert_int_equal(system(command), 0);
+    journal = reopen();
+    assert_int_equal(journal_add(journal, "begin", &fault, "here"), 0);
+    assert_true(journal_end(journal)->open);
+    strcpy(story, kept);
+    assert_int_equal(journal_share(journal, slice_of(story), "me", keep, NULL, &fault), 0);
+    journal_free(journal);
+    journal = reopen();
     assert_false(journal_end(journal)->open);
     journal_free(journal);
     kept[strlen(kept) / 2] ^= 1;
@@ -372,6 +403,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_that_another_has_gone_on_with_is_not_written_to, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_long_one_is_put_aside, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_revocation_stays_until_a_rotation_begins, set_up, tear_down),
         cmocka_unit_test_setup_teardown(each_line_goes_into_the_store_before_its_step, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_another_machine_has_done_is_what_counts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_that_grows_too_long_keeps_what_matters, set_up, tear_down),
