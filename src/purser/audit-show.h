@@ -1,7 +1,7 @@
 /* purser audit show: the audit's records for people, or, as JSON, for programs. */
 #pragma once
 
-#include "purser/audit-files.h"
+#include "supervisor/audit-files.h"
 
 typedef struct AuditShow {
     const char *run, *retriever, *source; /* NULL: all */

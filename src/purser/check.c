@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "purser/clerk-link.h"
+#include "supervisor/clerk-link.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "purser/select.h"
-#include "purser/session.h"
+#include "supervisor/session.h"
 
 typedef struct CheckFinding {
     const char *what; /* "configuration", "policy", "token", "database", "way out" */

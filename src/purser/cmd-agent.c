@@ -8,10 +8,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "purser/command.h"
 #include "purser/pod.h"
-#include "purser/seat.h"
 #include "purser/select.h"
-#include "purser/session.h"
+#include "supervisor/seat.h"
+#include "supervisor/session.h"
 
 #include <signal.h>
 

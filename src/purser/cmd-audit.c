@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "purser/audit-show.h"
+#include "purser/command.h"
 #include "purser/sink.h"
 
 #include <errno.h>

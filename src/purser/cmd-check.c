@@ -1,5 +1,6 @@
 /* purser check: what check.h finds, for a person or as JSON. */
 #include "purser/check.h"
+#include "purser/command.h"
 
 #include <stdio.h>
 

@@ -1,7 +1,8 @@
 /* purser doctor: what doctor.h finds, with what to change, for a person or as JSON. */
 #include "base/log.h"
+#include "purser/command.h"
 #include "purser/doctor.h"
-#include "purser/session.h"
+#include "supervisor/session.h"
 
 #include <stdio.h>
 #include <sys/utsname.h>

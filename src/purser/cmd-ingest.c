@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "purser/command.h"
 #include "purser/sink.h"
 
 #include <dirent.h>

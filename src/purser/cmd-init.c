@@ -7,9 +7,10 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "purser/check.h"
+#include "purser/command.h"
 #include "purser/doctor.h"
 #include "purser/pod.h"
-#include "purser/run.h"
+#include "supervisor/run.h"
 
 #include <errno.h>
 #include <fcntl.h>

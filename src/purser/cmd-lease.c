@@ -6,7 +6,7 @@
 #include "lease/caveat.h"
 #include "purser/command.h"
 #include "purser/lease-client.h"
-#include "purser/node.h"
+#include "supervisor/node.h"
 
 #include <errno.h>
 #include <sodium.h>

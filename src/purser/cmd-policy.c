@@ -1,8 +1,9 @@
 /* purser policy: policy files by themselves, what they make of a request, and how one is made. */
 #include "base/io.h"
 #include "base/log.h"
+#include "purser/command.h"
 #include "purser/policy-commands.h"
-#include "purser/session.h"
+#include "supervisor/session.h"
 
 #include <errno.h>
 #include <fcntl.h>

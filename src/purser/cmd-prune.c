@@ -4,9 +4,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "purser/audit-files.h"
-#include "purser/report.h"
+#include "purser/command.h"
 #include "purser/sink.h"
+#include "supervisor/audit-files.h"
+#include "supervisor/report.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* purser ready: whether this pod's agent serves its retrievers. */
 #include "base/log.h"
+#include "purser/command.h"
 #include "purser/pod.h"
 
 static int run(const Invocation *invocation)

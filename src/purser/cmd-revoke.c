@@ -1,7 +1,7 @@
 /* purser revoke: for the bad day. purser-rotate does it. */
 #include "base/log.h"
 #include "purser/command.h"
-#include "purser/rotate-link.h"
+#include "supervisor/rotate-link.h"
 
 static int run(const Invocation *invocation)
 {

@@ -3,7 +3,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "purser/command.h"
-#include "purser/rotate-link.h"
+#include "supervisor/rotate-link.h"
 
 static const char *given(const Invocation *invocation, const char *name)
 {

@@ -1,9 +1,10 @@
 /* purser run: every named retriever once, in parallel. */
 #include "base/log.h"
 #include "base/mem.h"
-#include "purser/run.h"
+#include "purser/command.h"
 #include "purser/select.h"
-#include "purser/session.h"
+#include "supervisor/run.h"
+#include "supervisor/session.h"
 
 typedef struct Ended {
     RunReport *report;

@@ -3,10 +3,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "purser/command.h"
 #include "purser/next-run.h"
 #include "purser/rotations.h"
-#include "purser/run.h"
 #include "purser/select.h"
+#include "supervisor/run.h"
 
 typedef struct Schedule {
     Session *session;

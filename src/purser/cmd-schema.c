@@ -1,5 +1,6 @@
 /* purser schema: the SQL for a DBA, or bringing the sink's schema up to date. */
 #include "base/log.h"
+#include "purser/command.h"
 #include "purser/sink.h"
 
 #include <stdio.h>

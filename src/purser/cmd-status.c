@@ -5,10 +5,10 @@
 #include "base/text.h"
 #include "purser/command.h"
 #include "purser/next-run.h"
-#include "purser/report.h"
-#include "purser/session.h"
 #include "purser/sink.h"
 #include "purser/token-age.h"
+#include "supervisor/report.h"
+#include "supervisor/session.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -3,9 +3,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "purser/command.h"
-#include "purser/paths.h"
-#include "purser/state.h"
-#include "purser/token-list.h"
+#include "supervisor/paths.h"
+#include "supervisor/state.h"
+#include "supervisor/token-list.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #include "purser/doctor.h"
 
 #include "base/text.h"
-#include "purser/state.h"
+#include "supervisor/state.h"
 
 #include <errno.h>
 #include <stdio.h>

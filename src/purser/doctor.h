@@ -2,8 +2,8 @@
  * `purser doctor` and `purser init`. */
 #pragma once
 
-#include "purser/paths.h"
 #include "sandbox/sandbox.h"
+#include "supervisor/paths.h"
 
 /* The configuration says what is needed; without one, what a plain one would need is. */
 typedef struct Doctor {

@@ -1,7 +1,7 @@
 /* What the commands of a pod share: `purser init`, `agent` and `ready`. */
 #pragma once
 
-#include "purser/session.h"
+#include "supervisor/session.h"
 
 #include <event2/util.h>
 

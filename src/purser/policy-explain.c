@@ -9,8 +9,9 @@
 #include "policy/form.h"
 #include "policy/graphql-rule.h"
 #include "policy/load-graphql.h"
+#include "purser/command.h"
 #include "purser/policy-commands.h"
-#include "purser/session.h"
+#include "supervisor/session.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,8 +3,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "policy/list.h"
+#include "purser/command.h"
 #include "purser/policy-commands.h"
-#include "purser/session.h"
+#include "supervisor/session.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -3,10 +3,11 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "purser/command.h"
 #include "purser/policy-commands.h"
-#include "purser/run.h"
 #include "purser/select.h"
-#include "purser/session.h"
+#include "supervisor/run.h"
+#include "supervisor/session.h"
 
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* Runs' reports as tables for a person. See report.h. */
 #include "base/clock.h"
 #include "base/text.h"
-#include "purser/report.h"
+#include "supervisor/report.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 /* `purser rotate --all`. See rotate-link.h. */
-#include "purser/rotate-link.h"
+#include "supervisor/rotate-link.h"
 
 #include "base/log.h"
 #include "base/mem.h"

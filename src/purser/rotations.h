@@ -3,8 +3,8 @@
  * names it. */
 #pragma once
 
-#include "purser/rotate-link.h"
-#include "purser/supervisor.h"
+#include "supervisor/rotate-link.h"
+#include "supervisor/supervisor.h"
 
 typedef struct Rotations Rotations;
 

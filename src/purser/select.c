@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "purser/command.h"
 
 static void select_one(const Config *config, size_t index, Selection *selection)
 {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "purser/command.h"
-#include "purser/paths.h"
+#include "supervisor/paths.h"
 
 typedef struct Selection {
     bool *retriever; /* one per retriever of the configuration */

@@ -2,8 +2,8 @@
  * credential. */
 #pragma once
 
-#include "purser/clerk-link.h"
-#include "purser/session.h"
+#include "supervisor/clerk-link.h"
+#include "supervisor/session.h"
 
 typedef struct SinkLink {
     KeeperLink keeper;

@@ -4,11 +4,11 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "purser/audit-files.h"
 #include "purser/next-run.h"
-#include "purser/node.h"
-#include "purser/token-state.h"
 #include "rotate/journal.h"
+#include "supervisor/audit-files.h"
+#include "supervisor/node.h"
+#include "supervisor/token-state.h"
 
 #include <errno.h>
 #include <sodium.h>

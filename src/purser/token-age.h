@@ -4,8 +4,8 @@
 #pragma once
 
 #include "base/clock.h"
-#include "purser/report.h"
-#include "purser/state.h"
+#include "supervisor/report.h"
+#include "supervisor/state.h"
 
 typedef struct TokenAge {
     int64_t set;     /* wall us: put into its store, as the last run with it was told; 0: not known */

@@ -9,7 +9,7 @@
 #include "audit/verify.h"
 #include "base/io.h"
 #include "base/mem.h"
-#include "purser/audit-files.h"
+#include "supervisor/audit-files.h"
 
 #include <errno.h>
 #include <fcntl.h>

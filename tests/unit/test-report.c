@@ -8,8 +8,8 @@
 
 #include "base/io.h"
 #include "base/mem.h"
-#include "purser/report.h"
-#include "purser/state.h"
+#include "supervisor/report.h"
+#include "supervisor/state.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -8,8 +8,8 @@
 
 #include "base/io.h"
 #include "base/mem.h"
-#include "purser/state.h"
-#include "purser/tree.h"
+#include "supervisor/state.h"
+#include "supervisor/tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
