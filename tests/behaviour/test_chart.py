@@ -286,12 +286,18 @@ REFUSED = {
     "credentials of no Vault": ({"database": {"kind": "external", "external": {"host": "db", "vault": "database/creds/a"}}},
                                 "say where that is: vault.address"),
     "a size that is none": ({"retrievers": [{**RETRIEVER, "limits": {"outputBytes": "many"}}]}, "/retrievers/0/limits/outputBytes"),
+    "a time that is none": ({"kubernetes": {"refresh": "30us"}}, "/kubernetes/refresh"),
+    "no time": ({"kubernetes": {"refresh": ""}}, "/kubernetes/refresh"),
     "a Grafana of nothing": ({"grafana": {"bundled": {"enabled": True}, "datasource": {"enabled": False}}}, "enable both"),
     "two keys of one Secret": (
         {"retrievers": [{"name": name, "command": ["x"], "env": [
             {"name": "T", "valueFrom": {"secretKeyRef": {"name": "github-token", "key": name}}}]} for name in ("a", "b")]},
         "say which holds the token: sources[].token.key"),
 }
+
+
+def test_a_time_is_said_as_purser_reads_it():
+    render(values={"sources": [SOURCE], "retrievers": [RETRIEVER], "kubernetes": {"refresh": "1h30m", "maxStale": "2d", "spread": "0"}})
 
 
 @pytest.mark.parametrize("what", REFUSED)
