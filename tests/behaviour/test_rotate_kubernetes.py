@@ -80,7 +80,7 @@ def test_a_kubeconfig_with_its_own_parts_inside(kube, inline):
     words = [word for word in kube.words("--wait", "0", login=kube.login_of(config)) if word != "--from-stdin"]
     done = subprocess.run([*words, "--command", f"ls -l /proc/self/fd >{seen}; cat {kube.lab.folder}/fresh"],
                           capture_output=True, text=True, cwd=kube.lab.folder)
-    assert done.status == 0 and "kubeconfig" not in seen.read_text(), done.err + seen.read_text()
+    assert done.returncode == 0 and "kubeconfig" not in seen.read_text(), done.stderr + seen.read_text()
 
 
 def test_the_lease_names_its_holder_and_who_is_silent_is_taken_over(kube):
