@@ -315,7 +315,7 @@ static int add_shared(Journal *journal, const char *step, const char *detail, Fa
  * say. */
 static int append(const Journal *journal, Slice line)
 {
-    struct stat status;
+    struct stat status = {0};
     size_t whole = journal->end.whole;
     int r = flock(journal->fd, LOCK_EX) < 0 || fstat(journal->fd, &status) < 0 ? -errno : 0;
     if (r == 0 && (size_t)status.st_size != whole)

@@ -341,8 +341,7 @@ static void make_id(Run *run)
     char stamp[20];
     gmtime_r(&now, &utc);
     strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &utc);
-    snprintf(run->id, sizeof(run->id), "%s-%.36s-%04x", stamp, run->retriever->name,
-             randombytes_uniform(65536));
+    snprintf(run->id, sizeof(run->id), "%.16s-%.36s-%08x", stamp, run->retriever->name, randombytes_random());
 }
 
 static Run *run_alloc(Supervisor *supervisor, const Retriever *retriever)
