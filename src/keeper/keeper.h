@@ -55,6 +55,7 @@ typedef struct Endpoint {
     char *closed; /* why the token may not go there; NULL: it may */
     SSL_SESSION *session;
     Validity validity; /* of the last certificate that time was against */
+    char issuer[100];  /* of the certificate that was not taken last */
     struct ConnList conns;
     size_t n_idle;
 } Endpoint;

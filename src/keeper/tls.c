@@ -71,13 +71,27 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
     return 1;
 }
 
+/* Whose certificate it is that was not taken: printable, whatever it says. */
+static void note_issuer(Endpoint *endpoint, const X509 *certificate)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    int len = 0;
+    if (bio && certificate &&
+        X509_NAME_print_ex(bio, X509_get_issuer_name(certificate), 0, XN_FLAG_RFC2253) > 0)
+        len = BIO_read(bio, endpoint->issuer, sizeof(endpoint->issuer) - 1);
+    endpoint->issuer[len > 0 ? len : 0] = '\0';
+    BIO_free(bio);
+}
+
 /* Changes nothing about it: what OpenSSL has found, it has found. */
 static int on_verify(int sound, X509_STORE_CTX *verifying)
 {
     const SSL *ssl = X509_STORE_CTX_get_ex_data(verifying, SSL_get_ex_data_X509_STORE_CTX_idx());
     Endpoint *endpoint = SSL_get_app_data(ssl);
-    if (!sound)
+    if (!sound) {
         validity_note(&endpoint->validity, verifying);
+        note_issuer(endpoint, X509_STORE_CTX_get_current_cert(verifying));
+    }
     return sound;
 }
 
@@ -152,10 +166,11 @@ void tls_explain(const char *host, SSL *ssl, Refused *ret_refused)
                     validity_text(when, &endpoint->validity, &endpoint->upstream->keeper->skew));
         return;
     default:
-        refused_set(ret_refused, REFUSAL_UPSTREAM_CERTIFICATE,
-                    "the certificate of %s comes from an unknown issuer: %s; a private CA is named by the "
-                    "source's caFile",
-                    host, X509_verify_cert_error_string(verify));
+        refused_set(
+            ret_refused, REFUSAL_UPSTREAM_CERTIFICATE,
+            "the certificate of %s comes from an unknown issuer (%s): %s; a private CA is named by the "
+            "source's caFile",
+            host, endpoint->issuer, X509_verify_cert_error_string(verify));
         return;
     }
     unsigned long error = ERR_peek_last_error();

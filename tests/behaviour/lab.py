@@ -142,7 +142,7 @@ class Lab:
         self.more = ""
         self.within = []  # the command that starts every purser: into a namespace, as another user
         self.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-                     "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=lab CA",
+                     "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", f"/CN=CA of {self.folder.name}",
                      "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")
 
     def __enter__(self):

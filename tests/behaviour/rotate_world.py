@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 
@@ -14,7 +15,7 @@ from bao import Bao, Refused
 from hunt import needles, search_files
 from kube import Kube
 from lab import Finished
-from promise import new_token
+from promise import new_token, wait_until
 from providers import BUILDKITE, Buildkite
 
 GOES_ON = {"--resume", "--abort", "--status", "--dry-run", "--command"}
@@ -485,6 +486,35 @@ def start_load(lab, seconds, n=3):
     lab.write()
     with open(lab.folder / "load.log", "wb") as log:
         return lab.start("run", stdout=log, stderr=log)
+
+
+def rotate_under_load(rotation, rotations, retrievers, seconds, *words):
+    """One after the other, for at most `seconds`, and no request fails: it would end its retriever. Each old token dies."""
+    lab = rotation.lab
+    del rotation.api.tokens[rotation.new]
+    load = start_load(lab, seconds, n=retrievers)
+    wait_until(lambda: len(rotation.api.used) > 20, patience=60)
+    dead = []
+    for _ in range(rotations):
+        rotation.new = new_token()
+        rotation.api.add(rotation.new)
+        done = rotation.rotate(*words, timeout=120)
+        assert done.status == 0, done.text
+        dead.append(rotation.old)
+        rotation.old = rotation.new
+        assert list(rotation.api.tokens) == [rotation.new]
+    mark = len(rotation.api.used)
+    wait_until(lambda: len(rotation.api.used) > mark + 20, patience=60)
+    assert load.poll() is None, "the load went on to the end"
+    assert {status for _, status in rotation.api.used} == {200}, "not one failed request"
+    used = [token for token, _ in rotation.api.used]
+    assert set(used[mark:]) == {rotation.new} and len(set(used)) > min(rotations, 3)
+    assert not set(dead) & set(rotation.api.tokens)
+    load.send_signal(signal.SIGINT)  # ends the scripts, whose exit is not what is asked about here
+    load.wait(60)
+    assert lab.purser("audit", "verify").status == 0
+    hits, _ = search_files(lab.state, needles(dead[-1]) | needles(rotation.new))
+    assert hits == []
 
 
 ASK = """

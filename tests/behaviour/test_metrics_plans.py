@@ -2,6 +2,7 @@
 import re
 from datetime import datetime, timedelta
 
+import pytest
 from clerk_driver import Clerk
 from databases import Postgres
 from grafana import dashboards, statement
@@ -31,6 +32,7 @@ SET statement_timeout = 0;
 """
 
 
+@pytest.mark.long
 def test_with_a_million_jobs_no_panel_reads_them_all(cluster):
     """Of the tables that grow with each run, each panel reads by an index what lies in its time."""
     database = Postgres(cluster)

@@ -7,7 +7,8 @@ import time
 import pytest
 from hunt import needles, search_files
 from promise import new_token, wait_until
-from rotate_world import Rotation, start_load
+from rotate_world import Rotation, rotate_under_load, start_load
+
 
 @pytest.mark.parametrize("store", ["keyring", "file"])
 def test_agents_read_the_new_token_without_a_restart_and_no_request_fails(lab, store):
@@ -38,30 +39,7 @@ def test_agents_read_the_new_token_without_a_restart_and_no_request_fails(lab, s
 @pytest.mark.parametrize("store", ["keyring", "file"])
 def test_rotation_after_rotation_under_load_and_no_request_fails(lab, store, rotations, retrievers, seconds):
     """Each old token is refused afterwards."""
-    rotation = Rotation(lab, store)
-    del rotation.api.tokens[rotation.new]
-    load = start_load(lab, seconds, n=retrievers)
-    wait_until(lambda: len(rotation.api.used) > 20, patience=60)
-    dead = []
-    for _ in range(rotations):
-        rotation.new = new_token()
-        rotation.api.add(rotation.new)
-        done = rotation.rotate(timeout=120)
-        assert done.status == 0, done.text
-        dead.append(rotation.old)
-        rotation.old = rotation.new
-        assert list(rotation.api.tokens) == [rotation.new]
-    mark = len(rotation.api.used)
-    wait_until(lambda: len(rotation.api.used) > mark + 20, patience=60)
-    assert {status for _, status in rotation.api.used} == {200}, "not one failed request"
-    used = [token for token, _ in rotation.api.used]
-    assert set(used[mark:]) == {rotation.new} and len(set(used)) > min(rotations, 3)
-    assert not set(dead) & set(rotation.api.tokens)
-    load.send_signal(signal.SIGINT)  # ends the scripts, whose exit is not what is asked about here
-    load.wait(60)
-    assert lab.purser("audit", "verify").status == 0
-    hits, _ = search_files(lab.state, needles(dead[-1]) | needles(rotation.new))
-    assert hits == []
+    rotate_under_load(Rotation(lab, store), rotations, retrievers, seconds)
 
 
 def test_a_wait_that_is_too_short_still_fails_no_idempotent_request(lab):

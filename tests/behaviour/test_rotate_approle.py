@@ -112,6 +112,7 @@ def test_a_new_secret_id_is_proven_by_a_login_and_the_old_one_is_destroyed(login
         assert search_files(login.lab.state, needles(login.old) | needles(new))[0] == []
 
 
+@pytest.mark.long
 def test_a_purser_that_runs_goes_on(in_file):
     in_file.lab.retrievers[0]["env"] = [{"name": "TIMES", "value": "500"}]
     in_file.lab.write()

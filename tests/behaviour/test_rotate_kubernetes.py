@@ -14,7 +14,7 @@ from bao import Refused
 from hunt import Memory, needles, search_files
 from promise import new_token, stopped_at, wait_until
 from providers import BUILDKITE
-from rotate_world import ASK, heard, kube, kube_server, role_of, start_load  # noqa: F401  (fixtures)
+from rotate_world import ASK, heard, kube, kube_server, role_of, rotate_under_load, start_load  # noqa: F401  (fixtures)
 
 pytestmark = pytest.mark.cluster
 
@@ -31,6 +31,13 @@ def test_agents_see_the_new_token_without_a_failed_request(kube):
     kube.check_ended(kube.new)
     young = kube.rotate("--older-than", "30d")
     assert young.status == 0 and "so it stays" in young.out, young.err
+
+
+@pytest.mark.long
+def test_rotation_after_rotation_under_load_and_no_request_fails(kube):
+    """The agent watches, and its requests take milliseconds: that is what is waited for."""
+    kube.agents(refresh="1m", verbs=("get", "watch"))
+    rotate_under_load(kube, 100, 8, 900, "--wait", "2s")
 
 
 def test_agents_can_only_read(kube):

@@ -110,6 +110,7 @@ def test_a_key_file_that_does_not_open_the_keyring(closed, spoil, sentence, way)
     closed.untouched(before)
 
 
+@pytest.mark.long
 def test_the_schedule_says_so_in_its_log_and_goes_on(closed):
     """Over a real minute. Its keeper was given the passphrase; a rotation beside it has nobody to ask."""
     before = closed.with_passphrase().all_there_is()

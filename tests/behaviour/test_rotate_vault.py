@@ -12,7 +12,7 @@ from bao import Refused
 from hunt import Memory, needles, search_files
 from promise import new_token, stopped_at, wait_until
 from providers import BUILDKITE, Gitlab
-from rotate_world import VaultRotation, bao_server, start_load, vault  # noqa: F401  (fixtures)
+from rotate_world import VaultRotation, bao_server, rotate_under_load, start_load, vault  # noqa: F401  (fixtures)
 
 
 def test_it_is_written_with_check_and_set_and_agents_see_it_without_a_failed_request(vault):
@@ -29,6 +29,13 @@ def test_it_is_written_with_check_and_set_and_agents_see_it_without_a_failed_req
               if entry["type"] == "request" and entry["request"]["operation"] in ("create", "update")
               and entry["request"]["path"] == vault.main]
     assert writes[-1]["request"]["data"].get("options"), "with a version to check against"
+
+
+@pytest.mark.long
+def test_rotation_after_rotation_under_load_and_no_request_fails(lab, bao_server):
+    """An agent reads once a second here, and its requests take milliseconds: that is what is waited for."""
+    rotate_under_load(VaultRotation(lab, bao_server, refresh="1s"), 100, 8, 900, "--wait", "2s")
+    bao_server.reset()
 
 
 def test_a_young_token_stays(vault):
@@ -172,6 +179,7 @@ def test_a_write_of_one_that_gave_up_comes_too_late(vault):
     vault.check_ended(vault.new)
 
 
+@pytest.mark.long
 def test_what_is_removed_at_the_end_is_what_one_has_written_oneself(vault):
     """Stopped before it writes that nothing is staged any more: another takes over, ends, and stages again."""
     def half_done(words):

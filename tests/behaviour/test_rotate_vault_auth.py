@@ -55,6 +55,7 @@ def test_a_role_of_its_own_logs_in_and_gives_the_login_back(job):
     assert not any(needle in (done.out + done.err).encode() for needle in parts)
 
 
+@pytest.mark.long
 def test_a_login_that_ends_before_the_rotation_does_is_made_anew(job):
     job.log_in_by(signed(job.lab, aud="vault"), token_ttl="6s", token_max_ttl="6s")
     done = job.rotate("--wait", "25s")

@@ -157,7 +157,7 @@ def test_an_unknown_issuer(world, tmp_path):
     w = world(serve(lambda c: c.answer()), certificate=Authority(tmp_path / "other", "Other CA").leaf(HOST))
     answer = w.get()
     assert (answer.status, answer.code) == (502, "upstream-certificate")
-    assert "unknown issuer" in answer.sentence and "caFile" in answer.sentence
+    assert "unknown issuer (CN=Other CA)" in answer.sentence and "caFile" in answer.sentence
 
 
 def test_the_systems_roots_do_not_know_a_private_ca(world):

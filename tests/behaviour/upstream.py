@@ -1,5 +1,6 @@
 """A TLS upstream that a test scripts byte by byte, and the certificates it shows."""
 
+import contextlib
 import socket
 import ssl
 import subprocess
@@ -161,6 +162,8 @@ class Upstream:
             sock.close()
 
     def close(self):
+        with contextlib.suppress(OSError):  # it may be closed already
+            self._listener.shutdown(socket.SHUT_RDWR)  # else the thread that accepts would keep it open
         self._listener.close()
 
 
