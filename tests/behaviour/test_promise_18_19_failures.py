@@ -80,6 +80,8 @@ def test_a_role_that_dies_in_mid_run_is_told_and_nothing_hangs_and_no_row_is_los
     lab.held = True
     process = begin(lab, ASKS)
     wait_until(lambda: len(lab.upstreams["api.test"].requests) > 1, what="the request that is held up")
+    logs = (lab.state / "runs").glob
+    wait_until(lambda: any("first" in log.read_text() for log in logs("*/log")), what="the first answer, in the run's log")
     begun = time.monotonic()
     os.kill(role(process, victim), signal.SIGKILL)
     status, text = ended(process, begun)
