@@ -53,6 +53,7 @@ class Upstream:
 
     def __init__(self, lab, names, answer, address=("127.0.0.1", 0)):
         self.requests, self.connections = [], 0
+        self.open = set()  # connections whose client is not known to be gone
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(*lab.certificate(names))
         upstream = self
@@ -61,6 +62,7 @@ class Upstream:
             def handle(self):
                 if (came := self.request.getsockname()[1]) != upstream.port:  # seen once as another CA's certificate
                     raise RuntimeError(f"a connection to port {came} has come to the server of port {upstream.port}")
+                upstream.open.add(self)
                 try:
                     self.connection = upstream.context.wrap_socket(self.request, server_side=True)
                     upstream.connections += 1
@@ -69,6 +71,8 @@ class Upstream:
                             pass
                 except (OSError, ssl.SSLError, ValueError):
                     pass  # a client that goes away, or does not trust us, is part of many tests
+                finally:
+                    upstream.open.discard(self)
 
         class Server(socketserver.ThreadingTCPServer):
             daemon_threads = True

@@ -193,7 +193,7 @@ def test_where_there_are_no_sidecars_the_agent_ends_with_the_last_retriever(pod)
     wait_until(lambda: agent.audit("lease.issue") and len(agent.audit("lease.issue")) == 2)
     time.sleep(0.3)
     assert agent.status is None
-    killed.process.kill()
+    killed.kill()
     assert agent.wait(20).status == 0, agent.text
     assert runs(pod) == [("bare", "not-prepared"), ("good", "ok"), ("killed", "failed")], agent.text
 

@@ -97,7 +97,7 @@ def test_an_agent_that_was_killed_has_a_chain_of_its_own_and_so_has_the_next(pod
     agent = ready(pod)
     one = pod.collect("one")
     wait_until(lambda: pod.api.requests and agent.audit("request"))
-    agent.process.kill()
+    agent.kill()
     one.wait()
     again = pod.agent()
     end(again)

@@ -111,7 +111,7 @@ def test_past_a_deadline_with_every_retriever_killed_the_agent_goes_within_two_s
     holder = block_loading(pod)
     one = pod.collect("one")
     wait_until(lambda: loading(pod))
-    one.process.kill()
+    one.kill()
     assert end(agent, patience=6) < 2, agent.text
     holder.communicate("COMMIT;\n")
     assert pod.database.query("SELECT count(*) FROM metric_sample") == [("0",)]

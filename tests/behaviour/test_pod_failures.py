@@ -87,7 +87,7 @@ def test_an_agent_that_is_killed_ends_its_runs_and_the_next_one_serves_who_comes
     one, done = pod.collect("one"), pod.collect("done")
     wait_until(lambda: pod.api.requests)
     assert done.wait().status == 0, done.text
-    agent.process.kill()
+    agent.kill()
     assert one.wait(20).status == 121 and "gate has ended" in one.message, one.text
     agent.wait()
     agent = pod.agent()
@@ -131,7 +131,7 @@ def test_a_retriever_that_is_killed_is_a_failed_run(pod):
     agent = ready(pod)
     one = pod.collect("one")
     wait_until(lambda: pod.api.requests)
-    one.process.kill()
+    one.kill()
     wait_until(lambda: "one: failed" in agent.err)
     assert end(agent) < 2
     assert runs(pod) == [("one", "failed")] and pod.database.query("SELECT count(*) FROM metric_sample") == [("0",)]

@@ -117,9 +117,15 @@ def test_init_waits_for_a_database_that_is_starting_up(pod):
     cluster.stop()
     (data / "standby.signal").touch()
     cluster.run("pg_ctl", "-D", data, "-l", cluster.folder / "log", "-W", "-o", "-c hot_standby=off", "start")
+    words = "starting up", "not accepting connections"
+
+    def answers():
+        cluster.query("postgres", "SELECT 1", check=False)
+        return any(word in cluster.error for word in words)
     try:
+        wait_until(answers, 60, "its answer")
         init = begun(pod)
-        wait_until(lambda: "starting up" in init.err or "not accepting connections" in init.err, 20, "its words")
+        assert any(word in init.err for word in words), init.err
     finally:
         cluster.run("pg_ctl", "-D", data, "-w", "promote")
     went_on(init)

@@ -29,15 +29,23 @@ def planned(request, prefix):
         yield lab
 
 
+def windows(lab):
+    """[(since, until)]: what each run was asked for."""
+    reports = [json.loads(path.read_text()) for path in (lab.state / "runs").glob("*/run.json")]
+    return [[datetime.datetime.fromisoformat(report[key].replace("Z", "+00:00")) for key in ("since", "until")] for report in reports]
+
+
 def test_one_missed_run_is_caught_up_with_the_whole_window(planned):
+    began = datetime.datetime.now()
     schedule = Scheduled(planned)
     schedule.wait_for("was missed and is caught up now")
     schedule.wait_for("each: ok")
     assert schedule.end() == 0, schedule.err
-    report, log = planned.last_run("each")
-    window = [datetime.datetime.fromisoformat(report[key].replace("Z", "+00:00")) for key in ("since", "until")]
-    assert datetime.timedelta(hours=2.9) < window[1] - window[0] < datetime.timedelta(hours=3.1)
-    assert schedule.err.count("each: starting") == 1, "three hours missed are one run"
+    lengths = [end - begin for begin, end in windows(planned)]
+    caught_up = [length for length in lengths if datetime.timedelta(hours=2.9) < length < datetime.timedelta(hours=3.1)]
+    assert len(caught_up) == 1, "three hours missed are one run"
+    minutes = datetime.datetime.now().minute - began.minute  # each that has come meanwhile is a run
+    assert schedule.err.count("each: starting") <= 1 + minutes % 60
     # Nothing was missed since: nothing starts before its time.
     again = Scheduled(planned)
     time.sleep(0.5)

@@ -2,26 +2,10 @@
  * refusal, nothing left of what was refused; what is taken for a person's eyes is printable, and what is
  * named again is whole. */
 #include "base/mem.h"
-#include "base/text.h"
+#include "hold.h"
 #include "rotate/cluster-read.h"
 
-#include <stdlib.h>
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void hold(bool condition)
-{
-    if (!condition)
-        abort();
-}
-
-static bool is_printable(const char *text)
-{
-    for (const char *p = text; *p; p++)
-        if ((unsigned char)*p < ' ' || *p == 0x7f)
-            return false;
-    return text_is_utf8(slice_of(text));
-}
 
 /* Exactly as it stands there, or not at all. */
 static void check_version(const json_t *json, const char *key, const char *taken)

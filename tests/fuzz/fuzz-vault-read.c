@@ -2,26 +2,10 @@
  * refusal; what is taken for a person's eyes is printable, and what goes into a path of the next call is one
  * word of it. */
 #include "base/mem.h"
-#include "base/text.h"
+#include "hold.h"
 #include "rotate/vault-read.h"
 
-#include <stdlib.h>
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void hold(bool condition)
-{
-    if (!condition)
-        abort();
-}
-
-static bool is_printable(const char *text)
-{
-    for (const char *p = text; *p; p++)
-        if ((unsigned char)*p < ' ' || *p == 0x7f)
-            return false;
-    return text_is_utf8(slice_of(text));
-}
 
 /* What was read, written as a rotation does and read again, is the same. */
 static void write_again(const VaultLock *lock, bool kv1)
