@@ -49,14 +49,16 @@ def forget_this_machine(monkeypatch):
             monkeypatch.delenv(name)
 
 
-# What takes minutes is begun first, so that at the end no worker waits for another.
-LONG = ("test_promise_17", "test_outages", "test_rotate", "test_preparation", "test_runner", "test_vault", "test_stores_hunt",
-        "test_clerk_once", "test_metrics", "test_build", "test_pod_init", "test_promise_01", "test_requests", "test_leases",
-        "test_sink_outage", "test_schedule")
+# What takes minutes is begun first, the longest first of all, so that at the end no worker waits for another.
+LONG = ("test_rotate_places", "test_rotate_vault", "test_cluster_cloudnativepg", "test_rotate_kubernetes", "test_cluster_examples",
+        "test_rotate_gitlab", "test_cluster_network", "test_cluster_failures", "test_outages", "test_build", "test_promise_17",
+        "test_rotate", "test_pod_init", "test_runner", "test_clerk_once", "test_stores_hunt", "test_metrics", "test_schedule",
+        "test_revoke", "test_vault", "test_preparation", "test_promise_01", "test_requests", "test_leases", "test_sink_outage",
+        "test_cluster", "test_image", "test_chart", "test_clients", "test_pod", "test_promise_20", "test_runs")
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: not item.path.name.startswith(LONG))
+    items.sort(key=lambda item: next((i for i, name in enumerate(LONG) if item.path.name.startswith(name)), len(LONG)))
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -467,9 +467,18 @@ def killed_at(rotation, call, number, *args, command="rotate"):
     return done.returncode == -9
 
 
+def after_a_death(rotation, *words):
+    """What comes next when the dead one's lock is old: the call that takes it may still be under way, and come in after that."""
+    for _ in range(5):
+        rotation.age()
+        done = rotation.rotate(*words)
+        if "is being rotated by" not in done.err:
+            break
+    return done
+
+
 def go_on(rotation, *words):
-    rotation.age()
-    done = rotation.rotate(*words)
+    done = after_a_death(rotation, *words)
     if done.status == 0 or "no rotation of ci is under way" in done.err:
         return done
     # A new one that was retired, or an old one: the other way is the only one, and was gone.

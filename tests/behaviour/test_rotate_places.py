@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from lab import Lab
 from promise import new_token, wait_until
-from rotate_world import (Kv1Rotation, Rotation, SecretRotation, VaultRotation, bao_server, go_on, killed_at,  # noqa: F401
-                          kube_server)
+from rotate_world import (Kv1Rotation, Rotation, SecretRotation, VaultRotation, after_a_death, bao_server, go_on,  # noqa: F401
+                          killed_at, kube_server)
 
 CLUSTER = pytest.param("kubernetes", marks=pytest.mark.cluster)
 SHARED = ["kv1", "kv2", CLUSTER]
@@ -148,8 +148,7 @@ def test_killed_at_random_moments_while_the_provider_has_mishaps(machines, times
         time.sleep(wait)
         process.kill()
         process.communicate()
-        rotation.age()
-        done = rotation.rotate(way, *at_once(rotation))
+        done = after_a_death(rotation, way, *at_once(rotation))
         if done.status and "still works" in done.err:
             done = rotation.rotate(then, *at_once(rotation))
         assert done.status == 0 or "no rotation of ci is under way" in done.err or "is kept" in done.out, done.text
