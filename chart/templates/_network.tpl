@@ -31,3 +31,28 @@ too, only when something may be there; pods are named beside them, because to so
     except: ["fc00::/7", "fe80::/10"]
 {{- end -}}
 {{- end -}}
+
+{{/* Rules of egress: to names, and to the metrics' database. */}}
+{{- define "purser.toDatabase" -}}
+# DNS
+- ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
+  {{- with .Values.networkPolicy.dns }}
+  to:
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+# The database
+- ports: [{port: {{ (include "purser.database" . | fromJson).port }}, protocol: TCP}]
+  {{- if eq .Values.database.kind "bundled" }}
+  to:
+  - podSelector:
+      matchLabels:
+        {{- include "purser.selector" . | nindent 8 }}
+        app.kubernetes.io/component: database
+  {{- else if eq .Values.database.kind "cloudnativepg" }}
+  to:
+  - podSelector: {matchLabels: {cnpg.io/cluster: {{ include "purser.fullname" . }}-db}}
+  {{- else if .Values.networkPolicy.database }}
+  to:
+  {{- toYaml .Values.networkPolicy.database | nindent 2 }}
+  {{- end }}
+{{- end -}}

@@ -220,7 +220,8 @@ def test_the_network_policies_allow_what_a_run_needs_and_nothing_else(rendered):
         assert not allows(policies, {"app": "x"}, database, 5432) and not allows(policies, database, PUBLIC, 443)
     grafana = next(iter(of_kind(rendered["full"], "Deployment").values()))["spec"]["template"]["metadata"]["labels"]
     full, run = list(of_kind(rendered["full"], "NetworkPolicy").values()), runs_of(rendered["full"])
-    assert allows(full, grafana, database, 5432)
+    assert allows(full, grafana, database, 5432) and allows(full, {"app": "x"}, grafana, 3000)
+    assert not allows(full, grafana, PUBLIC, 443) and not allows(full, grafana, PRIVATE, 6443)
     assert allows(full, run, PUBLIC, 8443) and allows(full, run, PUBLIC, 8200)
     # It has a source at a private address, and a proxy.
     assert allows(full, run, PRIVATE, 8443) and not allows(full, run, METADATA, 8443)

@@ -62,6 +62,7 @@ def probed(kubernetes):
                 "database": probe(space, "ci-purser-postgresql-0", {name: place for name, place in places.items() if name != "database"}
                                   | {"retriever": ("tcp", pod["status"]["podIP"], 9999)}, "postgresql"),
                 "stranger": probe(strangers, "stranger", {**to_database, "retriever": ("tcp", pod["status"]["podIP"], 9999)}),
+                "grafana's way out": probe(space, "grafana", places),
                 **{name: probe(space, name, to_database) for name in labels}}
         found["counted"] = kubernetes.kept_from()
         found["addresses"] = {"retriever": pod["status"]["podIP"], "database": database, "stranger": stranger}
@@ -111,11 +112,16 @@ def test_the_database_goes_nowhere(probed):
 
 
 def test_the_database_is_reached_by_retrievers_alone_and_by_whom_the_values_name(probed):
-    clients = {phase: {who for who, seen in probed[phase].items() if who not in ("database", "retriever") and OUT not in (
-        seen["service"], seen["pod"])} for phase in PHASES}
+    asked = "stranger", "dashboards", "neighbour", "grafana"
+    clients = {phase: {who for who in asked if OUT not in (probed[phase][who]["service"], probed[phase][who]["pod"])} for phase in PHASES}
     assert clients == {"usual": set(), "narrow": {"dashboards"}, "private": {"grafana"}, "elsewhere": set(),
                        "off": {"stranger", "dashboards", "neighbour", "grafana"}}
     assert probed["usual"]["retriever"]["database"] == REACHED
+
+
+def test_the_bundled_grafana_reaches_names_and_the_database_alone(probed):
+    assert let_through(probed["private"]["grafana's way out"]) == {"name", "database"}
+    assert set(probed["off"]["grafana's way out"].values()) == {REACHED}
 
 
 def test_nobody_reaches_a_retriever(probed):
