@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from lab import free_port
+from ports import free_port
 from upstream import Authority
 
 

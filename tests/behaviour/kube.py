@@ -15,7 +15,7 @@ import urllib.request
 from pathlib import Path
 
 from bao import Refused
-from lab import free_port
+from ports import free_port
 from upstream import Authority
 
 BINARIES = Path(os.environ.get("PURSER_TESTS_CACHE", Path.home() / ".cache/purser-tests")) / "bin"

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from attack_world import StrictUpstream
-from lab import free_port
+from ports import free_port
 
 LAST = b"GET /the-end HTTP/1.1\r\nHost: the.end\r\nConnection: close\r\n\r\n"
 OF_THIS_HOP = ("content-length", "transfer-encoding", "connection")

@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 
 import pytest
-from lab import free_port
+from ports import free_port
 
 COMMANDS = "run schedule status check token ingest policy doctor audit prune schema lease rotate revoke init agent ready completion man".split()
 JOB = '{"type": "job", "scope": "a/b", "id": 1, "name": "unit", "status": "completed"}\n'

@@ -9,7 +9,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from lab import free_port
+from ports import free_port
 
 TOP = Path(__file__).resolve().parents[2]
 MOST = 10_000_000  # bytes, as a registry keeps it
