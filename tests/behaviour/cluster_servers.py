@@ -30,6 +30,9 @@ def serve(world, space, image, port, folder, user=0, args=(), env=(), ready=None
             "volumes": [{"name": "folder", "hostPath": {"path": str(folder)}}]}},
         {"kind": "Service", "metadata": labelled, "spec": {"selector": {"app": name}, "ports": [{"port": port}]}})
     world.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "-n", space, "--timeout=90s")
+    address = world.get(f"service/{name}", space)["spec"]["clusterIP"]  # until kube-proxy has heard of it too, it is refused
+    world.until("the Service leads to it", lambda: cluster("run", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}", check=False,
+                                                           capture_output=True).returncode == 0)
 
 
 class Vault:
