@@ -9,6 +9,13 @@ from helm import TOP
 from kube import BINARIES
 
 
+def await_service(world, space, name, port):
+    """A ready pod behind it is not all: until kube-proxy has heard of that, too, a connection is refused."""
+    address = world.get(f"service/{name}", space)["spec"]["clusterIP"]
+    world.until(f"the Service {name} leads somewhere", lambda: cluster(
+        "run", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}", check=False, capture_output=True).returncode == 0)
+
+
 def serve(world, space, image, port, folder, user=0, args=(), env=(), ready=None):
     """Reached as NAME.NAMESPACE.svc; NAME is the folder's, and the folder is /served in the pod."""
     name = folder.name
@@ -30,9 +37,7 @@ def serve(world, space, image, port, folder, user=0, args=(), env=(), ready=None
             "volumes": [{"name": "folder", "hostPath": {"path": str(folder)}}]}},
         {"kind": "Service", "metadata": labelled, "spec": {"selector": {"app": name}, "ports": [{"port": port}]}})
     world.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "-n", space, "--timeout=90s")
-    address = world.get(f"service/{name}", space)["spec"]["clusterIP"]  # until kube-proxy has heard of it too, it is refused
-    world.until("the Service leads to it", lambda: cluster("run", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}", check=False,
-                                                           capture_output=True).returncode == 0)
+    await_service(world, space, name, port)
 
 
 class Vault:
@@ -139,6 +144,7 @@ class CloudNativePG:
         # Server-side: the schemas are too long for the annotation that a client would keep.
         world.kubectl("apply", "--server-side", "-f", "-", input=made)
         world.kubectl("rollout", "status", "deployment/cnpg-controller-manager", "-n", "cnpg-system", "--timeout=240s")
+        await_service(world, "cnpg-system", "cnpg-webhook-service", 443)
 
     def volume(self, name):
         """An empty volume of the class "tests", for the user that the operand's image has."""
