@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from ports import free_port
+from promise import wait_until
 
 TABLES = ("ci_run ci_job ci_test_result ci_deployment ci_queue_sample metric_sample ingest_ledger stream_state "
           "dead_letter collection_run").split()
@@ -106,3 +107,18 @@ class Postgres:
 
     def query(self, sql):
         return self.cluster.query(self.name, sql)
+
+    def hold(self, table):
+        """A lock by which nothing is loaded into it until it is given back: the process that has it."""
+        holder = subprocess.Popen(["psql", "-X", "-q", "-h", self.cluster.folder, "-p", str(self.cluster.port), "-U", "postgres", "-d",
+                                   self.name], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        holder.stdin.write(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;\n")
+        holder.stdin.flush()
+        wait_until(lambda: self.locks(table, "granted AND mode = 'AccessExclusiveLock'") == 1)
+        return holder
+
+    def locks(self, table, which):
+        return int(self.query(f"SELECT count(*) FROM pg_locks WHERE {which} AND relation = '{table}'::regclass")[0][0])
+
+    def holds_up(self, table):
+        return self.locks(table, "NOT granted") > 0

@@ -1,5 +1,6 @@
 """The clerk and its databases: schema, outages, rights, full disks."""
 
+import contextlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from clerk_driver import FULL, OK, OUTAGE, REFUSED, SCHEMA, SECOND, Clerk, load,
 from clerk_world import MIXED, NOW, dead_reasons, everything, job, one
 from databases import TABLES, Sqlite
 from ipc import Type, pack
+from promise import wait_until
 
 SCHEMA_VERSION = re.search(r"SCHEMA_VERSION (\d+)", (Path(__file__).parents[2] / "src/clerk/schema.h").read_text())[1]
 
@@ -126,6 +128,19 @@ def test_prune_shows_first_and_then_removes_what_is_old(database, clerk):
     assert done.result == OK and done.rows == {}
 
 
+@contextlib.contextmanager
+def in_mid_load(postgres, do):
+    """do() is done when a load has come to its first row's table, where it has to wait."""
+    def when_it_waits():
+        wait_until(lambda: postgres.holds_up("ci_job"))
+        do()
+    holder, doing = postgres.hold("ci_job"), threading.Thread(target=when_it_waits)
+    doing.start()
+    yield
+    doing.join()
+    holder.communicate("COMMIT;\n")
+
+
 def test_a_database_that_is_gone_before_during_or_after_a_batch_loses_and_doubles_nothing(cluster, postgres):
     lines = 60_000
     data = memfile("".join(f'{{"type":"job","scope":"s","id":{n}}}\n' for n in range(lines)))
@@ -139,7 +154,10 @@ def test_a_database_that_is_gone_before_during_or_after_a_batch_loses_and_double
         done = ask(clerk)  # before
         assert done.result == OUTAGE and done.loaded["result"] == 1 and done.sentence
         cluster.start()
-        for pause in (0.05, 0.25, 0.5):  # during
+        with in_mid_load(postgres, lambda: cluster.stop("immediate")):  # during
+            assert ask(clerk).result == OUTAGE
+        cluster.start()
+        for pause in (0.05, 0.25, 0.5):
             stopper = threading.Timer(pause, cluster.stop, ["immediate"])
             stopper.start()
             done = ask(clerk)
@@ -162,15 +180,10 @@ def test_a_backend_that_is_terminated_in_the_middle_is_an_outage_and_no_row_is_l
     data = memfile("".join(f'{{"type":"job","scope":"s","id":{n}}}\n' for n in range(40_000)))
     with Clerk(**postgres.setup) as clerk:
         clerk.ask(Type.CLERK_MIGRATE)
-        ended = []
-        for pause in (0.02, 0.1, 0.2):
-            timer = threading.Timer(pause, postgres.query, [
+        with in_mid_load(postgres, lambda: postgres.query(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'purser'"
-                f" AND datname = '{postgres.name}'"])
-            timer.start()
-            ended.append(clerk.ask(Type.CLERK_INGEST, load(file="x.ndjson"), [data]).result)
-            timer.join()
-        assert OUTAGE in ended
+                f" AND datname = '{postgres.name}'")):
+            assert clerk.ask(Type.CLERK_INGEST, load(file="x.ndjson"), [data]).result == OUTAGE
         assert clerk.ask(Type.CLERK_INGEST, load(file="x.ndjson"), [data]).result == OK
     os.close(data)
     assert one(postgres, "SELECT count(*) FROM ci_job") == "40000"

@@ -1,6 +1,5 @@
 """A pod that is told to end, at every phase: what is under way is loaded, or dropped in time and collected again."""
 import signal
-import subprocess
 import time
 
 import pytest
@@ -55,29 +54,12 @@ time.sleep(1000)
     assert one.wait(10).status == 128 + signal.SIGKILL and "1 rows loaded" in one.text, one.text + agent.text
 
 
-def block_loading(pod):
-    """A lock by which nothing is loaded until it is given back: the process that has it."""
-    cluster = pod.database.cluster
-    holder = subprocess.Popen(["psql", "-X", "-q", "-h", cluster.folder, "-p", str(cluster.port), "-U", "postgres", "-d",
-                               pod.database.name], stdin=subprocess.PIPE, text=True)
-    holder.stdin.write("BEGIN; LOCK TABLE metric_sample IN ACCESS EXCLUSIVE MODE;\n")
-    holder.stdin.flush()
-    wait_until(lambda: pod.database.query("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted "
-                                          "AND relation = 'metric_sample'::regclass") == [("1",)])
-    return holder
-
-
-def loading(pod):
-    return pod.database.query("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'metric_sample'::regclass") != [
-        ("0",)]
-
-
 def test_told_to_end_while_it_loads_it_loads_first(pod):
     hunter(pod, script="leave()")
     agent = ready(pod)
-    holder = block_loading(pod)
+    holder = pod.database.hold("metric_sample")
     one = pod.collect("one")
-    wait_until(lambda: loading(pod))
+    wait_until(lambda: pod.database.holds_up("metric_sample"))
     agent.signal(signal.SIGTERM)
     one.signal(signal.SIGTERM)
     time.sleep(2.5)
@@ -90,9 +72,9 @@ def test_told_to_end_while_it_loads_it_loads_first(pod):
 def test_when_two_seconds_are_left_it_drops_and_the_window_is_collected_again(pod):
     hunter(pod, script="leave()")
     agent = ready(pod, "--grace", "5s")
-    holder = block_loading(pod)
+    holder = pod.database.hold("metric_sample")
     one = pod.collect("one")
-    wait_until(lambda: loading(pod))
+    wait_until(lambda: pod.database.holds_up("metric_sample"))
     assert end(agent, patience=6) < 4.5, agent.text
     assert one.wait(5).status == 121 and "collects this window again" in one.message, one.text
     holder.communicate("COMMIT;\n")
@@ -108,9 +90,9 @@ def test_when_two_seconds_are_left_it_drops_and_the_window_is_collected_again(po
 def test_past_a_deadline_with_every_retriever_killed_the_agent_goes_within_two_seconds(pod):
     hunter(pod, script="leave()")
     agent = ready(pod)
-    holder = block_loading(pod)
+    holder = pod.database.hold("metric_sample")
     one = pod.collect("one")
-    wait_until(lambda: loading(pod))
+    wait_until(lambda: pod.database.holds_up("metric_sample"))
     one.kill()
     assert end(agent, patience=6) < 2, agent.text
     holder.communicate("COMMIT;\n")
