@@ -170,11 +170,14 @@ def test_killed_around_the_question_it_is_not_asked_again(renewal, call, number,
 @pytest.mark.parametrize("times", [4, pytest.param(200, marks=pytest.mark.long)])
 def test_killed_at_random_moments_it_ends_with_one_token_or_a_sentence_and_revokes_nothing(renewal, times):
     choose, lost = random.Random(11), 0
+    began = time.monotonic()
+    assert renewal.rotate().status == 0
+    takes = time.monotonic() - began
     for _ in range(times):
         renewal.api.renewal = choose.choice([None, None, "lost", "500"])
         process = subprocess.Popen([str(word) for word in renewal.lab.words("rotate", "ci", "--from-provider", "--accept-loss")],
                                    cwd=renewal.lab.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(choose.uniform(0, 0.15))
+        time.sleep(choose.uniform(0, takes))
         process.kill()
         process.wait()
         renewal.await_quiet()
