@@ -136,9 +136,11 @@ def in_mid_load(postgres, do):
         do()
     holder, doing = postgres.hold("ci_job"), threading.Thread(target=when_it_waits)
     doing.start()
-    yield
-    doing.join()
-    holder.communicate("COMMIT;\n")
+    try:
+        yield
+        doing.join()
+    finally:
+        holder.communicate("COMMIT;\n")
 
 
 def test_a_database_that_is_gone_before_during_or_after_a_batch_loses_and_doubles_nothing(cluster, postgres):
