@@ -8,6 +8,7 @@
 #define SQLSTATE_UNIQUE "23505"
 
 typedef struct Postgres {
+    RowSink sink;
     const ClerkSetup *setup;
     SinkCredential *credential;
     void *userdata;
@@ -57,6 +58,16 @@ int postgres_check(const Postgres *postgres, Buf *report, Fault *fault) MUST_USE
 /* Lets the reader role (if one is set) read each view, unless it may already; with `migrate: false` it only
  * says what is missing. */
 int postgres_let_read(const Postgres *postgres, Fault *fault) MUST_USE;
+
+/* postgres-records.c: what purser keeps beside the rows of scripts. See SinkOps; the sink is a Postgres. */
+int postgres_stream_get(RowSink *base, Slice retriever, int64_t *ret_until, Fault *fault);
+int postgres_stream_set(RowSink *base, Slice retriever, Slice run, int64_t until, Fault *fault);
+int postgres_run_put(RowSink *base, const ClerkRun *run, Fault *fault);
+int postgres_seal_put(RowSink *base, const ClerkSeal *seal, Fault *fault);
+int postgres_seals(RowSink *base, Slice installation, SinkSeal *each, void *userdata, Fault *fault);
+int postgres_count(RowSink *base, const char *table, uint64_t *ret_rows, Fault *fault);
+int postgres_prune(RowSink *base, const char *table, int64_t before, bool dry_run, uint64_t *ret_rows,
+                   Fault *fault);
 
 /* postgres-copy.c: rows in COPY's binary form. */
 #define POSTGRES_COPY_MAX (256u << 20)
