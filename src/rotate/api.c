@@ -43,7 +43,7 @@ static void on_answer(void *context, StoreAnswer *answer)
     call->status = answer->status;
     answering->api->now = answer->date ? answer->date : clock_wall();
     if (answer->status >= 300 && !call->mute)
-        answer_error(answer->body, call->said);
+        answer_error(answer->status, answer->body, call->said);
     if (!call->take || !(well || (call->absent_too && answer->status == 404)))
         return;
     CLEANUP_JSON json_t *json = answer_json(answer->body);

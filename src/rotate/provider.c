@@ -105,7 +105,7 @@ static void on_answer(void *context, StoreAnswer *answer)
     call->status = answer->status;
     call->date = answer->date;
     if (answer->status >= 300)
-        answer_error(answer->body, call->said);
+        answer_error(answer->status, answer->body, call->said);
     else if (call->renews)
         (void)!account_read_made(&call->link->setup->rotation, answer->body, &call->made, call->fault);
     else if (call->account)

@@ -52,9 +52,9 @@ uint64_t answer_number(const json_t *object, const char *key, uint64_t most)
     return value <= 0 ? 0 : (uint64_t)value > most ? most : (uint64_t)value;
 }
 
-void answer_error(Slice body, char out[static 256])
+void answer_error(int status, Slice body, char out[static 256])
 {
-    CLEANUP_JSON json_t *json = answer_json(body);
+    CLEANUP_JSON json_t *json = status >= 300 ? answer_json(body) : NULL;
     const char *text = json_string_value(json_array_get(json_object_get(json, "errors"), 0));
     if (!text)
         text = answer_text(json, "message");

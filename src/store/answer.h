@@ -28,8 +28,9 @@ const char *answer_text(const json_t *object, const char *key);
 uint64_t answer_number(const json_t *object, const char *key, uint64_t most);
 
 /* What an error says of itself, short and printable, for a sentence: Vault's `errors`, Kubernetes' and
- * GitHub's `message`, OAuth's `error_description`. "" when it says nothing. */
-void answer_error(Slice body, char out[static 256]);
+ * GitHub's `message`, OAuth's `error_description`. "" when it says nothing, and of a `status` below 300:
+ * credentials are looked for in errors alone (client.h). */
+void answer_error(int status, Slice body, char out[static 256]);
 
 /* A token out of a mapping from key to text: `ref->key`, or with key "" the only one there is, or user and
  * password together as JSON. Beside it `hosts` (text with spaces, or a list) may say where it may go.

@@ -61,7 +61,7 @@ static int refusal(const Job *job, const StoreAnswer *answer, Fault *fault)
     const char *name = job->ref.name, *space = space_of(job);
     const char *resource = job->ref.mint ? "serviceaccounts/token" : "secrets";
     char said[256];
-    answer_error(answer->body, said);
+    answer_error(answer->status, answer->body, said);
     switch (answer->status) {
     case 401:
         return fault_set(fault, STORE_E_DENIED,

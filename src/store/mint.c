@@ -95,7 +95,7 @@ static Job *job_new(Store *store, const TokenRef *ref, StoreDone *done, void *co
 static int refusal(const Job *job, const StoreAnswer *answer, Fault *fault)
 {
     char said[256];
-    answer_error(answer->body, said);
+    answer_error(answer->status, answer->body, said);
     bool outage = answer->status >= 500 || answer->status == 429 || answer->status < 400;
     return fault_set(fault, outage ? STORE_E_OUTAGE : STORE_E_DENIED, "%s at %s minted no token (%d)%s%s",
                      job->server.label, job->origin.host, answer->status, said[0] ? ": " : "", said);

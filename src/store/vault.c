@@ -29,7 +29,7 @@ static void job_fail(VaultJob *job, int failed, uint32_t retry_after, const Faul
 int vault_refusal(const char *what, const StoreAnswer *answer, Fault *fault)
 {
     char said[256];
-    answer_error(answer->body, said);
+    answer_error(answer->status, answer->body, said);
     const char *colon = said[0] ? ": " : "";
     switch (answer->status) {
     case 400:

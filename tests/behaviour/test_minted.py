@@ -185,6 +185,7 @@ class Oauth:
 
     def __init__(self, lab, secret=None, keys=None, clock=0):
         self.secret, self.keys, self.clock, self.issued, self.asked, self.seen = secret, keys, clock, [], [], set()
+        self.instead = None
         self.server = lab.upstream("localhost", self.answer)
         self.url = f"https://localhost:{self.server.port}/oauth/token"
         lab.upstream(HOST, lambda request: Answer(200, b"ok") if (request.header("Authorization") or "").removeprefix(
@@ -201,6 +202,8 @@ class Oauth:
             form["client_assertion_type"] == ["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"]
 
     def answer(self, request):
+        if self.instead:
+            return self.instead(request)
         form = parse_qs(request.body.decode())
         date = {"Date": formatdate(time.time() + self.clock, usegmt=True)}
         if request.target != "/oauth/token" or not self.known(request, form):
@@ -270,3 +273,19 @@ def test_a_private_key_is_never_sent_as_a_token(lab, store):
     done = run(lab)
     assert done.status == 5 and "is never sent" in done.text, done.text
     assert upstream.requests == []
+
+
+@pytest.mark.parametrize("status", [202, 400])
+def test_what_a_server_says_instead_of_a_token_shows_no_credential_that_it_was_sent(lab, status):
+    """An error is quoted with stars; an answer that is neither an error nor a token, not at all."""
+    secret = new_token(40)
+    server = Oauth(lab, secret=secret)
+    server.instead = lambda request: Answer(status, json.dumps({"error": f"no {secret} {request.header('Authorization')}"}).encode())
+    lab.write()
+    assert lab.purser("token", "set", "client", stdin=secret).status == 0
+    oauth(lab, server.url, clientSecret={"keyring": "client"})
+    done = run(lab)
+    assert done.status == 5 and f"minted no token ({status})" in done.text, done.text
+    assert ("no ****" in done.text) == (status == 400), done.text
+    assert not [needle for needle in needles(secret) if needle in done.text.encode()], done.text
+    assert search_files(lab.state, needles(secret))[0] == []

@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     read_secret(body, "token", false);
     read_secret(body, "", false);
     read_secret(body, "token", true);
-    answer_error(body, said);
+    answer_error(400, body, said);
     if (answer_vault_login(body, &grant, &fault) == 0)
         secret_free(grant.token);
     if (answer_vault_wrapped(body, &text, &fault) == 0)

@@ -192,12 +192,26 @@ static void test_an_errors_first_line_is_quoted_printably(void **state)
 {
     (void)state;
     char said[256];
-    answer_error(slice_of("{\"errors\":[\"1 error occurred:\\n\\t* permission denied\\n\\n\"]}"), said);
+    answer_error(400, slice_of("{\"errors\":[\"1 error occurred:\\n\\t* permission denied\\n\\n\"]}"), said);
     assert_string_equal(said, "1 error occurred:");
-    answer_error(slice_of("{\"message\":\"Bad \\u001b[31mcredentials\"}"), said);
+    answer_error(400, slice_of("{\"message\":\"Bad \\u001b[31mcredentials\"}"), said);
     assert_string_equal(said, "Bad \\x1b[31mcredentials");
-    answer_error(slice_of("<html>"), said);
+    answer_error(400, slice_of("<html>"), said);
     assert_string_equal(said, "");
+}
+
+/* The client looks for credentials in errors: what a success says where none was expected is not quoted. */
+static void test_a_success_is_not_quoted_as_an_error(void **state)
+{
+    (void)state;
+    char said[256] = "x";
+    static const int status[] = {0, 200, 202, 299};
+    for (size_t i = 0; i < COUNT_OF(status); i++) {
+        answer_error(status[i], slice_of("{\"errors\":[\"no hvs.the-token-that-was-sent\"]}"), said);
+        assert_string_equal(said, "");
+    }
+    answer_error(300, slice_of("{\"errors\":[\"no\"]}"), said);
+    assert_string_equal(said, "no");
 }
 
 /* {"iss":"https://k","aud":...} between two parts that nobody looks at */
@@ -241,6 +255,7 @@ int main(void)
         cmocka_unit_test(test_a_mark_means_the_token_that_was_revoked_alone),
         cmocka_unit_test(test_a_kubernetes_secrets_texts_are_base64),
         cmocka_unit_test(test_an_errors_first_line_is_quoted_printably),
+        cmocka_unit_test(test_a_success_is_not_quoted_as_an_error),
         cmocka_unit_test(test_a_jwt_is_for_one_audience_alone),
     };
     return cmocka_run_group_tests(tests, start, NULL);
