@@ -61,7 +61,9 @@ static void install(Upstream *upstream, const Held *held)
         if (r)
             fault_set(&fault, 0, "%s",
                       r == -EBADMSG ? "it is a private key, which signs (githubApp, oauth2) and is never sent"
-                                    : "there is no locked memory left for the token");
+                      : r == -EINVAL
+                          ? "without the blanks at its ends it is too short to be searched for in answers"
+                          : "there is no locked memory left for the token");
     }
     live_drop(upstream->live);
     upstream->live = live;

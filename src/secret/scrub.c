@@ -72,10 +72,13 @@ static void scan_text(const Scan *scan, FindIn in, Slice whole, size_t end, size
 
 int scrub_forms_new(Slice token, ScrubForms **ret_forms)
 {
-    if (token.len < SECRET_MIN_TOKEN)
-        return -EINVAL;
     Sealed *sealed;
-    int r = secret_seal(token, &sealed);
+    if (token.len > SECRET_MAX_TOKEN)
+        return -E2BIG;
+    Slice seen = slice_trim(token); /* by a server: blanks around a header's value are none of it */
+    if (seen.len < SECRET_MIN_TOKEN)
+        return -EINVAL;
+    int r = secret_seal(seen, &sealed);
     if (r)
         return r;
     *ret_forms = MEM_NEW(ScrubForms);

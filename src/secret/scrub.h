@@ -5,8 +5,9 @@
  * cases; JSON-escaped, any of the characters, also with \u00XX and \/; hex, both cases. A hit is overwritten
  * with
  * '*'. Of base64, the characters that hold bits of the token alone: at most four bits at each end stay. A
- * token shorter than SECRET_MIN_TOKEN is refused: its forms are part of any text. The token is kept sealed
- * and opened into the arena for each piece that is searched.
+ * token shorter than SECRET_MIN_TOKEN is refused: its forms are part of any text. Blanks at its ends do not
+ * count, and are not looked for: a server takes them off the header that they came in. The token is kept
+ * sealed and opened into the arena for each piece that is searched.
  *
  * Streaming: the last bytes of what came are held back in the Scrub until more comes or the answer ends,
  * always as many as the longest form has, less one. Their number depends on the token's length alone and not

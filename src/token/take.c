@@ -23,7 +23,8 @@ static int take(const char *name, const char *question, int fd, bool terminal, S
     bool lines = !terminal && r == 0 && store_has_lines((Slice){room, len});
     if (r == 0)
         r = store_seal(name, (Slice){room, len}, lines, ret_token, fault);
-    if (r == 0 && (r = store_check_searchable(name, secret_len(*ret_token), fault)) != 0)
+    Slice seen = r == 0 ? slice_trim((Slice){room, secret_len(*ret_token)}) : (Slice){"", 0};
+    if (r == 0 && (r = store_check_searchable(name, seen.len, fault)) != 0)
         *ret_token = secret_free(*ret_token);
     secret_release(room, ROOM);
     return r;

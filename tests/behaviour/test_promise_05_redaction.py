@@ -7,9 +7,10 @@ import base64
 import gzip
 import threading
 
+import pytest
 from hunt import as_forms, needles
 from lab import Answer
-from promise import api, header_text, run
+from promise import api, header_text, new_token, run
 
 ASK = """
 import base64
@@ -51,6 +52,23 @@ def test_every_form_is_redacted_by_every_way_across_borders_and_lengths_stay(lab
     for request in upstream.requests:
         assert request.header("Range") is None and request.header("If-Range") is None
         assert request.header("Accept-Encoding") == "identity"
+
+
+@pytest.mark.parametrize("stored", ["%s ", " %s", "  %s  \n"])
+def test_a_token_that_was_stored_with_blanks_around_it_is_redacted_as_the_api_sees_it(lab, stored):
+    """A line that was copied with its blanks works: a server takes them off. So does what is looked for."""
+    token = new_token()
+
+    def answer(request):
+        seen = request.header("Authorization").removeprefix("Bearer ").strip()
+        return Answer(200 if seen == token else 401, as_forms(seen), {"X-Echo": seen})
+
+    api(lab, answer, token=stored % token)
+    done = run(lab, ASK % (["plain"],))
+    assert [said["status"] for said in done.said] == [200, 200, 200], done.text
+    for said in done.said:
+        assert not [needle for needle in needles(token) if needle in base64.b64decode(said["body"])], said
+        assert not [needle for needle in needles(token) if needle in said["headers"].encode()], said
 
 
 def test_a_form_that_looks_like_the_token_but_is_not_stays(lab):

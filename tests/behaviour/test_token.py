@@ -138,6 +138,7 @@ def test_replacing_keeps_the_hosts_unless_they_are_given(token):
     ("only a newline", b"\n", "is empty"),
     ("one byte", b"x", "has 1 bytes: one of fewer than 8"),
     ("seven bytes and a newline", b"abcdefg\n", "has 7 bytes: one of fewer than 8"),
+    ("seven bytes and blanks", b" abcdefg  \n", "has 7 bytes: one of fewer than 8"),
     ("20 kB", b"x" * 20000, "longer than 16384 bytes"),
     ("a byte too long", b"x" * (LONGEST + 1), "longer than 16384 bytes"),
     ("newline inside", b"abc\ndef\n", "a newline at byte 4"),

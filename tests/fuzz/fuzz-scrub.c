@@ -73,8 +73,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     compare(token, text, left, left);
     compare(token, text, left, left / 2);
     ScrubForms *forms;
-    if (scrub_forms_new(token, &forms))
-        abort();
+    if (scrub_forms_new(token, &forms)) {
+        if (slice_trim(token).len >= SECRET_MIN_TOKEN)
+            abort();
+        return 0;
+    }
     in_pieces(forms, text, left, step);
     scrub_forms_free(forms);
     return 0;

@@ -451,6 +451,24 @@ static void test_a_token_too_short_to_be_searched_for_is_none(void **state)
     scrub_forms_free(forms);
 }
 
+/* They are sent with it, and a server takes them off: what it sees is what it can send back. */
+static void test_blanks_at_a_tokens_ends_hide_it_from_nobody(void **state)
+{
+    (void)state;
+    static const char *const stored[] = {" qzwabcdefgh", "qzwabcdefgh ", "  qzwabcdefgh  "};
+    for (size_t i = 0; i < COUNT_OF(stored); i++) {
+        char text[] = "<qzwabcdefgh> <cXp3YWJjZGVmZ2g=>";
+        ScrubForms *forms;
+        assert_int_equal(scrub_forms_new(slice_of(stored[i]), &forms), 0);
+        assert_int_equal(scrub_longest(forms), 9 * 11);
+        assert_int_equal(scrub_whole(forms, text, strlen(text)), 2);
+        assert_string_equal(text, "<***********> <**************g=>");
+        scrub_forms_free(forms);
+    }
+    ScrubForms *forms;
+    assert_int_equal(scrub_forms_new(slice_of("abcdefg    "), &forms), -EINVAL);
+}
+
 static void test_the_longest_token_is_found_and_held_back_within_its_bound(void **state)
 {
     (void)state;
@@ -554,6 +572,7 @@ int main(void)
         cmocka_unit_test(test_hits_that_overlap_leave_nothing_between),
         cmocka_unit_test(test_a_head_and_its_first_piece_are_two_texts),
         cmocka_unit_test(test_a_token_too_short_to_be_searched_for_is_none),
+        cmocka_unit_test(test_blanks_at_a_tokens_ends_hide_it_from_nobody),
         cmocka_unit_test(test_the_longest_token_is_found_and_held_back_within_its_bound),
         cmocka_unit_test(test_a_stream_given_up_leaves_nothing_for_the_next),
         cmocka_unit_test(test_what_cannot_be_searched_does_not_go_on),
