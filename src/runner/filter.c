@@ -28,6 +28,8 @@
 
 #define X32_BIT 0x40000000u
 
+#define SOCKET_TYPES 0xFu /* beside SOCK_CLOEXEC and SOCK_NONBLOCK */
+
 /* Little-endian machines: the lower half of an argument comes first. */
 #define OFFSET(field)   ((uint32_t) __builtin_offsetof(struct seccomp_data, field))
 #define ARGUMENT(n)     (OFFSET(args) + 8u * (n))
@@ -84,13 +86,19 @@ int filter_enter(void)
         /* clone3 hides its flags behind a pointer; glibc then takes clone */
         NEVER(clone3, ENOSYS),
         NEVER_WITH(clone, 0, CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWPID),
-        IF(SYS_socket, 13),
+        IF(SYS_socket, 18),
         LOAD(ARGUMENT(0)),
         IF(AF_UNIX, 1),
         ALLOW,
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET, 2, 0),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_INET6, 1, 0),
         REFUSE(EAFNOSUPPORT),
+        /* by its type alone, without a protocol, a socket is SCTP's or DCCP's */
+        LOAD(ARGUMENT(1)),
+        BPF_STMT(BPF_ALU | BPF_AND | BPF_K, SOCKET_TYPES),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SOCK_STREAM, 2, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SOCK_DGRAM, 1, 0),
+        REFUSE(EPROTONOSUPPORT),
         LOAD(ARGUMENT(2)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 5, 0),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_TCP, 4, 0),

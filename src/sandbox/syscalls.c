@@ -83,7 +83,7 @@ typedef struct Rule {
     unsigned who;
     uint32_t action;
     int number;
-    struct scmp_arg_cmp when, and; /* and.op 0: one condition only */
+    struct scmp_arg_cmp when, and, too; /* op 0: there is none, nor one behind it */
 } Rule;
 
 #define ALLOW(name, who, ...)                                                                                \
@@ -100,14 +100,16 @@ typedef struct Rule {
             0                                                                                                \
         }                                                                                                    \
     }
-/* TCP and UDP; not MPTCP, whose connects Landlock does not limit. */
-#define ALLOW_SOCKET(who, family)                                                                            \
+/* TCP and UDP; not MPTCP, SCTP and DCCP, whose connects Landlock does not limit. Of the last two a type alone
+ * makes one, whose module the kernel then looks for. */
+#define ALLOW_SOCKET(who, family, type)                                                                      \
     {                                                                                                        \
-        who, SCMP_ACT_ALLOW, SCMP_SYS(socket), {IS(0, family)},                                              \
+        who, SCMP_ACT_ALLOW, SCMP_SYS(socket), {IS(0, family)}, {BITS(1, TYPES, type)},                      \
         {                                                                                                    \
             2, SCMP_CMP_LE, IPPROTO_UDP, 0                                                                   \
         }                                                                                                    \
     }
+#define TYPES                       0xF /* beside SOCK_CLOEXEC and SOCK_NONBLOCK */
 #define IS(argument, value)         argument, SCMP_CMP_EQ, value, 0
 #define BITS(argument, mask, value) argument, SCMP_CMP_MASKED_EQ, mask, value
 
@@ -120,8 +122,10 @@ typedef struct Rule {
 static const Rule rules[] = {
     /* sockets */
     ALLOW(socketpair, G | K | R, IS(0, AF_UNIX)),
-    ALLOW_SOCKET(K | N | R, AF_INET),
-    ALLOW_SOCKET(K | N | R, AF_INET6),
+    ALLOW_SOCKET(K | N | R, AF_INET, SOCK_STREAM),
+    ALLOW_SOCKET(K | N | R, AF_INET, SOCK_DGRAM),
+    ALLOW_SOCKET(K | N | R, AF_INET6, SOCK_STREAM),
+    ALLOW_SOCKET(K | N | R, AF_INET6, SOCK_DGRAM),
     ALLOW(socket, N, IS(0, AF_UNIX)),
     REFUSE(socket, K | R, EAFNOSUPPORT, IS(0, AF_UNIX)),
     REFUSE(socket, K | N | R, EAFNOSUPPORT, IS(0, AF_NETLINK)),
@@ -168,8 +172,12 @@ static int fill(scmp_filter_ctx filter, unsigned who)
             r = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i].number, 0);
     for (size_t i = 0; !r && i < COUNT_OF(rules); i++)
         if (rules[i].who & who)
-            r = seccomp_rule_add_array(filter, rules[i].action, rules[i].number, rules[i].and.op ? 2 : 1,
-                                       (const struct scmp_arg_cmp[]){rules[i].when, rules[i].and });
+            r = seccomp_rule_add_array(
+                filter, rules[i].action, rules[i].number,
+                rules[i].too.op   ? 3
+                : rules[i].and.op ? 2
+                                  : 1,
+                (const struct scmp_arg_cmp[]){rules[i].when, rules[i].and, rules[i].too});
     if (!r) /* pthread_create and posix_spawn then try clone */
         r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
     if (!r) /* abort() */
