@@ -14,6 +14,7 @@ typedef struct Reach {
     size_t n_port;
     const char *path[MAX_PATHS];
     size_t n_path;
+    bool named, unix_socket; /* a host or address is; one of the hosts is a socket's folder */
 } Reach;
 
 static void add_ports(Reach *reach, const char *list)
@@ -26,6 +27,18 @@ static void add_ports(Reach *reach, const char *list)
     }
 }
 
+/* As libpq takes them: an empty one is the unix socket of this machine. */
+static void add_hosts(Reach *reach, const char *list)
+{
+    Slice one, rest = slice_of(list);
+    bool more = true;
+    while (more) {
+        more = slice_cut(rest, ',', &one, &rest);
+        reach->unix_socket |= one.len == 0 || *one.ptr == '/' || *one.ptr == '@';
+    }
+    reach->named = true;
+}
+
 /* Files that the DSN names; a unix socket's folder. What the DSN does not say, libpq is told by
  * postgres-connect.c. */
 static void add_option(Reach *reach, const PQconninfoOption *option)
@@ -35,6 +48,10 @@ static void add_option(Reach *reach, const PQconninfoOption *option)
         return;
     if (strcmp(option->keyword, "port") == 0)
         add_ports(reach, option->val);
+    if (strcmp(option->keyword, "host") == 0 || strcmp(option->keyword, "hostaddr") == 0)
+        add_hosts(reach, option->val);
+    if (strcmp(option->keyword, "service") == 0) /* a file that says the rest */
+        reach->unix_socket = true;
     for (size_t i = 0; i < COUNT_OF(files); i++)
         if (strcmp(option->keyword, files[i]) == 0 && *option->val == '/' && reach->n_path < MAX_PATHS)
             reach->path[reach->n_path++] = option->val;
@@ -56,6 +73,7 @@ int database_enter(const ClerkSetup *setup, SandboxSpec *spec, Fault *fault)
     if (!reach.n_port)
         reach.port[reach.n_port++] = 5432;
     spec->network = true;
+    spec->unix_socket = reach.unix_socket || !reach.named;
     spec->connect_port = reach.port;
     spec->n_connect_port = reach.n_port;
     spec->read_path = reach.path;

@@ -9,8 +9,8 @@
  *   keeper   reads /etc, the system's    TCP and UDP; TCP connects to the   threads (libcurl's resolver)
  *            libraries, read_path        listed ports where Landlock can
  *   clerk    write_path is read,         none; when `network` as the        none
- *            written, removed; when      keeper, and unix sockets
- *            `network` as the keeper
+ *            written, removed; when      keeper; when `unix_socket`
+ *            `network` as the keeper     unix sockets too
  *
  *   rotate   write_path is read,         as the keeper                      threads; waits for the child that
  * it written, removed;                                              made before (the user's command)
@@ -51,8 +51,9 @@ typedef enum SandboxRole {
 
 typedef struct SandboxSpec {
     SandboxRole role;
-    bool optional; /* `sandbox: {required: false}`: what cannot be set up is left out */
-    bool network;  /* clerk: it has a server to talk to, over TCP or a unix socket; the keeper always has */
+    bool optional;    /* `sandbox: {required: false}`: what cannot be set up is left out */
+    bool network;     /* clerk: it has a server to talk to; the keeper always has */
+    bool unix_socket; /* and that may be at a unix socket */
     /* TCP ports that may be connected to (keeper, clerk, rotate). 53 is always among the keeper's and a
      * networking clerk's. */
     const uint16_t *connect_port;

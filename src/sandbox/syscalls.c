@@ -22,6 +22,8 @@
 #define K   2u  /* keeper */
 #define C   4u  /* clerk, always */
 #define N   8u  /* clerk with a server */
+#define U   32u /* clerk whose server is at a unix socket */
+#define T   64u /* clerk whose server is not */
 #define R   16u /* rotate */
 #define ALL (G | K | C | R)
 
@@ -126,8 +128,8 @@ static const Rule rules[] = {
     ALLOW_SOCKET(K | N | R, AF_INET, SOCK_DGRAM),
     ALLOW_SOCKET(K | N | R, AF_INET6, SOCK_STREAM),
     ALLOW_SOCKET(K | N | R, AF_INET6, SOCK_DGRAM),
-    ALLOW(socket, N, IS(0, AF_UNIX)),
-    REFUSE(socket, K | R, EAFNOSUPPORT, IS(0, AF_UNIX)),
+    ALLOW(socket, U, IS(0, AF_UNIX)), /* to any: Landlock does not limit them */
+    REFUSE(socket, K | T | R, EAFNOSUPPORT, IS(0, AF_UNIX)),
     REFUSE(socket, K | N | R, EAFNOSUPPORT, IS(0, AF_NETLINK)),
     /* fast open connects without Landlock's being asked */
     ALLOW(sendto, ALL, BITS(3, MSG_FASTOPEN, 0)),
@@ -194,8 +196,9 @@ int seccomp_enter(const SandboxSpec *spec)
     unsigned who = spec->role == SANDBOX_GATE     ? G
                    : spec->role == SANDBOX_KEEPER ? K
                    : spec->role == SANDBOX_ROTATE ? R
-                   : spec->network                ? C | N
-                                                  : C;
+                   : !spec->network               ? C
+                   : spec->unix_socket            ? C | N | U
+                                                  : C | N | T;
     scmp_filter_ctx filter = seccomp_init(trap_action());
     if (!filter)
         return -ENOMEM;

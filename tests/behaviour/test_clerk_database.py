@@ -14,6 +14,7 @@ from clerk_driver import FULL, OK, OUTAGE, REFUSED, SCHEMA, SECOND, Clerk, load,
 from clerk_world import MIXED, NOW, dead_reasons, everything, job, one
 from databases import TABLES, Sqlite
 from ipc import Type, pack
+from ports import free_port
 from promise import wait_until
 
 SCHEMA_VERSION = re.search(r"SCHEMA_VERSION (\d+)", (Path(__file__).parents[2] / "src/clerk/schema.h").read_text())[1]
@@ -211,6 +212,20 @@ def test_the_password_comes_from_the_keeper_and_from_nowhere_else(cluster, postg
     with Clerk(dsn=dsn + " user=locked password=correct") as clerk:
         assert "holds a password" in clerk.ingest_bytes(job(2)).sentence
     cluster.query(postgres.name, "DROP OWNED BY locked CASCADE; DROP ROLE locked")
+
+
+def test_a_unix_socket_is_reached_however_the_dsn_comes_to_it(cluster, postgres):
+    """A clerk whose server is elsewhere has none; libpq takes one of these also as the second of two hosts."""
+    tail = f"dbname={postgres.name} user=postgres"
+    closed, folder = free_port(), str(cluster.folder)
+    for dsn in (f"host={folder} port={cluster.port} {tail}", f"host=127.0.0.1,{folder} port={closed},{cluster.port} {tail}",
+                f"postgresql://postgres@127.0.0.1:{closed},{folder.replace('/', '%2F')}:{cluster.port}/{postgres.name}"):
+        with Clerk(dsn=dsn) as clerk:
+            assert clerk.ask(Type.CLERK_CHECK).result == OK, dsn
+    for empty in ("", "host=127.0.0.1, "):  # Debian's own folder
+        with Clerk(dsn=f"{empty}port={closed} {tail}") as clerk:
+            done = clerk.ask(Type.CLERK_CHECK)
+        assert f'socket "/var/run/postgresql/.s.PGSQL.{closed}" failed: No such file' in done.sentence, done
 
 
 def test_a_remote_server_is_verified_in_full_unless_the_dsn_says_otherwise(cluster, postgres):

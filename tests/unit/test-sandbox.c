@@ -217,6 +217,8 @@ static void test_clerk_writes_its_folder_and_nothing_else(void **state)
 {
     (void)state;
     int family = AF_UNIX;
+    SandboxSpec local = clerk(true);
+    local.unix_socket = true;
     expect_done(clerk(false), ordinary_work, NULL, "ordinary work");
     expect_done(clerk(false), write_lock_remove, NULL, "write, lock, remove");
     expect_refused(clerk(false), open_write, "/etc/purser-test", EACCES, "write elsewhere");
@@ -226,7 +228,10 @@ static void test_clerk_writes_its_folder_and_nothing_else(void **state)
     expect_killed(clerk(false), socket_of, &family, "unix socket without a server");
     expect_killed(clerk(false), start_thread, NULL, "thread");
     expect_done(clerk(true), connect_tcp, &port_open, "connect to its server");
-    expect_done(clerk(true), socket_of, &family, "unix socket to its server");
+    if (seccomp_built)
+        expect_refused(clerk(true), socket_of, &family, EAFNOSUPPORT,
+                       "unix socket beside a server elsewhere");
+    expect_done(local, socket_of, &family, "unix socket to its server");
     expect_done(clerk(true), resolve_name, NULL, "getaddrinfo");
     if (landlock_can(landlock_abi()) & LANDLOCK_CONNECT)
         expect_refused(clerk(true), connect_tcp, &port_other, EACCES, "connect to another port");
