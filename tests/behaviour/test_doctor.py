@@ -122,6 +122,26 @@ def test_where_memory_cannot_be_locked_it_says_so_and_nothing_runs(prefix):
         assert refused.status != 0 and "cannot be locked" in refused.text
 
 
+class FewLocked(Lab):
+    """Started as root by somebody whose limit is small: root may lock more, the keeper may not."""
+
+    def words(self, command, *args):
+        return ["prlimit", "--memlock=65536:65536", *super().words(command, *args)]
+
+
+@pytest.mark.plain
+@as_root
+def test_what_root_may_lock_is_not_what_its_keeper_may(prefix):
+    with FewLocked(prefix) as lab:
+        api(lab)
+        said = doctor(lab)
+        lab.retriever("script", "print(1)", sources=["api"])
+        done = lab.purser("run")
+        assert done.status != 0 and "cannot be locked" in done.text, done.text
+        assert said.status == 1 and said.found["locked-memory"] == ("missing", True), said.text
+        assert "LimitMEMLOCK" in said.message["locked-memory"]
+
+
 @pytest.mark.plain
 @as_root
 def test_root_by_name_alone_is_told_to_be_somebody_else(prefix):
