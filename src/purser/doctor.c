@@ -2,6 +2,7 @@
 #include "purser/doctor.h"
 
 #include "base/text.h"
+#include "runner/filter.h"
 #include "supervisor/state.h"
 
 #include <errno.h>
@@ -73,7 +74,7 @@ static void look_at_sockets(Doctor *doctor)
 
 int doctor_look(Doctor *doctor, bool sockets)
 {
-    int r = sandbox_report(&doctor->report);
+    int r = sandbox_report(filter_enter, &doctor->report);
     if (r)
         return r;
     look_at_state(doctor);

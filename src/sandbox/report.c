@@ -145,6 +145,20 @@ static int wall_harden(const void *context)
     return sandbox_harden(NULL);
 }
 
+typedef struct ScriptWall {
+    int (*enter)(void);
+} ScriptWall;
+
+/* A machine whose calls the filter does not know has none. */
+static int wall_script(const void *context)
+{
+    const ScriptWall *wall = context;
+    int r = sandbox_harden(NULL);
+    if (!r && wall->enter)
+        r = wall->enter();
+    return r == -EOPNOTSUPP ? 0 : r;
+}
+
 /* That wall alone, whatever the others are here. */
 static int wall_seccomp(const void *role)
 {
@@ -324,8 +338,9 @@ static void report_processes(SandboxReport *report)
                     "A process of the same user can read a role's memory.");
 }
 
-static void report_users(SandboxReport *report)
+static void report_users(int (*script_wall)(void), SandboxReport *report)
 {
+    const ScriptWall wall = {script_wall};
     int user = CLONE_NEWUSER, network = CLONE_NEWNET;
     bool root = geteuid() == 0;
     if (root)
@@ -352,22 +367,20 @@ static void report_users(SandboxReport *report)
             report, "network-namespaces", SANDBOX_NOT_NEEDED, SANDBOX_WEAKER,
             "Runs share the machine's network (only root can give each its own): UDP is not limited, TCP as "
             "landlock-connect says.");
-    bool namespaces = probe_run(NULL, NULL, try_unshare, &user).end == PROBE_DONE;
-    sandbox_add(
-        report, "user-namespaces", SANDBOX_NOT_NEEDED, namespaces ? SANDBOX_WEAKER : SANDBOX_HOLDS,
-        namespaces
-            ? "Unprivileged processes may make user namespaces, which opens more of the kernel to scripts."
-            : "Scripts cannot make user namespaces.");
+    bool namespaces = probe_run(wall_script, &wall, try_unshare, &user).end == PROBE_DONE;
+    sandbox_add(report, "user-namespaces", SANDBOX_NOT_NEEDED, namespaces ? SANDBOX_WEAKER : SANDBOX_HOLDS,
+                namespaces ? "Scripts may make user namespaces, which opens more of the kernel to them."
+                           : "Scripts cannot make user namespaces.");
 }
 
-int sandbox_report(SandboxReport *ret_report)
+int sandbox_report(int (*script_wall)(void), SandboxReport *ret_report)
 {
     SandboxReport report = {.n_finding = 0};
     report_seccomp(&report);
     report_landlock(&report);
     report_memory(&report);
     report_processes(&report);
-    report_users(&report);
+    report_users(script_wall, &report);
     report_place(&report);
     *ret_report = report;
     return 0;

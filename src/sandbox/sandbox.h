@@ -108,5 +108,6 @@ void sandbox_add(SandboxReport *report, const char *name, SandboxNeed need, Sand
                  const char *fmt, ...) FORMAT(5, 6);
 
 /* What holds on this machine, for `purser doctor`: each proven by a child process that goes through the wall
- * and tries what it forbids. Takes well under a second; has forked and reaped children when it returns. */
-int sandbox_report(SandboxReport *ret_report) MUST_USE;
+ * and tries what it forbids. Takes well under a second; has forked and reaped children when it returns.
+ * `script_wall`: the filter of the runner's scripts, which is not known here; NULL: they have none. */
+int sandbox_report(int (*script_wall)(void), SandboxReport *ret_report) MUST_USE;

@@ -51,10 +51,11 @@ def test_what_holds_on_this_machine_and_that_a_run_is_made_so(lab):
     said = doctor(lab)
     if os.geteuid() == 0:
         assert said.status == 0 and said.found["own-users"][0] == "holds"
-    for name in ("core-dumps", "memory-of-others", "state-folder"):
+    for name in ("core-dumps", "memory-of-others", "state-folder", "user-namespaces"):
         assert said.found[name][0] == "holds", said.message[name]
     assert said.json["configuration"] == str(lab.folder / "purser.yaml")
-    assert run(lab, SCRIPT).status == 0
+    done = run(lab, SCRIPT + "import ctypes; say(namespaces=ctypes.CDLL(None).unshare(0x10000000))\n")
+    assert done.status == 0 and done.said[-1] == {"namespaces": -1}, done.text
 
 
 def test_a_configuration_at_fault_is_its_own_status_and_none_is_none(lab, tmp_path):
