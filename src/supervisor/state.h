@@ -77,7 +77,8 @@ void run_folder_clean(RunFolder *folder, bool keep_output);
 /* Writes a small file whole: temporary, fsync, rename. */
 int state_write(int dir_fd, const char *name, Slice text, mode_t mode) MUST_USE;
 
-/* Removes a tree without ever following a link. -errno of the first failure; what can go goes. */
+/* Removes a tree, however deep it is, without ever following a link. -errno of the first failure; what can go
+ * goes. */
 int tree_remove(int dir_fd, const char *name) MUST_USE;
 /* The same; what is in its plain files is overwritten first. */
 int tree_wipe(int dir_fd, const char *name) MUST_USE;

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define MAX_DEPTH 128 /* of what is removed */
+#define MAX_DEPTH 128 /* of what is removed in one pass */
 
 static bool is_dots(const char *name)
 {
@@ -59,7 +59,41 @@ static int overwrite_beneath(int fd, unsigned depth)
     return first;
 }
 
-static int remove_beneath(int fd, unsigned depth)
+/* What is being removed. What lies deeper than one pass goes is moved to the top, for another pass. */
+typedef struct Removal {
+    int top;
+    unsigned moved, next;
+} Removal;
+
+/* A folder, opened so that its entries can be removed, also where a script of the same user has closed it
+ * against itself. No link is followed. */
+static int open_to_empty(int dir_fd, const char *name)
+{
+    char again[40];
+    CLEANUP_FD int fd = openat(dir_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) < 0)
+        return -errno;
+    snprintf(again, sizeof(again), "/proc/self/fd/%d", fd);
+    if ((status.st_mode & 0700) != 0700 && status.st_uid == geteuid() && chmod(again, 0700) < 0)
+        return -errno;
+    int opened = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return opened < 0 ? -errno : opened;
+}
+
+static int move_up(Removal *removal, int fd, const char *name)
+{
+    char fresh[24];
+    int r;
+    do {
+        snprintf(fresh, sizeof(fresh), ".deep-%u", removal->next++);
+        r = renameat2(fd, name, removal->top, fresh, RENAME_NOREPLACE) < 0 ? -errno : 0;
+    } while (r == -EEXIST);
+    removal->moved += r == 0;
+    return r;
+}
+
+static int remove_beneath(Removal *removal, int fd, unsigned depth)
 {
     int first = 0;
     DIR *folder = fdopendir(fd);
@@ -72,10 +106,15 @@ static int remove_beneath(int fd, unsigned depth)
             continue;
         int r = -errno;
         if (r == -EISDIR || r == -EPERM) {
-            int child = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-            r = child < 0 ? -errno : depth >= MAX_DEPTH ? -ELOOP : remove_beneath(child, depth + 1);
-            if (!r && unlinkat(fd, entry->d_name, AT_REMOVEDIR) < 0)
-                r = -errno;
+            int child = open_to_empty(fd, entry->d_name);
+            if (child >= 0 && depth == MAX_DEPTH) {
+                fd_close(&child);
+                r = move_up(removal, fd, entry->d_name);
+            } else {
+                r = child < 0 ? child : remove_beneath(removal, child, depth + 1);
+                if (!r && unlinkat(fd, entry->d_name, AT_REMOVEDIR) < 0)
+                    r = -errno;
+            }
         }
         if (!first)
             first = r;
@@ -86,13 +125,18 @@ static int remove_beneath(int fd, unsigned depth)
 
 int tree_remove(int dir_fd, const char *name)
 {
-    int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0) {
-        if (errno == ENOENT)
-            return 0;
+    Removal removal = {.top = open_to_empty(dir_fd, name)};
+    CLEANUP_FD int top = removal.top;
+    int r = top;
+    if (top == -ENOENT)
+        return 0;
+    if (top < 0)
         return unlinkat(dir_fd, name, 0) < 0 ? -errno : 0;
-    }
-    int r = remove_beneath(fd, 0);
+    do {
+        int fd = openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        removal.moved = 0;
+        r = fd < 0 ? -errno : remove_beneath(&removal, fd, 0);
+    } while (removal.moved);
     if (!r && unlinkat(dir_fd, name, AT_REMOVEDIR) < 0)
         r = -errno;
     return r;

@@ -34,6 +34,12 @@ SCRIPTS = {
              "except OSError as fault:\n    print('stopped:', fault.strerror)",
     "dat": "leave('text.dat', 'many'); leave('two.dat', '1 2'); leave('nan.dat', 'nan'); leave('large.dat', '1e999')\n"
            "leave('nothing.dat', ''); leave('zero.dat', '0'); leave('spaced.dat', ' 2.5\\n')",
+    "buries": "at = os.open(os.environ['HOME'], os.O_RDONLY)\n"
+              "for depth in range(400):\n"
+              "    os.mkdir('d', dir_fd=at)\n    os.close(os.open('file', os.O_CREAT, dir_fd=at))\n"
+              "    inner = os.open('d', os.O_RDONLY, dir_fd=at)\n"
+              "    os.fchmod(at, 0o500 if depth % 10 else 0)\n    os.close(at)\n    at = inner\n"
+              "os.mkdir(f'{out}/closed', 0)",
     "talks": "print('one line'); print('\\x1b[31mred\\x07', file=sys.stderr); sys.stdout.write('no end')",
     "env": "print('NAMES', ' '.join(sorted(os.environ)))\nprint('GREETING', os.environ['GREETING'])",
 }
@@ -164,6 +170,12 @@ def test_a_half_written_last_line_is_kept_apart_and_the_rest_loads(zoo):
 
 def test_a_fork_bomb_meets_its_limit(zoo):
     assert "stopped:" in zoo.logs["forks"] and zoo.first["forks"]["status"] in ("ok", "failed"), zoo.first["forks"]
+
+
+def test_nothing_of_a_run_stays_but_its_report_and_log_however_it_was_buried(zoo):
+    (folder,) = (zoo.lab.state / "runs").glob("*-buries-*")
+    assert sorted(entry.name for entry in folder.iterdir()) == ["log", "run.json"]
+    assert "closed was not loaded" in zoo.logs["buries"] or os.geteuid() == 0
 
 
 def test_no_data_is_never_zero(zoo):

@@ -59,6 +59,29 @@ static void removing_a_folder_leaves_what_its_links_point_at(void **state)
     assert_int_equal(faccessat(root_fd, "doomed", F_OK, 0), -1);
 }
 
+/* As a script may leave it: closed against its owner, who is purser's user where a person started it, and
+ * deeper than there are descriptors. */
+static void a_folder_is_removed_however_deep_and_closed_it_is(void **state)
+{
+    (void)state;
+    assert_int_equal(mkdirat(root_fd, "doomed", 0755), 0);
+    assert_int_equal(mkdirat(root_fd, "doomed/.deep-0", 0755), 0);
+    int at = openat(root_fd, "doomed", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (unsigned i = 0; i < 5000; i++) {
+        int next = mkdirat(at, "d", 0755) < 0 ? -1 : openat(at, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int file = openat(at, "file", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        assert_true(next >= 0 && file >= 0);
+        close(file);
+        if (i % 100 == 0)
+            assert_int_equal(fchmod(at, i % 200 ? 0 : 0555), 0);
+        close(at);
+        at = next;
+    }
+    close(at);
+    assert_int_equal(tree_remove(root_fd, "doomed"), 0);
+    assert_int_equal(faccessat(root_fd, "doomed", F_OK, 0), -1);
+}
+
 static void removing_a_link_removes_the_link(void **state)
 {
     (void)state;
@@ -156,6 +179,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(removing_a_folder_leaves_what_its_links_point_at, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_folder_is_removed_however_deep_and_closed_it_is, set_up, tear_down),
         cmocka_unit_test_setup_teardown(removing_a_link_removes_the_link, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_copy_is_bounded, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_purser_works_with_a_state_at_a_time, set_up, tear_down),
