@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 static const char *role_name(IpcRole which)
@@ -27,6 +28,8 @@ static const char *role_name(IpcRole which)
     }
 }
 
+#define EXE_FD (IPC_CONTROL_FD + 1)
+
 static NORETURN void become_role(int exe, const char *name, int control, const UserId *user)
 {
     /* GnuTLS comes with libcurl's RTMP, which nothing here uses: set up it takes 1 MB. */
@@ -38,13 +41,16 @@ static NORETURN void become_role(int exe, const char *name, int control, const U
     control = fcntl(control, F_DUPFD_CLOEXEC, 64);
     exe = fcntl(exe, F_DUPFD_CLOEXEC, 64);
     if (null < 0 || control < 0 || exe < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 ||
-        dup2(control, IPC_CONTROL_FD) < 0)
+        dup2(control, IPC_CONTROL_FD) < 0 || dup3(exe, EXE_FD, O_CLOEXEC) < 0)
+        _exit(126);
+    /* Those, too, that purser was started with. */
+    if (syscall(SYS_close_range, EXE_FD + 1, ~0U, 0) < 0)
         _exit(126);
     setsid(); /* a terminal's Ctrl-C goes to the supervisor alone, which ends things in order */
     if (user_become(user))
         _exit(126);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    execveat(exe, "", argv, (char *const *)environment, AT_EMPTY_PATH);
+    execveat(EXE_FD, "", argv, (char *const *)environment, AT_EMPTY_PATH);
     _exit(127);
 }
 

@@ -55,8 +55,8 @@ static NORETURN void become_runner(const Launch *launch, char **argv)
             environment[n++] = mem_printf("%s=%s", passed_to_prepare[i], value);
     }
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    int high[3] = {fcntl(launch->output, F_DUPFD_CLOEXEC, 64), fcntl(launch->log, F_DUPFD_CLOEXEC, 64),
-                   fcntl(launch->exe, F_DUPFD_CLOEXEC, 64)};
+    int high[4] = {fcntl(launch->output, F_DUPFD_CLOEXEC, 64), fcntl(launch->log, F_DUPFD_CLOEXEC, 64),
+                   fcntl(launch->exe, F_DUPFD_CLOEXEC, 64), fcntl(launch->ns, F_DUPFD_CLOEXEC, 64)};
     /* Standard output is where a person's table or a script's JSON goes: what retrievers print goes to
      * standard error. */
     if (null < 0 || dup2(null, 0) < 0 || dup2(2, 1) < 0 ||
@@ -65,7 +65,11 @@ static NORETURN void become_runner(const Launch *launch, char **argv)
         _exit(126);
     fcntl(EXE_FD, F_SETFD, FD_CLOEXEC);
     setsid();
-    if ((launch->ns >= 0 && setns(launch->ns, CLONE_NEWNET) < 0) || syscall(SYS_close_range, 13, ~0U, 0) < 0)
+    if (launch->ns >= 0 && setns(high[3], CLONE_NEWNET) < 0)
+        _exit(126);
+    /* Those, too, that purser was started with. */
+    if (syscall(SYS_close_range, 3, launch->output >= 0 ? OUTPUT_FD - 1 : OUTPUT_FD, 0) < 0 ||
+        syscall(SYS_close_range, EXE_FD + 1, ~0U, 0) < 0)
         _exit(126);
     if (user_become(launch->user) || chdir(launch->directory) < 0)
         _exit(125);

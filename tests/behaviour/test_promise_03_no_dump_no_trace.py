@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from lab import Lab
 from promise import api, as_root, below, role, run, with_inside
 
 ROLES = ("purser-keeper", "purser-gate", "purser-exec")
@@ -154,3 +155,33 @@ def test_a_keeper_that_is_killed_by_a_fault_leaves_no_core(under_way, tmp_path):
     cores = [path for place in (lab.folder, Path("/tmp"), Path("/var/lib/systemd/coredump")) if place.exists()
              for path in place.glob("**/core*" if place == lab.folder else "core*") if path.is_file()]
     assert cores == []
+
+
+class Inheriting(Lab):
+    """Started by somebody who left a file open, as shells and services do."""
+
+    NUMBERS = (4, 9, 10, 11, 12, 63, 200)
+
+    def words(self, command, *args):
+        shell = "exec " + " ".join(f"{number}<{self.folder / 'left-open'}" for number in self.NUMBERS) + '; exec "$0" "$@"'
+        return ["bash", "-c", shell, *super().words(command, *args)]
+
+
+def test_what_purser_was_started_with_is_open_in_no_role_and_no_script(prefix):
+    with Inheriting(prefix) as lab:
+        (lab.folder / "left-open").write_text("another program's")
+        api(lab)
+        with_inside(lab, "script")
+        lab.retriever("script", "from inside import *\nimport time\nClient().ask()\nsay(up=1)\ntime.sleep(60)", sources=["api"],
+                      limits={"grace": "1s"})
+        process = lab.start("run", "script", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert any("SAID" in line for line in process.stdout)
+        held = {}
+        for pid, name in {process.pid: "purser", **below(process.pid)}.items():
+            files = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+            held[name] = sum("left-open" in file for file in files)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+        assert held.pop("purser") == len(lab.NUMBERS)
+        assert set(ROLES) < set(held) and not any(held.values()), held
