@@ -171,7 +171,8 @@ static bool acceptable(const Stream *stream, const HttpHead *head, Refused *refu
                             refused));
 }
 
-/* What the head says of the provider's own limits. */
+/* What the head says of the provider's own limits. It is searched by now: a limit's name is told to scripts,
+ * and stands in sentences, reports and the audit. */
 static void note_limits(Stream *stream, const HttpHead *head)
 {
     HttpLimits said;
@@ -184,6 +185,14 @@ static void note_limits(Stream *stream, const HttpHead *head)
         limits_note(&stream->upstream->limits, stream->decided.kind, area, &said, head->status, clock_mono());
     if (stream->decided.graphql)
         budget_spend_cost(&stream->grant->budget, cost);
+}
+
+/* Likewise, where nothing of the answer is given, so that nothing has searched it. */
+static void note_limits_unseen(Stream *stream, const HttpHead *head, Slice raw)
+{
+    stream->keeper->opened = true;
+    scrub_whole(stream->live->forms, (char *)raw.ptr, raw.len);
+    note_limits(stream, head);
 }
 
 /* The provider's own clock; of an answer out of a cache, it is of when that was made. */
@@ -227,9 +236,9 @@ static void note_redirect(Stream *stream, const HttpHead *head)
 static bool begin(Stream *stream, HttpHead *head, Slice raw, char *bytes, size_t len)
 {
     Refused refused;
-    note_limits(stream, head);
     note_clock(stream, head);
     if (!acceptable(stream, head, &refused)) {
+        note_limits_unseen(stream, head, raw);
         stream_refuse(stream, &refused);
         return false;
     }
@@ -240,13 +249,16 @@ static bool begin(Stream *stream, HttpHead *head, Slice raw, char *bytes, size_t
     Slice body, out;
     int r = unframe(stream, bytes, len, &body);
     if (r < 0) {
+        note_limits_unseen(stream, head, raw);
         request_lost(stream, REFUSAL_UPSTREAM_INVALID, "sent a body that is not what HTTP/1.1 has");
         return false;
     }
     if (clean(stream, &raw, body, r == 1, &out, &refused) != 0) {
+        note_limits_unseen(stream, head, raw);
         stream_refuse(stream, &refused);
         return false;
     }
+    note_limits(stream, head);
     if (head->status >= 300 && head->status < 400)
         note_redirect(stream, head);
     uint64_t length = announced_length(head);

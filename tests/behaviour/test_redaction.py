@@ -78,6 +78,28 @@ def test_a_token_in_headers_and_reason_is_taken_out(world):
     assert "rel=next" in answer.headers["link"]
 
 
+@pytest.mark.parametrize("way", ["given", "too large", "encoded", "broken"])
+@pytest.mark.parametrize("name", ["raw", "base64", "hex"])
+def test_a_limit_that_is_called_by_the_token_tells_it_to_nobody(world, name, way):
+    """A limit's name is told in refusals, to scripts that ask about their lease, in the run's report and in the audit."""
+    headers = ["X-RateLimit-Limit: 5000", "X-RateLimit-Remaining: 0", "X-RateLimit-Reset: 600",
+               f"X-RateLimit-Resource: {dict(forms(TOKEN))[name].decode()}"]
+    answers = {"given": lambda c: c.answer(headers=headers), "too large": lambda c: c.answer(b"x" * 101, headers=headers),
+               "encoded": lambda c: c.answer(headers=[*headers, "Content-Encoding: gzip"]),
+               "broken": lambda c: c.send("\r\n".join(["HTTP/1.1 200 OK", *headers, "Transfer-Encoding: chunked", "", "z"]).encode())}
+    w = world(serve(answers[way]), budget=(0, 0, 100))
+    assert w.get().status == (200 if way == "given" else 403 if way == "too large" else 502)
+    refused = w.get()
+    assert refused.code == "upstream-rate-limit" and "*" in refused.sentence
+    ipc.send(w.stream.sock, ipc.Type.LEASE_ASK, ipc.pack(("u8", 0), ("text", w.lease)))
+    status = w.stream.answer().body
+    assert json.loads(status)["limits"][0]["remaining"] == 0
+    _, refusals = w.run.close()
+    told = json.dumps([refused.sentence, w.run.limits[0]["name"], *[refusal["sentence"] for refusal in refusals]]).encode()
+    assert not [holds(text, TOKEN) for text in (told, status, w.keeper.audit_path.read_bytes()) if holds(text, TOKEN)]
+    assert not [text for text in (told, status) if TOKEN[:20] in text or TOKEN.hex().encode()[:40] in text]
+
+
 def test_a_redirect_is_the_clients_to_follow_and_carries_no_credential(world):
     text = TOKEN.decode()
     w = world(serve(lambda c: c.answer(status="302 Found", headers=[f"Location: https://elsewhere.test/?token={text}"])))
