@@ -232,6 +232,8 @@ void stream_end(Stream *stream, const Refused *refused)
         TAILQ_REMOVE(&stream->keeper->recorded, stream, turn_link);
     if (stream->state == STREAM_HELD)
         hold_forget(stream);
+    if (stream->state == STREAM_ASKING) /* what the store says is nothing to it any more */
+        held_forget_waiter(stream->upstream->held, stream);
     if (stream->state == STREAM_GATHERING || stream->state == STREAM_HELD ||
         stream->state == STREAM_RECORDED || stream->state == STREAM_DIALING ||
         stream->state == STREAM_ASKING || stream->state == STREAM_WAITING)

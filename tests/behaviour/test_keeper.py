@@ -5,10 +5,12 @@ import socket
 import threading
 import time
 
+import ipc
 import pytest
 from ipc import Type
 from keeper_driver import STORE_VAULT, Keeper, Source
 from keeper_world import HOST, TOKEN, authority, world  # noqa: F401 (fixtures)
+from promise import wait_until
 from upstream import Upstream, serve
 
 
@@ -109,6 +111,35 @@ def test_a_lease_ends_with_its_run(world):
     w.run.close()
     with pytest.raises((ConnectionResetError, BrokenPipeError)):
         w.get()
+
+
+@pytest.mark.parametrize("goes_on", ["as it was", "with another request"])
+def test_what_waits_for_the_store_when_its_lease_is_revoked_is_not_sent_again(world, goes_on):
+    """A 401 came while the token is being replaced: what waits for the successor is answered, and that is its end."""
+    answer = threading.Event()
+
+    def script(connection):
+        while connection.request():
+            answer.wait(10)
+            connection.answer(b"no", "401 Unauthorized")
+
+    w = world(script)
+    w.stream.request("GET", "/x", w.lease)
+    wait_until(lambda: len(w.upstream.heads) == 1, what="the request")
+    ipc.send(w.keeper.control, Type.KEEPER_HOLD, ipc.pack(("u32", 0)))
+    answer.set()
+    time.sleep(0.3)  # it has come, and waits
+    other = w.run.stream()
+    ipc.send(other.sock, Type.LEASE_ASK, ipc.pack(("u8", 1), ("text", w.lease)))
+    assert other.answer().status == 200
+    assert w.stream.answer().code == "lease-revoked"
+    if goes_on == "with another request":
+        assert w.get("/y").code == "lease-revoked"
+    ipc.send(w.keeper.control, Type.KEEPER_GO_ON, ipc.pack(("u32", 0)))
+    time.sleep(0.3)
+    assert len(w.upstream.heads) == 1, "it went up once more"
+    assert w.get("/z").code == "lease-revoked" and w.keeper.process.poll() is None
+    assert "request" not in [line["event"] for line in w.keeper.audit()]
 
 
 def test_denied_paths_say_which_rule(world):
