@@ -175,7 +175,7 @@ void lease_asked(Stream *stream, Slice payload)
     StreamLeaseAsk ask;
     Refused refused;
     WireReader wire = WIRE_READER(payload.ptr, payload.len);
-    if (stream_lease_ask_get(&wire, &ask) != 0 || stream_blocked(stream)) {
+    if (stream_lease_ask_get(&wire, &ask) != 0 || stream->parked || stream_blocked(stream)) {
         stream_free(stream);
         return;
     }

@@ -3,10 +3,14 @@ what goes on beside it goes on, no descriptor is left open, and no role dies of 
 
 Seeds stand in the tests' names; PURSER_SEEDS="4 5 6" tries others.
 """
+import contextlib
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -29,6 +33,14 @@ ROUNDS = 25
 
 def alive(process):
     assert process.poll() is None, f"it ended with {process.returncode}: {process.stderr.read()}"
+
+
+@contextlib.contextmanager
+def stopped(pid):
+    """What comes meanwhile comes all at once."""
+    os.kill(pid, signal.SIGSTOP)
+    yield pid
+    os.kill(pid, signal.SIGCONT)
 
 
 # The keeper
@@ -74,6 +86,30 @@ def test_a_keeper_closes_a_stream_of_garbage_and_no_other(world, seed):  # noqa:
         bad.close()
     wait_until(lambda: descriptors(w.keeper.process.pid) <= before + 2, what=f"seed {seed}: the descriptors' end")
     assert w.run.leases(), "the run's channel was not touched"
+
+
+def test_a_keeper_closes_a_stream_that_asks_before_its_answer_is_out_and_is_there_for_the_next(world):  # noqa: F811
+    """In one turn an answer comes, which waits for the audit, the gate asks about its lease, and the audit's disk is full."""
+    come = threading.Event()
+
+    def script(connection):
+        while connection.request():
+            come.wait(10)
+            connection.answer(b"good")
+
+    w = world(script)
+    w.stream.request("GET", "/x", w.lease)
+    wait_until(lambda: len(w.upstream.heads) == 1, what="the request")
+    with stopped(w.keeper.process.pid) as pid:
+        full = w.keeper.audit_path.stat().st_size
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (full, resource.RLIM_INFINITY))
+        come.set()
+        time.sleep(0.3)
+        ipc.send(w.stream.sock, Type.LEASE_ASK, pack(("u8", 0), ("text", w.lease)))
+    assert closed(w.stream.sock)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    stream = w.run.stream()
+    wait_until(lambda: stream.get("/x", w.lease).body == b"good", what="the audit")
 
 
 @seeds
