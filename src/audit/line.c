@@ -172,7 +172,7 @@ static bool give_lines(Buf *text, AuditEachLine *each, void *context)
     return more;
 }
 
-int audit_lines_each(int fd, AuditEachLine *each, void *context, size_t *ret_cut)
+int audit_lines_each(int fd, AuditEachLine *each, AuditEachLine *rest, void *context)
 {
     CLEANUP_BUF Buf text = BUF_INIT(READ_ROOM);
     unsigned tries = 0;
@@ -192,9 +192,10 @@ int audit_lines_each(int fd, AuditEachLine *each, void *context, size_t *ret_cut
         buf_commit(&text, (size_t)n);
         at += n;
         if (!give_lines(&text, each, context))
-            break;
+            return 0;
     }
-    *ret_cut = text.len;
+    if (text.len && rest)
+        rest(context, buf_slice(&text));
     return 0;
 }
 

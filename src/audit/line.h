@@ -22,10 +22,10 @@ int audit_line_parse(Slice line, AuditLine *ret_line) MUST_USE;
 /* One line, without its newline. False: no more. */
 typedef bool AuditEachLine(void *context, Slice line);
 
-/* Every whole line of a file, from its beginning; one that is longer than any record comes in pieces.
- * *ret_cut: bytes behind the last newline. A purser that is at work may be writing just then: what is not
- * whole is given a moment. -errno. */
-int audit_lines_each(int fd, AuditEachLine *each, void *context, size_t *ret_cut) MUST_USE;
+/* Every whole line of a file, from its beginning; one that is longer than any record comes in pieces. `rest`:
+ * what is behind the last newline, if there is something; NULL: nobody wants to know. A purser that is at
+ * work may be writing just then: what is not whole is given a moment. -errno. */
+int audit_lines_each(int fd, AuditEachLine *each, AuditEachLine *rest, void *context) MUST_USE;
 
 /* A text for people: \" and \\ are one character again, everything that could do something to a terminal
  * stays, or becomes, an escape. Always terminates; cut to size. */

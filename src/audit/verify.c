@@ -39,6 +39,9 @@ struct AuditVerify {
     uint64_t next; /* number that the next record should have; 0: none was read yet */
     bool doubtful; /* the line before was a finding: what does not fit behind it is the same finding */
     uint64_t fragment_line; /* first of some lines that are no records; 0: none */
+    const char
+        *fragment_file; /* they may be the last of a file: the next one's first record is bound to them */
+    bool fragment_cut;  /* the last of them has no end */
     uint64_t n_fragment;
     AuditMac fragment_mac; /* what a record behind them is bound to when purser found them itself */
     Expected *expected;
@@ -178,19 +181,29 @@ static bool fits(const AuditVerify *verify, const AuditRecord *record, const Aud
     return audit_mac_equal(&mac, &record->mac);
 }
 
+/* Nobody vouches for the lines that are no records. */
+static void say_fragments(AuditVerify *verify)
+{
+    if (verify->fragment_line == 0)
+        return;
+    find(verify, AUDIT_PROBLEM, verify->fragment_file, verify->fragment_line,
+         verify->fragment_cut ? "this last line is cut off: by a crash, by a full disk, or by somebody."
+                              : "this is no record: it was altered, or put in.");
+    verify->fragment_line = 0;
+    verify->doubtful = true;
+}
+
 /* Lines before this one that are no records: did purser find them there, or did somebody put them in? */
 static bool settle_fragments(AuditVerify *verify, const AuditRecord *record)
 {
-    uint64_t line = verify->fragment_line;
-    verify->fragment_line = 0;
-    if (fits(verify, record, &verify->fragment_mac)) {
-        find(verify, AUDIT_NOTE, verify->file, line,
-             "this line was cut off by a crash, or in one; purser found it so, and went on behind it.");
-        return true;
+    if (!fits(verify, record, &verify->fragment_mac)) {
+        say_fragments(verify);
+        return false;
     }
-    find(verify, AUDIT_PROBLEM, verify->file, line, "this is no record: it was altered, or put in.");
-    verify->doubtful = true;
-    return false;
+    find(verify, AUDIT_NOTE, verify->fragment_file, verify->fragment_line,
+         "this line was cut off by a crash, or in one; purser found it so, and went on behind it.");
+    verify->fragment_line = 0;
+    return true;
 }
 
 static void say_misfit(AuditVerify *verify, uint64_t number)
@@ -298,8 +311,10 @@ static void take_fragment(AuditVerify *verify, Slice line)
     AuditMac mac;
     if (verify->fragment_line == 0) {
         verify->fragment_line = verify->line;
+        verify->fragment_file = verify->file;
         verify->fragment_mac = verify->candidate[0];
     }
+    verify->fragment_cut = false;
     verify->n_fragment++;
     audit_mac(verify->spec.key, &verify->fragment_mac, line, &verify->fragment_mac);
     /* A record of which only the beginning was altered still says what the next is bound to. */
@@ -339,32 +354,28 @@ static bool take_line(void *context, Slice text)
     return true;
 }
 
+/* What is behind the last newline is bound by the next record like a line, in this file or in the next. */
+static bool take_cut(void *context, Slice text)
+{
+    AuditVerify *verify = context;
+    verify->line++;
+    take_fragment(verify, text);
+    verify->fragment_cut = true;
+    return true;
+}
+
 int audit_verify_file(AuditVerify *verify, int fd, const char *name)
 {
-    size_t cut = 0;
     if (verify->result.files++ == 0 && verify->n_expected)
         qsort(verify->expected, verify->n_expected, sizeof(Expected), by_number);
     verify->file = name;
     verify->line = 0;
-    int r = audit_lines_each(fd, take_line, verify, &cut);
-    if (r)
-        return r;
-    if (verify->fragment_line) {
-        find(verify, AUDIT_PROBLEM, name, verify->fragment_line,
-             "this is no record: it was altered, or put in.");
-        verify->fragment_line = 0;
-        verify->doubtful = true;
-    }
-    if (cut) {
-        find(verify, AUDIT_PROBLEM, name, verify->line + 1,
-             "this last line is cut off: by a crash, by a full disk, or by somebody.");
-        verify->doubtful = true;
-    }
-    return 0;
+    return audit_lines_each(fd, take_line, take_cut, verify);
 }
 
 AuditVerified audit_verify_end(AuditVerify *verify)
 {
+    say_fragments(verify);
     say_unsealed(verify, "it is still under way, or its keeper ended before it did");
     verify->file = "";
     for (; verify->at_expected < verify->n_expected; verify->at_expected++) {

@@ -141,7 +141,6 @@ static bool show_line(void *context, Slice text)
 
 int audit_show_file(AuditShow *show, int fd)
 {
-    size_t cut = 0;
-    int r = audit_lines_each(fd, show_line, show, &cut);
+    int r = audit_lines_each(fd, show_line, NULL, show);
     return r ? r : show->failed ? -EIO : 0;
 }

@@ -141,6 +141,24 @@ def test_files_are_one_chain_and_one_that_is_missing_is_missed(lab):
     assert done.status == 0 and "as `retain: {audit: ...}` has it" in done.found[0][3], done.found
 
 
+def test_what_a_crash_left_in_a_file_that_was_put_aside_then_is_bound_by_the_next(lab):
+    lab.more = "retain: {audit: 8s}\n"
+    api(lab)
+    run(lab, RUNS)
+    with (lab.state / "audit/audit.ndjson").open("a") as file:
+        file.write('{"n":99,"time":"20')  # as a full disk leaves it when the keeper is killed meanwhile
+    assert verify(lab).status == 1
+    time.sleep(2.1)
+    run(lab, RUNS)
+    aside = next((lab.state / "audit").glob("audit-*.ndjson"))
+    done = verify(lab)
+    assert done.status == 0 and done.json["files"] == 2, done.found
+    assert done.found[0][1] == aside.name and "purser found it so" in done.found[0][3]
+    aside.write_text(aside.read_text()[:-1])
+    done = verify(lab)
+    assert done.status == 1 and done.problems[0][0] == aside.name and "is cut off" in done.problems[0][2]
+
+
 def test_a_run_whose_keeper_died_has_no_seal_and_that_is_said(lab):
     api(lab)
     with_inside(lab, "script")

@@ -294,6 +294,30 @@ static void files_are_bound_to_each_other(void **state)
     close(file[1].fd);
 }
 
+static void what_a_crash_left_at_a_files_end_is_bound_by_the_next_file(void **state)
+{
+    (void)state;
+    Said said;
+    AuditFile file[2] = {whole_file(), {.fd = lines_file(), .before = "0"}};
+    file[1].before_fd = file[0].fd;
+    for (size_t n = 1; n < 300; n += 23) { /* 1: its newline alone */
+        rewrite(file[0].fd, lines.text, lines.len - n);
+        rewrite(file[1].fd, "", 0);
+        assert_int_equal(lines_problems(file, 1, NULL, 0, &said), 1);
+        expect_at(&said, 0, "0", said.problem[0].line, "cut off");
+        add_events(&file[1], 2);
+        assert_int_equal(lines_problems(file, 2, NULL, 0, &said), 0);
+        assert_int_equal(said.n_note, 1);
+        assert_true(strcmp(said.note[0].file, "0") == 0 && strstr(said.note[0].text, "purser found it so"));
+        assert_int_equal(io_write_all(file[0].fd, "x", 1), 0);
+        assert_int_equal(lines_problems(file, 2, NULL, 0, &said), 2);
+        expect_at(&said, 0, "0", said.problem[0].line, "cut off");
+        expect_at(&said, 1, "1", 1, "altered");
+    }
+    close(file[0].fd);
+    close(file[1].fd);
+}
+
 static void old_files_may_be_gone_as_far_as_they_are_not_kept(void **state)
 {
     (void)state;
@@ -409,6 +433,7 @@ int main(void)
         cmocka_unit_test(a_line_is_cut_off_wherever_it_is_cut),
         cmocka_unit_test(after_a_crash_the_audit_goes_on_and_the_cut_line_is_bound),
         cmocka_unit_test(files_are_bound_to_each_other),
+        cmocka_unit_test(what_a_crash_left_at_a_files_end_is_bound_by_the_next_file),
         cmocka_unit_test(old_files_may_be_gone_as_far_as_they_are_not_kept),
         cmocka_unit_test(what_is_cut_off_behind_a_head_of_the_sink_is_found),
         cmocka_unit_test(runs_without_a_seal_are_named),
