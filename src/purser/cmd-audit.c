@@ -152,17 +152,28 @@ static int read_key(const Invocation *invocation, const Session *session, unsign
     return r;
 }
 
+static bool is_asked(const Verifying *verifying)
+{
+    return strcmp(verifying->sink, "asked") == 0;
+}
+
 static void print_verified(const Verifying *verifying)
 {
     const AuditVerified *result = &verifying->result;
     char records[32], seals[32], known[32];
+    if (result->files == 0 && result->problems == 0) {
+        printf(is_asked(verifying)
+                   ? "There is no audit yet.\n"
+                   : "There is no audit here; the sink was not asked whether there was one.\n");
+        return;
+    }
     printf("%s records in %u file%s, %s. Runs that are sealed: %s; of these, the sink ",
            text_human_count(records, result->records), result->files, result->files == 1 ? "" : "s",
            verifying->unread  ? "not all of them read"
            : result->problems ? "NOT as they were written"
                               : "each as it was written, none missing",
            text_human_count(seals, result->seals));
-    if (strcmp(verifying->sink, "asked") == 0)
+    if (is_asked(verifying))
         printf("has %s (installation %s).\n", text_human_count(known, result->seals_known),
                verifying->installation);
     else
@@ -201,6 +212,17 @@ static int judge(const Verifying *verifying)
     return strcmp(verifying->sink, "failed") == 0 ? EXIT_SINK : EXIT_OK;
 }
 
+/* Nothing was ever recorded, as far as this installation knows. Where there is a key there were files, too:
+ * then the sink may know of them. */
+static bool is_new(const Files *files, const Session *session)
+{
+    unsigned char key[AUDIT_KEY];
+    Fault fault;
+    bool none = files->n == 0 && audit_files_key(&session->state, key, &fault) == -ENOENT;
+    sodium_memzero(key, sizeof(key));
+    return none;
+}
+
 static int export_one(void *context, int fd, const char *name)
 {
     Verifying *verifying = context;
@@ -219,7 +241,7 @@ static void print_exported(const Verifying *verifying)
            : result->problems ? "NOT as they were written"
                               : "each as it was written, none missing",
            text_human_count(seals, result->seals));
-    if (strcmp(verifying->sink, "asked") == 0)
+    if (is_asked(verifying))
         printf("has %s. Runs that are missing: %u.", text_human_count(known, result->seals_known),
                exported->missing);
     else
@@ -291,7 +313,7 @@ static int verify(const Invocation *invocation, Session *session, const Files *f
         json_object_begin(&json, NULL);
         json_array_begin(&json, "findings");
     }
-    if (files->n == 0 && !verifying.json) {
+    if (!verifying.json && !OPTION("key") && session && is_new(files, session)) {
         printf("There is no audit yet.\n");
         return EXIT_OK;
     }

@@ -86,6 +86,10 @@ def test_lines_cut_off_before_the_last_seal_are_missed_by_the_sink(sealed):
             assert done.status == 1 and "was cut off" in done.problems[0][2], (keep, done.found)
     path.unlink()
     assert verify(lab).status == 1, "all of it is gone"
+    text = lab.purser("audit", "verify")
+    assert text.status == 1 and "was cut off" in text.err and "NOT as they were written" in text.out, text.text
+    text = lab.purser("audit", "verify", "--offline")
+    assert text.status == 0 and "the sink was not asked" in text.out
     path.write_text("".join(lines))
     offline = lab.purser("audit", "verify", "--offline")
     assert offline.status == 0 and "was not asked" in offline.out
@@ -188,6 +192,8 @@ def test_without_its_key_the_audit_is_not_begun_anew_by_itself(sealed):
     done = lab.purser("run")
     assert done.status != 0 and "audit.key is missing" in done.err
     shutil.move(lab.state / "audit", lab.folder / "audit-away")
+    anew = lab.purser("audit", "verify")
+    assert anew.status == 0 and "There is no audit yet" in anew.out
     assert lab.purser("run").status == 0, "what the sentence says to do"
     assert verify(lab).status == 0, "another installation, as far as the sink knows"
     assert key.read_bytes() != kept
