@@ -1,7 +1,7 @@
 /* Writes JSON (RFC 8259) into a Buf: for answers, records and `--json`. Reading JSON is jansson's business,
  * in the roles that link it, so no function here is called as one of jansson's. Errors stick: write
  * everything, then ask json_finish() once. A key is NULL inside an array and at the top. Text that is not
- * UTF-8 comes out with U+FFFD in its place.
+ * UTF-8 comes out with U+FFFD in its place; what steers a terminal, or is nothing to YAML, escaped (text.h).
  */
 #pragma once
 

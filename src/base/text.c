@@ -205,6 +205,17 @@ bool text_is_host(Slice text)
     return !only_digits;
 }
 
+uint32_t text_steers(Slice sequence)
+{
+    const unsigned char *p = (const unsigned char *)sequence.ptr;
+    uint32_t point = sequence.len == 2   ? (p[0] & 0x1Fu) << 6 | (p[1] & 0x3Fu)
+                     : sequence.len == 3 ? (p[0] & 0x0Fu) << 12 | (p[1] & 0x3Fu) << 6 | (p[2] & 0x3Fu)
+                                         : 0;
+    bool steers = (point >= 0x80 && point < 0xA0) || (point >= 0x2028 && point <= 0x202E) ||
+                  (point >= 0x2066 && point <= 0x2069) || point >= 0xFFFE;
+    return steers ? point : 0;
+}
+
 size_t text_escape(char *out, size_t size, const char *raw, size_t len)
 {
     static const char hex[] = "0123456789abcdef";
@@ -213,13 +224,15 @@ size_t text_escape(char *out, size_t size, const char *raw, size_t len)
     for (size_t at = 0; at < len;) {
         char piece[8];
         size_t n, step = utf8_sequence(p + at, len - at);
-        bool c1 = step == 2 && p[at] == 0xC2 && p[at + 1] < 0xA0;
-        if (step == 0 || c1 || p[at] < 0x20 || p[at] == 0x7F) {
-            step = c1 ? 2 : 1;
+        uint32_t point = text_steers((Slice){raw + at, step});
+        if (point >= 0x100) {
+            n = (size_t)snprintf(piece, sizeof(piece), "\\u%04x", (unsigned)point);
+        } else if (step == 0 || point || p[at] < 0x20 || p[at] == 0x7F) {
+            step = point ? 2 : 1;
             if (p[at] == '\n') {
                 memcpy(piece, "\\n", n = 2);
             } else {
-                unsigned char byte = c1 ? p[at + 1] : p[at];
+                unsigned char byte = point ? (unsigned char)point : p[at];
                 memcpy(piece, (char[]){'\\', 'x', hex[byte >> 4], hex[byte & 15]}, n = 4);
             }
         } else {

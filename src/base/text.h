@@ -28,9 +28,15 @@ bool text_is_name(Slice text);
  * brackets. */
 bool text_is_host(Slice text);
 
+/* The code point of a UTF-8 sequence that does something to what stands beside it, though no byte of it is a
+ * control character: C1, the ends of lines and what turns their direction around (U+2028 to U+202E, U+2066 to
+ * U+2069); or that is no character at all (U+FFFE, U+FFFF). YAML has none of them as they are. 0: it is none.
+ */
+uint32_t text_steers(Slice sequence);
+
 /* Writes `raw` so that it is safe on a terminal and in a log: control characters (C0, DEL, C1) and bytes that
- * are not UTF-8 become \xHH, a newline \n, a backslash stays. Always terminates; returns the length that the
- * whole result would have, so that >= size means that it was cut. */
+ * are not UTF-8 become \xHH, a newline \n, what steers otherwise \uHHHH; a backslash stays. Always
+ * terminates; returns the length that the whole result would have, so that >= size means that it was cut. */
 size_t text_escape(char *out, size_t size, const char *raw, size_t len);
 
 /* The environment variable that belongs to a name: upper case, what is no letter or digit as '_', then the

@@ -91,7 +91,9 @@ static void say_finding(void *context, const AuditFinding *finding)
     } else if (finding->kind == AUDIT_PROBLEM) {
         log_error("%s%s", place, finding->sentence);
     } else {
-        printf("note: %s%s\n", place, finding->sentence);
+        char safe[3200]; /* it may hold what stands in a file that nobody vouches for */
+        text_escape(safe, sizeof(safe), finding->sentence, strlen(finding->sentence));
+        printf("note: %s%s\n", place, safe);
     }
 }
 

@@ -32,6 +32,14 @@ static void print_unused(const RunReport *report, int width)
     }
 }
 
+/* Sentences come from roles that read hostile bytes. */
+static void print_sentence(int width, const char *sentence)
+{
+    char safe[3200];
+    text_escape(safe, sizeof(safe), sentence, strlen(sentence));
+    printf("%*s%s\n", width, "", safe);
+}
+
 void run_report_print_table(const RunReport *list, size_t n)
 {
     int width = 9;
@@ -52,7 +60,7 @@ void run_report_print_table(const RunReport *list, size_t n)
                (unsigned long long)refused, text_human_count(rows, report->rows + report->unchanged),
                text_human_count(dead, report->dead));
         if (report->sentence[0])
-            printf("%*s  %s\n", width, "", report->sentence);
+            print_sentence(width + 2, report->sentence);
         print_unused(report, width);
     }
 }
@@ -68,10 +76,11 @@ static void print_refusals(const RunReport *list, size_t n, bool passed, const c
                 continue;
             printf("%s", title);
             title = "";
-            snprintf(line, sizeof(line), "%s %s%s", refusal->method, refusal->host, refusal->path);
+            snprintf(line, sizeof(line), "%s %s%s  (%s, %llu times)", refusal->method, refusal->host,
+                     refusal->path, refusal->code, (unsigned long long)refusal->count);
             text_escape(safe, sizeof(safe), line, strlen(line));
-            printf("  %s: %s  (%s, %llu times)\n    %s\n", list[i].retriever, safe, refusal->code,
-                   (unsigned long long)refusal->count, refusal->sentence);
+            printf("  %s: %s\n", list[i].retriever, safe);
+            print_sentence(4, refusal->sentence);
         }
     }
 }

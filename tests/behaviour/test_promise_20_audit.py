@@ -16,6 +16,7 @@ from ipc import Type, pack, send
 from keeper_world import TOKEN, authority, world  # noqa: F401
 from lab import Answer
 from promise import api, as_root, role, run, wait_until, with_inside
+from test_leases import EXAMPLE
 from test_minted import GitHub, Keys, app
 from test_promise_11_graphql import with_graphql
 from upstream import Upstream, serve
@@ -286,6 +287,42 @@ def test_show_is_one_aligned_line_a_decision_and_takes_filters(sealed):
     screen = subprocess.run(["script", "-qec", f"{lab.prefix}/bin/purser audit show --file {lab.folder}/purser.yaml", "/dev/null"],
                             capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout.splitlines()
     assert screen[0] == json.loads(lines[0])["time"][:10] and screen[1].startswith(json.loads(lines[0])["time"][11:19])
+
+
+def steering(text):
+    """What of a text does something to a terminal, or to what stands beside it."""
+    return [char for char in text if (ord(char) < 32 or 127 <= ord(char) < 160 or 0x2028 <= ord(char) <= 0x202E
+                                      or 0x2066 <= ord(char) <= 0x2069) and char != "\n"]
+
+
+def test_what_strangers_have_said_steers_no_terminal(lab):
+    """A script's words in its lease, a provider's in its limit's name: in the audit, in the run's summary, in status."""
+    strange = "\u202egnp\u2066\u009b31m\u2028\ufffe"
+    api(lab, lambda request: Answer(200, b"{}", {"X-RateLimit-Limit": "9", "X-RateLimit-Remaining": "5", "X-RateLimit-Reset": "600",
+                                                "X-RateLimit-Resource": strange.encode().decode("latin-1")}))
+    done = run(lab, EXAMPLE + f"""
+less = narrow(LEASE, {strange!r})
+once("/x", headers=f"Authorization: Bearer {{less}}\\r\\n")
+Client().ask()
+""")
+    assert [line["code"] for line in lab.audit("refused")] == ["unknown-caveat"], done.text
+    assert not steering((lab.state / "audit/audit.ndjson").read_text())
+    status = lab.purser("status")
+    for shown in (lab.purser("audit", "show").out, lab.purser("audit", "show", "--json").out, done.text, status.out):
+        assert not steering(shown) and "202e" in shown, shown
+    assert "unknown-caveat" in status.out and "5 left of 9" in status.out, "and the run's report is read still"
+    assert lab.last_run()[0]["sources"][0]["limits"][0]["name"] == strange
+
+
+def test_lines_that_somebody_has_altered_steer_no_terminal_either(sealed):
+    lab, path, lines = sealed
+    for key in ("time", "event", "retriever", "method", "decision", "host", "path", "source", "run", "code", "message", "before"):
+        line = {"n": 1, "time": "2026-01-01T00:00:00Z", "event": "refused", "method": "GET", "code": "x", "decision": "refused",
+                "prev": "0" * 64, "mac": "0" * 64} | ({"event": "audit.begin"} if key == "before" else {}) | {key: "\u009b31m\u202e"}
+        path.write_text(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
+        for words in (["show"], ["verify", "--offline"], ["verify"]):
+            done = lab.purser("audit", *words)
+            assert not steering(done.text), (key, done.text)
 
 
 # Before the answer

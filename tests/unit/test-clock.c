@@ -99,6 +99,9 @@ static void json_is_written_as_rfc_8259_has_it(void **state)
     JsonWriter json = JSON_WRITER(&buf);
     json_object_begin(&json, NULL);
     json_text(&json, "a\"b", "x\\\n\x1f\xc3\xa9\xff");
+    json_text(&json, "a",
+              "\xc2\x9b"
+              "b\xe2\x80\xae\xef\xbf\xbe");
     json_text(&json, "none", NULL);
     json_array_begin(&json, "list");
     json_u64(&json, NULL, UINT64_MAX);
@@ -114,7 +117,8 @@ static void json_is_written_as_rfc_8259_has_it(void **state)
     assert_int_equal(json_finish(&json), -EINVAL); /* something is open */
     json_object_end(&json);
     assert_int_equal(json_finish(&json), 0);
-    assert_string_equal(buf_text(&buf), "{\"a\\\"b\":\"x\\\\\\u000a\\u001f\xc3\xa9\xef\xbf\xbd\",\"none\":"
+    assert_string_equal(buf_text(&buf), "{\"a\\\"b\":\"x\\\\\\u000a\\u001f\xc3\xa9\xef\xbf\xbd\","
+                                        "\"a\":\"\\u009bb\\u202e\\ufffe\",\"none\":"
                                         "null,\"list\":[18446744073709551615,-1,"
                                         "0.5,null,true,null,\"2020-06-05T14:11:38Z\"],\"empty\":{}}");
 }

@@ -96,6 +96,32 @@ static void a_report_is_read_as_it_was_written(void **state)
     remove_folder(path, fd);
 }
 
+/* Every text of the basic plane: what YAML has no place for, too. */
+static void strangers_texts_make_no_report_unreadable(void **state)
+{
+    (void)state;
+    char path[64], text[700];
+    int fd = fresh_folder(path);
+    for (unsigned point = 0x80; point < 0x10000;) {
+        RunReport report = {.id = "20261123T000000Z-github-00ff", .retriever = "github"}, back;
+        size_t n = 0;
+        for (; n < 600 && point < 0x10000; point++) {
+            if (point >= 0x800)
+                text[n++] = (char)(0xE0 | point >> 12);
+            text[n++] = (char)(point >= 0x800 ? 0x80 | (point >> 6 & 0x3F) : 0xC0 | point >> 6);
+            text[n++] = (char)(0x80 | (point & 0x3F));
+            point = point == 0xD7FF ? 0xDFFF : point; /* surrogates are none */
+        }
+        memcpy(report.sentence, text, n);
+        assert_int_equal(run_report_write(&report, fd), 0);
+        if (run_report_read(fd, &back))
+            fail_msg("one of those before U+%04X", point);
+        assert_string_equal(back.sentence, report.sentence);
+        run_report_done(&back);
+    }
+    remove_folder(path, fd);
+}
+
 static void what_is_not_a_report_is_no_run(void **state)
 {
     (void)state;
@@ -161,6 +187,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_report_is_read_as_it_was_written),
+        cmocka_unit_test(strangers_texts_make_no_report_unreadable),
         cmocka_unit_test(what_is_not_a_report_is_no_run),
         cmocka_unit_test(reports_are_listed_newest_first_and_bounded),
         cmocka_unit_test(refusals_are_counted_by_code),

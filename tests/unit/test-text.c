@@ -122,10 +122,23 @@ static void what_is_printed_cannot_steer_a_terminal(void **state)
     (void)state;
     static const struct {
         const char *raw, *safe;
-    } cases[] = {{"plain", "plain"},       {"a\x1b[31mb", "a\\x1b[31mb"},
-                 {"a\nb", "a\\nb"},        {"\x7f", "\\x7f"},
-                 {"\xc2\x9b", "\\x9b"},    {"\xff", "\\xff"},
-                 {"\xc3\xa9", "\xc3\xa9"}, {"a\\b", "a\\b"}};
+    } cases[] = {{"plain", "plain"},
+                 {"a\x1b[31mb", "a\\x1b[31mb"},
+                 {"a\nb", "a\\nb"},
+                 {"\x7f", "\\x7f"},
+                 {"\xc2\x9b", "\\x9b"},
+                 {"\xff", "\\xff"},
+                 {"\xc3\xa9", "\xc3\xa9"},
+                 {"a\\b", "a\\b"},
+                 {"a\xe2\x80\xae"
+                  "b",
+                  "a\\u202e"
+                  "b"},
+                 {"\xe2\x81\xa6x\xe2\x81\xa9", "\\u2066x\\u2069"},
+                 {"\xe2\x80\xa8", "\\u2028"},
+                 {"\xef\xbf\xbf", "\\uffff"},
+                 {"\xe2\x80\xa7", "\xe2\x80\xa7"},
+                 {"\xf0\x9f\x91\x8d", "\xf0\x9f\x91\x8d"}};
     char out[64];
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         assert_int_equal(text_escape(out, sizeof(out), cases[i].raw, strlen(cases[i].raw)),
