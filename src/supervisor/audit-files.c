@@ -119,6 +119,12 @@ static int put_aside(const State *state, int fd, char before[static 256])
     return renameat2(state->fd, FOLDER CURRENT, state->fd, path, RENAME_NOREPLACE) < 0 ? -errno : 0;
 }
 
+static void put_back(const State *state, const char *before)
+{
+    CLEANUP_MEM char *path = mem_printf(FOLDER "%s", before);
+    (void)!renameat2(state->fd, path, state->fd, FOLDER CURRENT, RENAME_NOREPLACE);
+}
+
 bool audit_files_turn(const State *state, uint64_t retain, AuditFiles *ret_files)
 {
     if (state->audit_fd >= 0)
@@ -128,8 +134,10 @@ bool audit_files_turn(const State *state, uint64_t retain, AuditFiles *ret_files
     if (fd < 0 || !is_due(fd, retain) || fdatasync(fd) < 0 || put_aside(state, fd, files.before))
         return false;
     files.file = open_file(state, CURRENT, O_WRONLY | O_APPEND | O_CREAT | O_EXCL);
-    if (files.file < 0)
-        return false; /* the keeper goes on in the old one, and the next start finds it so */
+    if (files.file < 0) { /* the keeper goes on in the old one, which is the current one again */
+        put_back(state, files.before);
+        return false;
+    }
     flock(files.file, LOCK_EX | LOCK_NB); /* nobody else has it */
     *ret_files = files;
     return true;

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -126,6 +127,29 @@ static void while_purser_runs_a_file_is_put_aside_when_it_is_time(void **state)
     assert_int_equal(records(), 4);
 }
 
+/* Where the next file cannot be made, runs' heads go on into the sink: what is written is the current file.
+ */
+static void a_file_whose_successor_cannot_be_made_stays_the_current_one(void **state)
+{
+    (void)state;
+    int64_t start = INT64_C(1700000000) * CLOCK_SECOND;
+    AuditFiles files_now;
+    struct rlimit before, one_more;
+    record_at(start);
+    clock_set_for_test(start + 31 * DAY, 1);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    CLEANUP_FD int next = dup(state_folder.fd);
+    one_more = (struct rlimit){(rlim_t)next + 2, before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &one_more), 0);
+    bool turned = audit_files_turn(&state_folder, 0, &files_now);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_false(turned);
+    assert_int_equal(files(), 1);
+    assert_int_equal(audit_files_sync(&state_folder), 0);
+    assert_true(audit_files_turn(&state_folder, 0, &files_now));
+    audit_files_close(&files_now);
+}
+
 static void a_key_is_made_once_and_never_beside_older_records(void **state)
 {
     (void)state;
@@ -224,6 +248,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_file_is_put_aside_once_its_first_record_is_old, set_up, tear_down),
         cmocka_unit_test_setup_teardown(while_purser_runs_a_file_is_put_aside_when_it_is_time, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_file_whose_successor_cannot_be_made_stays_the_current_one, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_key_is_made_once_and_never_beside_older_records, set_up, tear_down),
         cmocka_unit_test_setup_teardown(half_a_first_line_is_no_record_and_is_begun_again, set_up, tear_down),
