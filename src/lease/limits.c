@@ -22,14 +22,29 @@ uint64_t limits_reserved(const Limits *limits, const Limit *limit)
     return part > limits->reserve ? part : limits->reserve;
 }
 
-static Limit *limit_of_kind(Limits *limits, uint32_t kind, LimitsTicket *ret_ticket)
+/* The place of a kind; else one that is free, or that of the kind that was asked for longest ago. */
+static struct LimitsKind *place_of(Limits *limits, uint32_t kind)
 {
-    size_t at = kind % LIMITS_KINDS;
+    struct LimitsKind *place = &limits->kind[0];
+    for (size_t i = 0; i < LIMITS_KINDS; i++) {
+        struct LimitsKind *one = &limits->kind[i];
+        if (one->limit && one->kind == kind)
+            return one;
+        if (place->limit && (!one->limit || one->asked < place->asked))
+            place = one;
+    }
+    return place;
+}
+
+static Limit *limit_of_kind(Limits *limits, uint32_t kind, int64_t now, LimitsTicket *ret_ticket)
+{
+    struct LimitsKind *place = place_of(limits, kind);
     *ret_ticket = (LimitsTicket){0};
-    if (limits->kind[at].limit == 0 || limits->kind[at].kind != kind)
+    if (place->limit == 0 || place->kind != kind)
         return NULL;
-    ret_ticket->limit = limits->kind[at].limit;
-    return &limits->limit[ret_ticket->limit - 1];
+    place->asked = now;
+    ret_ticket->limit = place->limit;
+    return &limits->limit[place->limit - 1];
 }
 
 static uint64_t until(int64_t then, int64_t now)
@@ -42,7 +57,7 @@ int limits_ask(Limits *limits, uint32_t kind, int64_t now, LimitsTicket *ret_tic
                uint64_t *ret_retry_us)
 {
     LimitsTicket ticket;
-    Limit *limit = limit_of_kind(limits, kind, &ticket);
+    Limit *limit = limit_of_kind(limits, kind, now, &ticket);
     *ret_limit = NULL;
     *ret_ticket = (LimitsTicket){0};
     if (now < limits->paused) {
@@ -166,10 +181,8 @@ uint64_t limits_note(Limits *limits, uint32_t kind, const char *area, const Http
         cost = i == 0 ? rose : cost;
         held = scarcest(limits, held, index);
     }
-    if (held) {
-        limits->kind[kind % LIMITS_KINDS].kind = kind;
-        limits->kind[kind % LIMITS_KINDS].limit = held;
-    }
+    if (held)
+        *place_of(limits, kind) = (struct LimitsKind){kind, held, now};
     if ((status == 403 || status == 429) && said->retry_after > 0) {
         int64_t then = now + (int64_t)until(said->retry_after, 0);
         Limit *limit = held ? &limits->limit[held - 1] : NULL;

@@ -13,9 +13,10 @@
 
 #include "http/limit.h"
 
-#define LIMITS_MAX        8 /* different ones of a source */
-#define LIMITS_MAX_NAME   47
-#define LIMITS_KINDS      64
+#define LIMITS_MAX      8 /* different ones of a source */
+#define LIMITS_MAX_NAME 47
+#define LIMITS_KINDS    64 /* that are known at a time: of more, the one that was asked for longest ago is not \
+                            */
 #define LIMITS_LONGEST_US (3600ll * 1000000)
 
 typedef struct Limit {
@@ -30,9 +31,10 @@ typedef struct Limits {
     Limit limit[LIMITS_MAX];
     size_t n;
     int64_t paused; /* mono, us: until then nothing is asked */
-    struct {
+    struct LimitsKind {
         uint32_t kind;
         uint32_t limit; /* index + 1; 0: unknown */
+        int64_t asked;  /* mono, us: last */
     } kind[LIMITS_KINDS];
     uint64_t reserve;         /* requests (or what the provider counts) */
     unsigned reserve_percent; /* of the limit; the greater of both counts */

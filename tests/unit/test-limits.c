@@ -163,6 +163,21 @@ static void one_limit_that_is_used_up_does_not_hold_up_what_another_counts(void 
     assert_int_equal(ask(&limits, 3, NOW), LIMITS_E_NONE_LEFT);
 }
 
+static void kinds_do_not_make_each_other_forgotten_as_long_as_there_is_room(void **state)
+{
+    (void)state;
+    Limits limits = {0};
+    for (uint32_t i = 0; i < LIMITS_KINDS; i++) /* whatever their numbers have in common */
+        note(&limits, i * 0x10000, answer("core", 0, 600), NOW + i);
+    for (uint32_t i = 0; i < LIMITS_KINDS; i++)
+        assert_int_equal(ask(&limits, i * 0x10000, NOW + 100 + i), LIMITS_E_NONE_LEFT);
+    assert_int_equal(ask(&limits, 0, NOW + 200), LIMITS_E_NONE_LEFT);
+    note(&limits, 7, answer("core", 0, 600), NOW + 300); /* one more: the one that waits for longest goes */
+    assert_int_equal(ask(&limits, 0x10000, NOW + 400), 0);
+    assert_int_equal(ask(&limits, 0, NOW + 400), LIMITS_E_NONE_LEFT);
+    assert_int_equal(ask(&limits, 7, NOW + 400), LIMITS_E_NONE_LEFT);
+}
+
 static void retry_after_stops_the_whole_source(void **state)
 {
     (void)state;
@@ -339,6 +354,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_read_was_not_said),
         cmocka_unit_test(when_none_is_left_nothing_is_asked_until_the_reset),
         cmocka_unit_test(one_limit_that_is_used_up_does_not_hold_up_what_another_counts),
+        cmocka_unit_test(kinds_do_not_make_each_other_forgotten_as_long_as_there_is_room),
         cmocka_unit_test(retry_after_stops_the_whole_source),
         cmocka_unit_test(nobody_waits_for_more_than_an_hour),
         cmocka_unit_test(a_limit_without_a_reset_is_shown_and_holds_nothing_up),
