@@ -252,6 +252,18 @@ static void print_exported(const Verifying *verifying)
            text_human_count(twice, exported->twice));
 }
 
+/* Of nothing one cannot say that it is whole: most likely the log could not be fetched. With --since the
+ * sink's runs have answered that. */
+static void say_empty(Verifying *verifying, bool since)
+{
+    if (verifying->result.records || verifying->result.problems || (since && is_asked(verifying)))
+        return;
+    say_finding(verifying, &(AuditFinding){AUDIT_PROBLEM, "", 0,
+                                           "there is no record of an audit in this: it is no agent's log, or "
+                                           "nothing came of it."});
+    verifying->result.problems++;
+}
+
 /* Files as they are named, "-" for standard input. */
 static int verify_export(const Invocation *invocation, Session *session, const Files *files,
                          Verifying *verifying)
@@ -275,6 +287,7 @@ static int verify_export(const Invocation *invocation, Session *session, const F
     verifying->unread |= audit_export_end(verifying->lines, &verifying->exported) != 0;
     verifying->result = verifying->exported.all;
     verifying->lines = audit_export_free(verifying->lines);
+    say_empty(verifying, since != NULL);
     sodium_memzero(key, sizeof(key));
     if (!verifying->json)
         print_exported(verifying);

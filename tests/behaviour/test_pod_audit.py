@@ -92,6 +92,15 @@ def test_without_the_sink_the_lines_alone_are_verified(three):
     assert verify(three, all_lines(three), "--offline", config=False, secret=b"0" * 32).status == 1
 
 
+def test_of_nothing_it_is_not_said_that_it_is_whole(three):
+    for words in ([], ["--offline"], ["--offline", "--since", "1h"]):
+        for lines in ([], ["error: no such container"]):
+            done = verify(three, lines, *words)
+            assert done.status == 1 and "no record of an audit" in done.err and "NOT as they were written" in done.out, done.text
+    done = verify(three, [], "--since", "2100-01-01")
+    assert done.status == 0, "no pod has run since"
+
+
 def test_an_agent_that_was_killed_has_a_chain_of_its_own_and_so_has_the_next(pod):
     hunter(pod, script="call(); time.sleep(1000)")
     agent = ready(pod)
