@@ -30,7 +30,7 @@
 #define KEEPER_ALL_STREAMS  2048       /* of all runs, which share them when there are many */
 #define KEEPER_MIN_STREAMS  8          /* of one run in any case */
 #define KEEPER_MAX_GATHERED (4u << 20) /* of one run: bodies that are inspected, until they are sent */
-#define KEEPER_RUN_RECORDS  1000       /* refusals with a record each; more are counted */
+#define KEEPER_RUN_RECORDS  1000       /* refusals and revocations with a record each; more are counted */
 #define KEEPER_RUN_REFILL   20         /* so many more a second */
 
 typedef struct Conn Conn;

@@ -137,7 +137,8 @@ static bool end_lease(Stream *stream, const Presented *presented, Refused *refus
                         .source = presented->grant->origin->name,
                         .sentence = narrowing->n ? presented->claims.caveat[narrowing->n - 1] : NULL,
                         .count = narrowing->n};
-    audit_add(run->keeper->audit, &event);
+    if (narrowing->n == 0 || run_may_record_revoke(run)) /* the run's own lease ends once */
+        audit_add(run->keeper->audit, &event);
     run_end_streams(run, presented->grant, narrowing);
     return true;
 }

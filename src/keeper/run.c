@@ -41,18 +41,30 @@ static void audit_run(const Run *run, const char *event, const Grant *grant, uin
     audit_add(run->keeper->audit, &line);
 }
 
-bool run_may_record(Run *run)
+static bool may_record(Run *run, uint64_t *over)
 {
     if (run->records == 0)
-        run->unrecorded++;
+        ++*over;
     return run->records > 0 && run->records-- > 0;
+}
+
+bool run_may_record(Run *run)
+{
+    return may_record(run, &run->unrecorded);
+}
+
+bool run_may_record_revoke(Run *run)
+{
+    return may_record(run, &run->unrecorded_revokes);
 }
 
 static void record_unrecorded(Run *run)
 {
     if (run->unrecorded)
         audit_run(run, "refused.more", NULL, run->unrecorded);
-    run->unrecorded = 0;
+    if (run->unrecorded_revokes)
+        audit_run(run, "lease.revoke.more", NULL, run->unrecorded_revokes);
+    run->unrecorded = run->unrecorded_revokes = 0;
     run->records = run->records + KEEPER_RUN_REFILL < KEEPER_RUN_RECORDS ? run->records + KEEPER_RUN_REFILL
                                                                          : KEEPER_RUN_RECORDS;
 }

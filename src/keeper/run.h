@@ -37,8 +37,9 @@ struct Run {
     size_t n_refusal;
     Revealed revealed[CONFIG_MAX_REVEALED];
     size_t n_revealed;
-    unsigned records;    /* refusals that may still have a record each */
+    unsigned records;    /* refusals, and revocations, that may still have a record each */
     uint64_t unrecorded; /* those that had none, since the last tick */
+    uint64_t unrecorded_revokes;
     TAILQ_ENTRY(Run) link;
 };
 
@@ -64,6 +65,7 @@ void run_tokens_settled(Keeper *keeper); /* runs that wait for a token's fetch l
  * is.
  */
 bool run_may_record(Run *run);
+bool run_may_record_revoke(Run *run); /* likewise: a script can narrow and revoke without end */
 
 void run_forget_stream(Run *run, Stream *stream); /* from stream_free() */
 void run_tick(Keeper *keeper, int64_t now);

@@ -10,13 +10,16 @@ import threading
 import time
 from pathlib import Path
 
+import ipc
 import keeper_driver
 import pytest
 from gate_driver import Gate, Source, answer
+from ipc import Type, pack
 from keeper_driver import Keeper
 from keeper_world import HOST, authority, world  # noqa: F401
 from lab import Answer
 from promise import api, role, said, wait_until, with_inside
+from test_leases import EXAMPLE
 from upstream import Upstream, serve
 
 MB = 1024  # kB, as /proc has it
@@ -248,6 +251,31 @@ def test_refusals_without_end_are_counted_and_do_not_fill_the_disk(world):  # no
     assert len(kept) + more == 3000 and 1000 <= len(kept) < 1500, (len(kept), more)
     assert refusals[0]["count"] == 3000, "the run's own report counts all"
     assert [line["path"] for line in lines if line["event"] == "request"] == ["/y"]
+
+
+def test_revocations_without_end_are_counted_and_do_not_fill_the_disk(world):  # noqa: F811
+    """What was narrowed from a revoked lease makes room again: so a script can go on with it for ever."""
+    w = world(serve(lambda c: c.answer()))
+    own = w.lease
+    names = {}
+    exec(EXAMPLE, names)
+    narrow = names["narrow"]
+
+    def revoke(lease):
+        ipc.send(w.stream.sock, Type.LEASE_ASK, pack(("u8", 1), ("text", lease)))
+        return w.stream.answer().status
+
+    for n in range(15):
+        less = narrow(own, f"requests={n + 1}")
+        assert {revoke(narrow(less, f"bytes={k + 1}")) for k in range(199)} == {200}
+        assert revoke(less) == 200
+    assert revoke(own) == 200
+    w.run.close()
+    lines = w.keeper.audit()
+    kept = [line for line in lines if line["event"] == "lease.revoke"]
+    more = sum(line["count"] for line in lines if line["event"] == "lease.revoke.more")
+    assert len(kept) + more == 3001 and 1000 <= len(kept) < 1500, (len(kept), more)
+    assert "message" not in kept[-1], "the run's own is always on record"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a resolv.conf of its own: as root only")
