@@ -146,8 +146,9 @@ static void run_free(Run *run)
 static int send_leases(Run *run)
 {
     unsigned char room[2048];
-    for (size_t i = 0; i < run->n_grant; i++)
+    for (size_t i = 0; i < run->n_grant && !run->issued; i++)
         audit_run(run, "lease.issue", &run->grant[i], 0);
+    run->issued = true; /* whoever asks again gets the same */
     /* A lease that could not be recorded is worth nothing as long as that is so: requests ask. */
     (void)!keeper_flush_audit(run->keeper);
     int r = 0;

@@ -32,6 +32,7 @@ struct Run {
     size_t n_tunnel;
     bool record; /* what it asks for is kept in `seen`, and told on close */
     Seen seen;
+    bool issued;       /* its leases were given out, and that is on record */
     bool wants_leases; /* the gate waits for them: a token of its sources is still being fetched */
     RunRefusal *refusal;
     size_t n_refusal;

@@ -278,6 +278,12 @@ def test_revocations_without_end_are_counted_and_do_not_fill_the_disk(world):  #
     assert "message" not in kept[-1], "the run's own is always on record"
 
 
+def test_leases_that_are_asked_for_again_are_the_same_and_on_record_once(world):  # noqa: F811
+    w = world(serve(lambda c: c.answer()))
+    assert {w.run.leases()[0] for _ in range(200)} == {w.lease}
+    assert len([line for line in w.keeper.audit() if line["event"] == "lease.issue"]) == 1
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a resolv.conf of its own: as root only")
 def test_a_client_that_leaves_while_a_name_is_looked_up_holds_up_nobody(authority, tmp_path):  # noqa: F811
     deaf = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
