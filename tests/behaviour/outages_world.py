@@ -1,6 +1,9 @@
 """A store that is down, sealed, slow or full of nonsense, and what a run with it is: for test_outages_*.py."""
+import contextlib
 import json
+import socket
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -97,6 +100,51 @@ class Front:
 
     def close(self):
         self.upstream.close()
+
+
+class Wire:
+    """The network before a port of this machine: it carries `at_a_time` bytes, then rests. Once it is cut, what is open is closed, and
+    who comes anew is hung up on after its first bytes."""
+
+    def __init__(self, port, at_a_time=65536, rest=0):
+        self.to, self.at_a_time, self.rest, self.is_cut, self.refused, self._open = port, at_a_time, rest, False, 0, []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock):
+        with contextlib.suppress(OSError), sock:
+            if self.is_cut:
+                sock.recv(65536)
+                self.refused += 1
+                return
+            with socket.create_connection(("127.0.0.1", self.to)) as far:
+                self._open += [sock, far]
+                threading.Thread(target=self._carry, args=(sock, far), daemon=True).start()
+                self._carry(far, sock)
+
+    def _carry(self, of, to):
+        with contextlib.suppress(OSError):
+            while piece := of.recv(self.at_a_time):
+                to.sendall(piece)
+                time.sleep(self.rest)
+            to.shutdown(socket.SHUT_WR)
+
+    def cut(self):
+        self.is_cut = True
+        for sock in self._open:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self):
+        self.cut()
+        self._listener.close()
 
 
 def ten_megabytes(connection, text):

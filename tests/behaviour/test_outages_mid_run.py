@@ -4,7 +4,7 @@ import time
 
 import pytest
 from lab import Answer
-from outages_world import LOOP, SPOILT, Front, bao, begin, configure, finish, server, start  # noqa: F401
+from outages_world import LOOP, SPOILT, Front, Wire, bao, begin, configure, finish, server, start  # noqa: F401
 from promise import HOST, new_token, said, wait_until
 
 
@@ -55,6 +55,30 @@ def test_mid_run_spoilt_answers_leave_the_token_until_max_stale(lab, bao, what):
     failed = next(s["at"] for s in seen if s["status"] != 200)
     assert 2 < failed - broken < 6 and seen[-1]["status"] == 502, text
     assert SPOILT[what][1] in text, "the log says why, once"
+
+
+def test_mid_run_a_store_whose_handshake_fails_breaks_off_no_answer_of_an_api(lab, bao):
+    """Both are spoken to by one OpenSSL. The answers come in pieces of TLS records, so that most reads have to wait for more."""
+    lab.upstreams[HOST].close()
+    lab.upstream(HOST, lambda request: Answer(200, b"x" * 100_000))
+    store, api = Wire(bao.port), Wire(lab.upstreams[HOST].port, 1000, 0.0005)
+    lab.sources["api"]["connectTo"] = f"127.0.0.1:{api.port}"
+    configure(lab, bao, f"https://localhost:{store.port}", maxStale="60s")
+    begin(lab, """
+client, end = Client(), time.monotonic() + 8
+while time.monotonic() < end:
+    reply = client.ask()
+    say(status=reply.status, whole=reply.whole)
+""")
+    process = start(lab)
+    wait_until(lambda: len(lab.upstreams[HOST].requests) > 3, what="the first requests")
+    store.cut()
+    text = finish(process)
+    store.close()
+    api.close()
+    assert store.refused > 3, text
+    assert {(s["status"], s["whole"]) for s in said(text)} == {(200, True)}, text
+    assert lab.upstreams[HOST].connections == 1
 
 
 def test_mid_run_a_403_leaves_the_token_until_max_stale(lab, bao):
