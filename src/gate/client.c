@@ -13,6 +13,7 @@
 #define LINGER_MAX (4u << 20) /* bytes that a client may still send after its answer */
 
 static bool step_handshake(Client *client);
+static bool step_last(Client *client);
 static bool step_linger(Client *client);
 static bool step_wait(Client *client);
 static void late_head(Client *client);
@@ -30,6 +31,7 @@ static const struct {
     [CLIENT_EXCHANGE] = {exchange_step, SECONDS(60), late_exchange},
     [CLIENT_TUNNEL_WAIT] = {step_wait, SECONDS(60), late_tunnel},
     [CLIENT_TUNNEL] = {tunnel_step, SECONDS(900), late},
+    [CLIENT_LAST] = {step_last, SECONDS(60), late},
     [CLIENT_LINGER] = {step_linger, SECONDS(5), late},
 };
 
@@ -60,24 +62,40 @@ void client_drop(Client *client, bool broken)
 void client_finish(Client *client)
 {
     client_stream_close(client);
-    client_become(client, CLIENT_LINGER);
+    client_become(client, CLIENT_LAST);
 }
 
-/* Writes what is left, then says that this was all, then waits for the client to close: closing at once would
- * reset the connection under an answer that was not read yet. */
+int client_flush(Client *client)
+{
+    size_t waiting = client->conn.out.len;
+    int r = conn_flush(&client->conn);
+    if (client->conn.out.len < waiting)
+        client_extend(client);
+    return r;
+}
+
+static bool step_last(Client *client)
+{
+    int r = client_flush(client);
+    if (r == -EAGAIN)
+        return false;
+    if (r) {
+        client_drop(client, true);
+        return true;
+    }
+    conn_shutdown(&client->conn);
+    client->exchange.down_left = LINGER_MAX;
+    client_become(client, CLIENT_LINGER);
+    return true;
+}
+
+/* Waits for the client to close: closing at once would reset the connection under an answer that was not read
+ * yet. */
 static bool step_linger(Client *client)
 {
     Conn *conn = &client->conn;
-    int r = conn_flush(conn);
-    if (r == -EAGAIN)
-        return false;
-    if (!r && !conn->shut) {
-        conn_shutdown(conn);
-        client->exchange.down_left = LINGER_MAX;
-    }
     size_t dropped = 0;
-    if (!r)
-        r = conn_drain(conn, client->exchange.down_left, &dropped);
+    int r = conn_drain(conn, client->exchange.down_left, &dropped);
     client->exchange.down_left -= dropped < client->exchange.down_left ? dropped : client->exchange.down_left;
     if (r != -EAGAIN)
         client_drop(client, false);
@@ -146,7 +164,7 @@ static void late(Client *client)
 static void late_head(Client *client)
 {
     if (client->conn.in.len == 0 || client->conn.out.len) {
-        client_drop(client, false);
+        client_drop(client, client->conn.out.len > 0);
         return;
     }
     const Refusal refusal = {408, "head-timeout", "the request's head did not come whole within 15 seconds",

@@ -6,6 +6,7 @@
  *   EXCHANGE    a request is with the keeper: its body goes up, its answer comes down
  *   TUNNEL_WAIT CONNECT to an egress host: the keeper dials
  *   TUNNEL      bytes go to and fro untouched
+ *   LAST        everything was answered; what of it the client has not taken yet is written
  *   LINGER      everything was said; the client is given a moment to read it
  *   GONE        closed; freed by client_run()
  */
@@ -23,6 +24,7 @@ typedef enum ClientState {
     CLIENT_EXCHANGE,
     CLIENT_TUNNEL_WAIT,
     CLIENT_TUNNEL,
+    CLIENT_LAST,
     CLIENT_LINGER,
     CLIENT_STATES,
 } ClientState;
@@ -80,6 +82,9 @@ void client_run(Client *client);
 /* For steps: the new state and its time. */
 void client_become(Client *client, ClientState state);
 void client_extend(Client *client); /* something moved: the state's time begins anew */
+
+/* conn_flush() of its connection; whoever reads slowly is not late. */
+int client_flush(Client *client) MUST_USE;
 
 /* Closes it now. `broken`: the client must see that the answer is not whole. */
 void client_drop(Client *client, bool broken);

@@ -127,14 +127,11 @@ static void go_down(Client *client)
 
 bool exchange_step(Client *client)
 {
-    size_t waiting = client->conn.out.len;
-    int r = conn_flush(&client->conn);
+    int r = client_flush(client);
     if (r && r != -EAGAIN) {
         client_drop(client, true);
         return true;
     }
-    if (client->conn.out.len < waiting)
-        client_extend(client);
     go_down(client);
     go_up(client);
     return client->state != CLIENT_EXCHANGE;

@@ -315,7 +315,7 @@ static void no_more(Client *client, int error)
 bool request_step_head(Client *client)
 {
     Conn *conn = &client->conn;
-    int r = conn_flush(conn);
+    int r = client_flush(client);
     if (r == -EAGAIN)
         return false;
     while (!r) {

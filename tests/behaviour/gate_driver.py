@@ -112,7 +112,8 @@ def echo(stream):
 class Gate:
     """`keeper`: a script called with each Stream in a thread of its own, or the gate's end of a real keeper's channel."""
 
-    def __init__(self, sources, egress=(), env=(), keeper=echo, uid=None, output_bytes=1 << 20, output_files=100):
+    def __init__(self, sources, egress=(), env=(), keeper=echo, uid=None, output_bytes=1 << 20, output_files=100,
+                 send_buffer=0):
         prefix = os.environ.get("PURSER_PREFIX")
         assert prefix, "PURSER_PREFIX must name the installed tree"
         self.folder = Path(tempfile.mkdtemp(prefix="purser-gate-"))
@@ -125,10 +126,12 @@ class Gate:
                                         preexec_fn=lambda: os.dup2(theirs.fileno(), ipc.CONTROL_FD))
         theirs.close()
         self.control.settimeout(30)
-        self._set_up(egress, env, os.getuid() if uid is None else uid, output_bytes, output_files)
+        self._set_up(egress, env, os.getuid() if uid is None else uid, output_bytes, output_files, send_buffer)
 
-    def _set_up(self, egress, env, uid, output_bytes, output_files):
+    def _set_up(self, egress, env, uid, output_bytes, output_files, send_buffer):
         tcp = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        if send_buffer:  # of the kernel, for each client; else as much as it thinks fit
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         self.port = tcp.getsockname()[1]
         self.http_path, self.runner_path = self.folder / "http", self.folder / "runner"
         listeners = []

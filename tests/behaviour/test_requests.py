@@ -324,6 +324,46 @@ def test_a_slow_reader_holds_up_only_itself_and_costs_bounded_memory(gates):
         assert [got.body[i:i + 5] for i in range(0, len(got.body), 32768)] == [b"%05d" % n for n in range(400)]
 
 
+def lengths(stream):
+    """A keeper that answers /source/N with N records of a body; of an HTTP/1.0 client's it does not say how many."""
+    while request := stream.request():
+        way, n = request.target.split("/")[-2:]
+        stream.respond(b"", length=UNKNOWN if way == "close" else int(n) * 32768, end=False)
+        for number in range(int(n)):
+            stream.data(bytes(32768), end=number == int(n) - 1)
+
+
+def late_readers(gate, way, numbers, after):
+    """{n: what became of an answer of n records whose client began to read `after` seconds later}."""
+    came = {}
+
+    def read(n):
+        with gate.unix() if way == "unix" else socket.socket() as sock:
+            if way != "unix":
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                sock.connect(("127.0.0.1", gate.port))
+            sock.settimeout(60)
+            sock.sendall(f"GET /github/{way}/{n} HTTP/1.{way != 'close':d}\r\nHost: l\r\nConnection: close\r\n\r\n".encode())
+            time.sleep(after)
+            try:
+                came[n] = len(answer(sock).body) == n * 32768
+            except Broken:
+                came[n] = "broken"
+    readers = [threading.Thread(target=read, args=(n,)) for n in numbers]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    return came
+
+
+@pytest.mark.parametrize("way", ["unix", "length", "close"])
+def test_the_end_of_the_last_answer_waits_for_a_slow_reader_as_its_middle_does(gates, way):
+    """Of one of these lengths the last record fills the kernel's buffer: its rest waits in the gate."""
+    gate = gates(keeper=lengths, send_buffer=65536)
+    assert late_readers(gate, way, range(1, 17), after=8) == {n: True for n in range(1, 17)}
+
+
 def test_an_upload_is_held_up_by_a_keeper_that_does_not_read(gates):
     go = threading.Event()
 
