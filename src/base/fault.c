@@ -7,18 +7,24 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Cut between two characters: what is half a character is no text, and a database takes none of the batch. */
 static void fault_put(Fault *fault, const char *raw, int len)
 {
-    size_t n = text_escape(fault->text, sizeof(fault->text), raw, (size_t)len);
-    if (n >= sizeof(fault->text))
-        memcpy(fault->text + sizeof(fault->text) - 4, "...", 4);
+    size_t n = text_escape(fault->text, sizeof(fault->text), raw, (size_t)len), end = strlen(fault->text);
+    if (n < sizeof(fault->text))
+        return;
+    if (end > sizeof(fault->text) - sizeof("..."))
+        end = sizeof(fault->text) - sizeof("...");
+    while (end && ((unsigned char)fault->text[end] & 0xC0) == 0x80)
+        end--;
+    memcpy(fault->text + end, "...", sizeof("..."));
 }
 
 int fault_set(Fault *fault, int code, const char *fmt, ...)
 {
     if (!fault)
         return code;
-    char raw[sizeof(fault->text)];
+    char raw[sizeof(fault->text) + 8]; /* what is cut here is cut again, between two characters */
     va_list args;
     va_start(args, fmt);
     int n = vsnprintf(raw, sizeof(raw), fmt, args);

@@ -164,7 +164,31 @@ static void a_fault_is_one_safe_line_and_says_when_it_is_cut(void **state)
     assert_string_equal(fault.text, "file 7: no such thing");
     fault_set(&fault, 1, "%s", text);
     assert_int_equal(strlen(fault.text), sizeof(fault.text) - 1);
+    assert_true(slice_ends(slice_of(fault.text), "x..."));
     assert_int_equal(fault_set(NULL, 5, "nobody listens"), 5);
+}
+
+static void a_fault_is_cut_between_two_characters(void **state)
+{
+    (void)state;
+    static const char *const character[] = {"\xC3\xA9", "\xE4\xB8\x80", "\xF0\x9F\x98\x80", "\x01"};
+    for (size_t c = 0; c < COUNT_OF(character); c++)
+        for (size_t before = 0; before < 8; before++) {
+            Fault fault = {0};
+            char text[2000];
+            memset(text, 'x', before);
+            size_t n = before, step = strlen(character[c]);
+            for (; n + step < sizeof(text); n += step)
+                memcpy(text + n, character[c], step);
+            for (size_t len = 700; len < n; len++) {
+                fault_set(&fault, 1, "%.*s", (int)(len - (len - before) % step), text);
+                assert_true(text_is_utf8(slice_of(fault.text)));
+                fault_prefix(&fault, 1, "a file");
+                assert_true(text_is_utf8(slice_of(fault.text)));
+                if (len >= sizeof(fault.text) + step)
+                    assert_true(slice_ends(slice_of(fault.text), "..."));
+            }
+        }
 }
 
 static void numbers_for_people(void **state)
@@ -190,6 +214,7 @@ int main(void)
         cmocka_unit_test(names_and_hosts_are_what_they_say),
         cmocka_unit_test(what_is_printed_cannot_steer_a_terminal),
         cmocka_unit_test(a_fault_is_one_safe_line_and_says_when_it_is_cut),
+        cmocka_unit_test(a_fault_is_cut_between_two_characters),
         cmocka_unit_test(numbers_for_people),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
