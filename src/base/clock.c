@@ -43,22 +43,24 @@ static char *put_digits(char *at, unsigned value, int n, char after)
     return at + n + 1;
 }
 
+#define FIRST_SECOND (-INT64_C(62167219200)) /* of the years 0 and 9999 */
+#define LAST_SECOND  INT64_C(253402300799)
+
 /* By hand and not by strftime(): the audit has a time in every line. */
 char *clock_format(char out[static CLOCK_TEXT], int64_t wall_us)
 {
-    const int64_t first = -62167219200, last = 253402300799; /* of the years 0 and 9999 */
     int64_t seconds = wall_us / CLOCK_SECOND;
     int micros = (int)(wall_us % CLOCK_SECOND);
     if (micros < 0)
         micros += CLOCK_SECOND, seconds--;
-    if (seconds < first || seconds > last) {
+    if (seconds < FIRST_SECOND || seconds > LAST_SECOND) {
         snprintf(out, CLOCK_TEXT, "(out of range)");
         return out;
     }
     /* Years that begin in March, so that the leap day is the last one; in eras of 400 years from 1 March
      * -400. */
-    unsigned since = (unsigned)((seconds - first) % 86400);
-    unsigned day = (unsigned)((seconds - first) / 86400) + 146037; /* 400 years less 60 days */
+    unsigned since = (unsigned)((seconds - FIRST_SECOND) % 86400);
+    unsigned day = (unsigned)((seconds - FIRST_SECOND) / 86400) + 146037; /* 400 years less 60 days */
     unsigned era = day / 146097, of_era = day % 146097;
     unsigned year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
     unsigned of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
@@ -164,8 +166,8 @@ int clock_parse(Slice text, int64_t *ret_wall_us)
         return -EINVAL;
     int64_t seconds = days * 86400 + hour * 3600 + minute * 60 + second;
     int64_t value = seconds * CLOCK_SECOND + fraction - offset;
-    if (value < 0)
-        return -EINVAL;
+    if (value < 0 || value / CLOCK_SECOND > LAST_SECOND)
+        return -EINVAL; /* by its offset or a leap second, of another year than it says */
     *ret_wall_us = value;
     return 0;
 }

@@ -63,6 +63,7 @@ BAD_LINES = [
     (job(1, id=1.5).strip(), "`id` must be text"), (job(1, id=True).strip(), "`id` must be text"),
     (job(1, source="gitlab").strip(), "not granted"), (job(1, attempt="x").strip(), "whole number"),
     (job(1, started_at="yesterday").strip(), "must be a time"), (job(1, started_at="2020-06-05T14:11:38").strip(), "offset"),
+    (job(1, started_at="9999-12-31T23:59:59-00:01").strip(), "must be a time"),
     (json.dumps({"type": "job", "scope": "s", "id": 1, "source": "一" * 340}, ensure_ascii=False), "一..."),
     (job(1, started_at=-1).strip(), "must be a time"), (job(1, started_at=1591366298000).strip(), "must be a time"),
     (job(1, id="x" * 1025).strip(), "at most 1024"), (job(1, url="x" * 65537).strip(), "at most 65536"),

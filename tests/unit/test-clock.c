@@ -45,6 +45,8 @@ static void what_is_no_time_is_refused(void **state)
                                       "2020-06-05T14:11:38Z ",
                                       "1969-12-31T23:59:59Z",
                                       "1970-01-01T00:00:00+00:01",
+                                      "9999-12-31T23:59:59-00:01",
+                                      "9999-12-31T23:59:60Z",
                                       "+020-06-05T14:11:38Z",
                                       "2020-06-05T14:11:38.1234567890123456789Z"};
     int64_t us = 4711;
@@ -52,6 +54,7 @@ static void what_is_no_time_is_refused(void **state)
         if (clock_parse(slice_of(bad[i]), &us) != -EINVAL || us != 4711)
             fail_msg("%s is no time", bad[i]);
     assert_int_equal(clock_parse(slice_of("2020-02-29T00:00:00Z"), &us), 0);
+    assert_int_equal(clock_parse(slice_of("9999-12-31T23:59:59.999999Z"), &us), 0);
 }
 
 /* 400 years and the days that are left of them: all that the calendar has. */
