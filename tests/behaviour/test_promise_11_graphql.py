@@ -184,6 +184,17 @@ def test_records_name_the_operation_and_never_its_arguments(lab):
     assert "hidden-value" not in everything and "owner" in everything
 
 
+@pytest.mark.parametrize("character", ["\uffff", "\ufffe", "\ufeff", "\x85", "\u2028", "\U0001ffff"])
+def test_no_character_of_a_refused_request_hides_its_run(lab, character):
+    """A run's report, which names what was refused, is read again by `purser status` and by whoever collects what was left."""
+    with_graphql(lab)
+    (told,) = ask_all(lab, [post(json.dumps({"query": ALLOWED, f"a {character} b": 1}, ensure_ascii=False))])
+    assert told["code"] == "graphql-undecidable", told
+    (shown,) = lab.purser("status", "--json").json["runs"]
+    (refusal,) = shown["refusals"]
+    assert shown == lab.last_run()[0] and "a member 'a " in refusal["message"]
+
+
 def test_each_operation_is_one_request_of_the_budget_whatever_becomes_of_it(lab):
     """Reading it is what costs: a script that sends nothing but nonsense is stopped by its own rate."""
     upstream, _ = with_graphql(lab, rules=RULES.rstrip(" ") + "    lease: {requests: 4, requestBytes: 1KiB}\n")

@@ -126,6 +126,21 @@ static void json_is_written_as_rfc_8259_has_it(void **state)
                                         "0.5,null,true,null,\"2020-06-05T14:11:38Z\"],\"empty\":{}}");
 }
 
+static void json_has_no_character_that_yaml_refuses(void **state)
+{
+    (void)state;
+    CLEANUP_BUF Buf buf = BUF_INIT(1000);
+    JsonWriter json = JSON_WRITER(&buf);
+    json_text(
+        &json, NULL,
+        "\x7f\xC2\x80\xC2\x85\xC2\x9F\xC2\xA0\xE2\x80\xA7\xE2\x80\xA8\xE2\x80\xA9\xEF\xBB\xBF\xEF\xBF\xBD"
+        "\xEF\xBF\xBE\xEF\xBF\xBF\xF0\x9F\xBF\xBF");
+    assert_int_equal(json_finish(&json), 0);
+    assert_string_equal(buf_text(&buf),
+                        "\"\\u007f\\u0080\\u0085\\u009f\xC2\xA0\xE2\x80\xA7\\u2028\\u2029\\ufeff"
+                        "\xEF\xBF\xBD\\ufffe\\uffff\xF0\x9F\xBF\xBF\"");
+}
+
 static void json_that_does_not_fit_says_so(void **state)
 {
     (void)state;
@@ -145,6 +160,7 @@ int main(void)
         cmocka_unit_test(what_is_written_is_read_again),
         cmocka_unit_test(a_test_can_set_the_clocks),
         cmocka_unit_test(json_is_written_as_rfc_8259_has_it),
+        cmocka_unit_test(json_has_no_character_that_yaml_refuses),
         cmocka_unit_test(json_that_does_not_fit_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
