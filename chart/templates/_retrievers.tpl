@@ -59,14 +59,16 @@ purser.groups (top): a list of {name, schedule, timeZone, manual, retrievers}: o
 {{- toJson $all -}}
 {{- end -}}
 
-{{/* The CronJob of the top-level schedule has the release's name; each other one a hash of its schedule behind it. */}}
+{{/* The CronJob of the top-level schedule has the release's name; each other one a hash of its schedule behind it. What is run by
+hand has no time zone: it is one CronJob. */}}
 {{- define "purser.groups" -}}
 {{- $fullname := include "purser.fullname" . -}}
 {{- $order := list -}}
 {{- $groups := dict -}}
-{{- $top := printf "%s|%s" (default "never" .Values.schedule) .Values.timeZone -}}
+{{- $never := or (not .Values.schedule) (eq .Values.schedule "never") -}}
+{{- $top := ternary "never" (printf "%s|%s" .Values.schedule .Values.timeZone) $never -}}
 {{- range $r := include "purser.retrievers" . | fromJsonArray -}}
-{{- $key := printf "%s|%s" (ternary "never" $r.schedule $r.manual) $r.timeZone -}}
+{{- $key := ternary "never" (printf "%s|%s" $r.schedule $r.timeZone) $r.manual -}}
 {{- if not (hasKey $groups $key) -}}
 {{- $order = append $order $key -}}
 {{- $usual := eq $key $top -}}

@@ -8,11 +8,22 @@
 {{- if not (or $secret $vault) -}}
 {{- fail (printf "sources: %s is rotated by a Job where its token is in a Secret of this namespace, or in Vault; take its `rotate` out, and say `purser rotate %s` where its store can be written" $source.name $source.name) -}}
 {{- end -}}
-{{- $name := printf "%s-%s" (include "purser.rotation" $) ($source.name | replace "_" "-" | replace "." "-") | trunc 52 | trimSuffix "-" -}}
+{{- $name := include "purser.rotationName" (dict "top" $ "source" $source.name) -}}
 {{- $rotated = append $rotated (dict "name" $name "source" $source "secret" $secret "vault" $vault) -}}
 {{- end -}}
 {{- end -}}
 {{- toJson $rotated -}}
+{{- end -}}
+
+{{/* Of a CronJob; what had to be changed or cut gets a hash, so that two stay two. (dict "top" $ "source" NAME) */}}
+{{- define "purser.rotationName" -}}
+{{- $plain := .source | replace "_" "-" | replace "." "-" -}}
+{{- $name := printf "%s-%s" (include "purser.rotation" .top) $plain -}}
+{{- if and (eq $plain .source) (le (len $name) 52) -}}
+{{- $name -}}
+{{- else -}}
+{{- printf "%s-%s" ($name | trunc 45 | trimSuffix "-") (.source | sha256sum | trunc 6) -}}
+{{- end -}}
 {{- end -}}
 
 {{/* The path of a source's token in Vault, or "". (dict "top" $ "source" SOURCE) */}}

@@ -177,6 +177,32 @@ def test_names_stay_within_what_kubernetes_takes(rendered):
             assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name), name
 
 
+ROTATED = {"provider": "gitlab", "rotate": {"schedule": "0 3 1 * *", "fromProvider": True, "acceptLoss": True}}
+
+
+@pytest.mark.parametrize("release, sources", [
+    ("ci", ["ci.gitlab", "ci-gitlab", "ci_gitlab"]), ("ci", ["a" * 40 + "-1", "a" * 40 + "-2"]),
+    ("platform-engineering-ci-metrics", ["gitlab-a", "gitlab-b"]), ("r" * 53, ["gitlab", "gitlab2", "gitlab-2"])])
+def test_two_rotations_never_have_one_name(release, sources):
+    values = {"sources": [{**ROTATED, "name": name, "token": {"secretName": f"token-{n}"}} for n, name in enumerate(sources)],
+              "retrievers": [{**RETRIEVER, "sources": sources}]}
+    objects = render(values=values, release=release)
+    names = [(each["kind"], each["metadata"]["name"]) for each in objects]
+    jobs = [name for kind, name in names if kind == "CronJob" and "rot" in name]
+    assert len(names) == len(set(names)) and len(jobs) == len(sources)
+    assert all(re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?", name) for name in jobs), jobs
+
+
+@pytest.mark.parametrize("top", [{}, {"schedule": "never"}, {"schedule": ""}, {"schedule": "5 * * * *", "timeZone": "Europe/Berlin"}])
+def test_what_is_run_by_hand_is_one_cronjob_whatever_its_time_zone(top):
+    zones = {"a": {"timeZone": "Europe/Berlin"}, "b": {}, "c": {"timeZone": "UTC"}}
+    objects = render(values={"sources": [SOURCE], **top, "retrievers": [
+        {**RETRIEVER, "name": name, "schedule": "never", **zone} for name, zone in zones.items()]})
+    (job,) = [each for each in objects if each["kind"] == "CronJob"]
+    assert job["spec"]["suspend"] is True
+    assert [each["name"] for each in job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]] == list(zones)
+
+
 def allows(policies, one, other, port, protocol="TCP"):
     """Whether these NetworkPolicies let a pod of the labels `one` reach `other` (labels, or an address that is no pod's), as their
     specification says: a pod that none selects is open; each that selects it adds what it allows."""
