@@ -27,30 +27,39 @@
 {{- end -}}
 {{- end -}}
 
+{{/* As libpq reads it: in quotes where it is more than a word. */}}
+{{- define "purser.dsnValue" -}}
+{{- if regexMatch "^[A-Za-z0-9_.@:,/+-]+$" . -}}
+{{- . -}}
+{{- else -}}
+{{- printf "'%s'" (. | replace "\\" "\\\\" | replace "'" "\\'") -}}
+{{- end -}}
+{{- end -}}
+
 {{/* `sink.postgres` of purser.yaml */}}
 {{- define "purser.sink" -}}
 {{- $facts := include "purser.database" . | fromJson -}}
 {{- $external := eq .Values.database.kind "external" -}}
 {{- $vault := and $external .Values.database.external.vault -}}
-{{- $words := list (printf "host=%s" $facts.host) (printf "port=%d" (int $facts.port)) (printf "dbname=%s" $facts.name) -}}
+{{- $words := list (printf "host=%s" (include "purser.dsnValue" $facts.host)) (printf "port=%d" (int $facts.port)) (printf "dbname=%s" $facts.name) -}}
 {{- if and $facts.user (not $vault) -}}
-{{- $words = append $words (printf "user=%s" $facts.user) -}}
+{{- $words = append $words (printf "user=%s" (include "purser.dsnValue" $facts.user)) -}}
 {{- end -}}
 {{- $words = append $words (printf "sslmode=%s" $facts.sslMode) -}}
 {{- if $facts.ca -}}
 {{- $words = append $words "sslrootcert=/etc/purser-sink/ca.crt" -}}
 {{- end -}}
-dsn: {{ join " " $words }}
+dsn: {{ join " " $words | quote }}
 {{- if $vault }}
-credentialFrom: {vault: {{ .Values.database.external.vault }}}
+credentialFrom: {vault: {{ .Values.database.external.vault | quote }}}
 {{- else }}
 credentialFrom: {file: /etc/purser-sink/password}
 {{- end }}
 {{- with $facts.readerRole }}
-readerRole: {{ . }}
+readerRole: {{ . | toYaml }}
 {{- end }}
 {{- with $facts.ownerRole }}
-ownerRole: {{ . }}
+ownerRole: {{ . | toYaml }}
 {{- end }}
 {{- if and $external (not .Values.database.external.migrate) }}
 migrate: false

@@ -1,4 +1,7 @@
-{{/* Names and labels. Cut so that what is put behind them (a CronJob's name may have 52 characters) survives. */}}
+{{/*
+Names and labels. Cut so that what is put behind them (a CronJob's name may have 52 characters) survives; by toYaml, which puts
+what looks like a number in quotes: a release is called 123 where it is made of a pull request's.
+*/}}
 
 {{- define "purser.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
@@ -34,14 +37,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end -}}
 
 {{- define "purser.selector" -}}
-app.kubernetes.io/name: {{ include "purser.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/name: {{ include "purser.name" . | toYaml }}
+app.kubernetes.io/instance: {{ .Release.Name | trunc 63 | trimSuffix "-" | toYaml }}
 {{- end -}}
 
 {{/* (dict "top" $ "name" NAME "component" COMPONENT "annotations" DICT) */}}
 {{- define "purser.metadata" -}}
-name: {{ .name }}
-namespace: {{ .top.Release.Namespace }}
+name: {{ .name | toYaml }}
+namespace: {{ .top.Release.Namespace | toYaml }}
 labels:
   {{- include "purser.labels" .top | nindent 2 }}
   app.kubernetes.io/component: {{ .component }}
@@ -62,13 +65,22 @@ annotations:
 {{- end -}}
 {{- end -}}
 
+{{/* A value as it was written: Helm holds whole numbers as others, and writes 20261126 as 2.0261126e+07. */}}
+{{- define "purser.text" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) -}}
+{{- int64 . -}}
+{{- else -}}
+{{- . -}}
+{{- end -}}
+{{- end -}}
+
 {{/* (dict "image" {repository or name, tag, digest}) */}}
 {{- define "purser.reference" -}}
 {{- $repository := default .image.name .image.repository -}}
 {{- if .image.digest -}}
 {{- printf "%s@%s" $repository .image.digest -}}
 {{- else -}}
-{{- printf "%s:%s" $repository (toString (default .tag .image.tag)) -}}
+{{- printf "%s:%s" $repository (include "purser.text" (default .tag .image.tag)) -}}
 {{- end -}}
 {{- end -}}
 

@@ -55,7 +55,7 @@ agent alone; a retriever has its own socket, output, scratch and script, and not
 {{- define "purser.agent" -}}
 {{- $native := include "purser.nativeSidecar" .top -}}
 - name: agent
-  image: {{ include "purser.image" .top }}
+  image: {{ include "purser.image" .top | toYaml }}
   imagePullPolicy: {{ .top.Values.image.pullPolicy }}
   command: [/usr/bin/purser, agent, --file, /etc/purser/purser.yaml, --grace, {{ .top.Values.terminationGracePeriodSeconds }}s
     {{- if not $native }}, --end-when-done{{ end }}]
@@ -85,7 +85,7 @@ agent alone; a retriever has its own socket, output, scratch and script, and not
 
 {{- define "purser.init" -}}
 - name: init
-  image: {{ include "purser.image" .top }}
+  image: {{ include "purser.image" .top | toYaml }}
   imagePullPolicy: {{ .top.Values.image.pullPolicy }}
   command: [/usr/bin/purser, init, --file, /etc/purser/purser.yaml, --wait, {{ .top.Values.init.wait }}]
   env:
@@ -106,8 +106,8 @@ agent alone; a retriever has its own socket, output, scratch and script, and not
 {{- define "purser.retrieverContainer" -}}
 {{- $r := .retriever -}}
 {{- $values := $r.values -}}
-- name: {{ $r.part }}
-  image: {{ $r.image.reference }}
+- name: {{ $r.part | toYaml }}
+  image: {{ $r.image.reference | toYaml }}
   {{- with default .top.Values.retrieverImage.pullPolicy $r.image.pullPolicy }}
   imagePullPolicy: {{ . }}
   {{- end }}
@@ -115,14 +115,14 @@ agent alone; a retriever has its own socket, output, scratch and script, and not
   - /purser/bin/purser-exec
   {{- if $r.requirements }}
   - --requirements
-  - {{ $r.requirements }}
+  - {{ $r.requirements | toYaml }}
   {{- with .top.Values.site.packageIndex }}
   - --package-index
-  - {{ . }}
+  - {{ . | toYaml }}
   {{- end }}
   {{- with .top.Values.site.proxy }}
   - --proxy
-  - {{ . }}
+  - {{ . | toYaml }}
   {{- end }}
   {{- if .top.Values.site.ca }}
   - --ca-file
@@ -132,7 +132,7 @@ agent alone; a retriever has its own socket, output, scratch and script, and not
   - --
   {{- if $r.file }}
   - python3
-  - {{ $r.mount }}/{{ $r.file }}
+  - {{ printf "%s/%s" $r.mount $r.file | toYaml }}
   {{- else }}
   {{- toYaml $values.command | nindent 2 }}
   {{- end }}
@@ -177,7 +177,7 @@ agent alone; a retriever has its own socket, output, scratch and script, and not
 - name: vault-token
   projected:
     sources:
-    - serviceAccountToken: {path: token, audience: {{ .Values.vault.audience }}, expirationSeconds: 3600}
+    - serviceAccountToken: {path: token, audience: {{ .Values.vault.audience | quote }}, expirationSeconds: 3600}
 {{- end -}}
 
 {{- define "purser.volumes" -}}
@@ -232,7 +232,7 @@ agent alone; a retriever has its own socket, output, scratch and script, and not
 
 {{/* What purser may load of one run, as Kubernetes writes it; 256 MiB as purser's own default. */}}
 {{- define "purser.outputSize" -}}
-{{- $said := dig "limits" "outputBytes" "256MiB" . | toString -}}
+{{- $said := dig "limits" "outputBytes" "256MiB" . | include "purser.text" -}}
 {{- if not (regexMatch "^[0-9]+ ?([KMG]iB|[kMG]B|B)?$" $said) -}}
 {{- fail (printf "retrievers[].limits.outputBytes: %q is not a size as in 256MiB" $said) -}}
 {{- end -}}

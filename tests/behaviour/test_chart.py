@@ -177,6 +177,42 @@ def test_names_stay_within_what_kubernetes_takes(rendered):
             assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name), name
 
 
+def texts(value, keys=("name", "namespace", "image", "audience", "app.kubernetes.io/name", "app.kubernetes.io/instance")):
+    """What stands under these keys, wherever."""
+    for key, each in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        if key in keys and not isinstance(each, (dict, list)):
+            yield each
+        yield from texts(each, keys)
+
+
+@pytest.mark.parametrize("word", ["123", "true", "null", "0x1f"])
+def test_a_name_that_looks_like_another_kind_of_value_stays_text(word):
+    values = {"sources": [SOURCE], "retrievers": [{**RETRIEVER, "name": word, "image": word}],
+              "vault": {"address": "https://vault.example", "role": "purser", "audience": word}}
+    said = helm("template", word, CHART, "--namespace", word, "--values", "-", input=yaml.safe_dump(values)).stdout
+    found = list(texts(list(yaml.safe_load_all(said))))
+    assert found.count(word) > 20 and all(isinstance(each, str) for each in found), set(map(repr, found))
+
+
+def test_a_number_is_taken_as_it_was_written():
+    objects = render(values={"sources": [SOURCE], "image": {"repository": "purser", "tag": 20261126},
+                             "retrieverImage": {"name": "python", "tag": 3.13},
+                             "retrievers": [{**RETRIEVER, "limits": {"outputBytes": 268435456}}]})
+    ((_, pod),) = [each for each in pods(objects) if each[0] == "ci-purser"]
+    assert {each["image"] for each in containers(pod)} == {"purser:20261126", "python:3.13"}
+    assert [each["emptyDir"]["sizeLimit"] for each in pod["volumes"] if each["name"] == "output-actions"] == [268435456]
+
+
+@pytest.mark.parametrize("user, written", [("svc@tenant", "svc@tenant"), ("a #b", "'a #b'"), ("x sslmode=disable", "'x sslmode=disable'"),
+                                           ("CORP\\svc", "'CORP\\\\svc'"), ("o'neil", "'o\\'neil'")])
+def test_the_databases_user_is_one_word_of_the_dsn(user, written):
+    objects = render(values={"sources": [SOURCE], "retrievers": [RETRIEVER], "database": {"kind": "external", "external": {
+        "host": "db.example", "user": user, "ownerRole": "a #b", "passwordSecret": {"name": "x"}}}})
+    config = yaml.safe_load(of_kind(objects, "ConfigMap")["ci-purser-config"]["data"]["purser.yaml"])
+    assert config["sink"]["postgres"]["dsn"] == f"host=db.example port=5432 dbname=ci user={written} sslmode=verify-full"
+    assert config["sink"]["postgres"]["ownerRole"] == "a #b"
+
+
 ROTATED = {"provider": "gitlab", "rotate": {"schedule": "0 3 1 * *", "fromProvider": True, "acceptLoss": True}}
 
 
