@@ -47,9 +47,11 @@ static int install_runner(const Paths *paths, const char *bin)
         return EXIT_FAILED;
     }
     CLEANUP_FD int folder = open(bin, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder >= 0)
+        unlinkat(folder, "." PROGRAM ".new", 0); /* of one that was killed: its mode lets nobody write it */
     CLEANUP_FD int to = folder < 0 ? -1
                                    : openat(folder, "." PROGRAM ".new",
-                                            O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0555);
+                                            O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0555);
     int r = to < 0 ? -errno : copy(from, to);
     if (!r && (fchmod(to, 0555) < 0 || renameat(folder, "." PROGRAM ".new", folder, PROGRAM) < 0))
         r = -errno;

@@ -1,11 +1,13 @@
 """purser init: all is well, or one sentence in its log and in the pod's termination message; and what may pass is waited for."""
 import json
+import shutil
 import signal
 import time
 from email.utils import formatdate
 
 import pytest
 from outages_world import Front, server, server_error, throttled  # noqa: F401
+from pod import AGENT
 from promise import as_root, wait_until
 from test_kubernetes import api_server  # noqa: F401
 from test_pod import hunter, pod  # noqa: F401
@@ -80,6 +82,18 @@ def test_init_makes_the_schema_and_leaves_purser_exec_whole(pod):
     program = pod.volumes / "bin/purser-exec"
     assert program.stat().st_mode & 0o777 == 0o555
     assert program.read_bytes() == (pod.folder / "tree/libexec/purser/purser-exec").read_bytes()
+
+
+def test_init_that_was_killed_in_the_middle_of_purser_exec_is_no_hindrance(pod):
+    hunter(pod)
+    half = pod.volumes / "bin/.purser-exec.new"
+    half.write_bytes(b"\x7fELF")
+    half.chmod(0o555)
+    shutil.chown(half, AGENT, AGENT)
+    init = pod.init()
+    assert init.status == 0, init.text
+    assert [each.name for each in half.parent.iterdir()] == ["purser-exec"]
+    assert (half.parent / "purser-exec").read_bytes() == (pod.folder / "tree/libexec/purser/purser-exec").read_bytes()
 
 
 # What may pass
