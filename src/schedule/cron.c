@@ -72,7 +72,7 @@ static int parse_item(const Field *field, Slice item, uint64_t *bits, Fault *fau
         high = low;
         if (!r && is_range)
             r = parse_value(field, high_text, &high, fault);
-        if (!r && is_range && high == 0 && field->most == 7)
+        if (!r && is_range && high == 0 && low > 0 && field->most == 7)
             high = 7; /* FRI-SUN */
         if (!r && has_step && !is_range)
             r = fault_set(fault, -EINVAL, "a step needs a range: write '%u-%u/%.*s' for '%.*s'", low,
