@@ -66,13 +66,21 @@ static Given *given_of(Root *root, Slice name)
     return &root->given[root->n_given - 1];
 }
 
+/* What a rule can say of an argument. */
+static bool is_sayable(Slice text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.ptr[i] < ' ' || text.ptr[i] == 0x7F || text.ptr[i] == '{')
+            return false;
+    return text.len > 0 && text.len <= POLICY_MAX_VALUE;
+}
+
 static void note_argument(Root *root, const GraphqlChosen *chosen, const GraphqlEntry *entry)
 {
     const GraphqlValue *value = graphql_resolve(chosen, &entry->value);
     Given *given = given_of(root, entry->name);
     given->times++;
-    if (!value || value->kind != GRAPHQL_STRING || value->text.len > POLICY_MAX_VALUE ||
-        memchr(value->text.ptr, '{', value->text.len) || memchr(value->text.ptr, '\n', value->text.len))
+    if (!value || value->kind != GRAPHQL_STRING || !is_sayable(value->text))
         given->open = true;
     else
         put_in(&given->value, &given->n_value, value->text);
@@ -123,8 +131,13 @@ static int put_arguments(const Root *root, Buf *out)
         const Given *given = &root->given[i];
         if (given->open || given->times < root->times || given->n_value == 0)
             continue;
-        r = n++ ? buf_append(out, ", ", 2) : buf_printf(out, "    arguments: {%s: {", root->name);
-        r = r ? r : buf_printf(out, "%s: ", given->name);
+        r = n ? buf_append(out, ", ", 2) : buf_append_text(out, "    arguments: {");
+        if (n++ == 0) {
+            r = r ? r : policy_narrow_word(out, slice_of(root->name));
+            r = r ? r : buf_append_text(out, ": {");
+        }
+        r = r ? r : policy_narrow_word(out, slice_of(given->name));
+        r = r ? r : buf_append(out, ": ", 2);
         r = r ? r : put_words(given->value, given->n_value, out);
     }
     return r || n == 0 ? r : buf_append_text(out, "}}\n");
@@ -132,8 +145,9 @@ static int put_arguments(const Root *root, Buf *out)
 
 static int put_root(const Root *root, Buf *out)
 {
-    int r = buf_printf(out, "- graphql:\n    operations: [%s]\n    fields: [%s]\n",
-                       graphql_type_text(root->type), root->name);
+    int r = buf_printf(out, "- graphql:\n    operations: [%s]\n    fields: ", graphql_type_text(root->type));
+    r = r ? r : put_words(&root->name, 1, out);
+    r = r ? r : buf_append(out, "\n", 1);
     r = r ? r : put_arguments(root, out);
     r = r ? r : buf_append_text(out, "    subfields: ");
     r = r ? r : put_words(root->subfield, root->n_subfield, out);
@@ -171,32 +185,42 @@ int policy_narrow_graphql_rules(const PolicyNarrow *narrow, Buf *out, Fault *fau
     return r;
 }
 
-/* In double quotes, as YAML and JSON have it. */
-static int put_quoted(Buf *out, const char *text)
+/* Characters that YAML would read otherwise stand in the document's strings alone, which have such escapes
+ * too.
+ */
+static int put_test(const PolicySeen *seen, Buf *out)
 {
-    int r = buf_append(out, "\"", 1);
-    for (; *text && r == 0; text++)
-        r = *text == '\n'                   ? buf_append(out, "\\n", 2)
-            : *text == '\t'                 ? buf_append(out, "\\t", 2)
-            : *text == '"' || *text == '\\' ? buf_printf(out, "\\%c", *text)
-                                            : buf_append(out, text, 1);
-    return r ? r : buf_append(out, "\"", 1);
+    int r = buf_append_text(out, "- graphql: \"");
+    r = r ? r : policy_narrow_escaped(out, slice_of(seen->document), "\\\\", true);
+    r = r ? r : buf_append(out, "\"", 1);
+    if (r == 0 && seen->variables[0]) {
+        r = buf_append_text(out, "\n  variables: ");
+        r = r ? r : policy_narrow_escaped(out, slice_of(seen->variables), "\\", false);
+    }
+    return r ? r : buf_append_text(out, "\n  expect: allow\n");
+}
+
+/* The first of those that differ in their variables alone, as pages of a list do. */
+static bool is_first(const PolicyNarrow *narrow, size_t at)
+{
+    for (size_t i = 0; i < at; i++)
+        if (strcmp(narrow->seen[i].document, narrow->seen[at].document) == 0)
+            return false;
+    return true;
 }
 
 int policy_narrow_graphql_tests(const PolicyNarrow *narrow, Buf *out)
 {
     int r = 0;
     bool any = false;
-    for (size_t i = 0; i < narrow->n_seen && r == 0; i++) {
-        const PolicySeen *seen = &narrow->seen[i];
-        if (!seen->document[0] || i > POLICY_MAX_TESTS / 8)
+    for (size_t i = 0, n = 0; i < narrow->n_seen && n < POLICY_MAX_TESTS / 8 && r == 0; i++) {
+        CLEANUP_BUF Buf test = BUF_INIT(POLICY_MAX_BYTES);
+        if (!narrow->seen[i].document[0] || !is_first(narrow, i))
             continue;
         any = true;
-        r = buf_append_text(out, "- graphql: ");
-        r = r ? r : put_quoted(out, seen->document);
-        if (r == 0 && seen->variables[0])
-            r = buf_printf(out, "\n  variables: %s", seen->variables);
-        r = r ? r : buf_append_text(out, "\n  expect: allow\n");
+        n++;
+        if (put_test(&narrow->seen[i], &test) == 0) /* one that is too long is none */
+            r = policy_narrow_add_test(out, &test);
     }
     return r || !any ? r
                      : buf_append_text(out, "- {graphql: '{ __schema { types { name } } }', expect: deny}\n");

@@ -23,8 +23,61 @@ typedef struct Shapes {
     size_t n;
 } Shapes;
 
+/* The length of the character at `at` when YAML reads it otherwise than it stands there, or not at all:
+ * controls, ends of lines, marks of the byte order. 0: it is none of these. */
+static size_t odd_character(Slice text, size_t at, unsigned *ret_point)
+{
+    const unsigned char *c = (const unsigned char *)text.ptr + at;
+    size_t left = text.len - at;
+    *ret_point = c[0];
+    if (c[0] < ' ' || c[0] == 0x7F)
+        return 1;
+    *ret_point = left > 1 ? (c[0] & 0x1Fu) << 6 | (c[1] & 0x3Fu) : 0;
+    if (c[0] == 0xC2)
+        return *ret_point < 0xA0 ? 2 : 0;
+    if (c[0] < 0xE0 || c[0] > 0xEF || left < 3)
+        return 0;
+    *ret_point = (c[0] & 0x0Fu) << 12 | (c[1] & 0x3Fu) << 6 | (c[2] & 0x3Fu);
+    return *ret_point == 0x2028 || *ret_point == 0x2029 || *ret_point == 0xFEFF || *ret_point >= 0xFFFE ? 3
+                                                                                                        : 0;
+}
+
+int policy_narrow_escaped(Buf *out, Slice text, const char *escape, bool quote)
+{
+    unsigned point;
+    int r = 0;
+    for (size_t i = 0; i < text.len && r == 0;) {
+        char c = text.ptr[i];
+        size_t len = odd_character(text, i, &point);
+        if (quote && (c == '\n' || c == '\t' || c == '"' || c == '\\'))
+            r = buf_printf(out, "\\%c", c == '\n' ? 'n' : c == '\t' ? 't' : c);
+        else
+            r = len ? buf_printf(out, "%su%04X", escape, point) : buf_append(out, &c, 1);
+        i += len ? len : 1;
+    }
+    return r;
+}
+
+static bool has_odd(Slice text)
+{
+    unsigned point;
+    for (size_t i = 0; i < text.len; i++)
+        if (odd_character(text, i, &point))
+            return true;
+    return false;
+}
+
+static int put_double_quoted(Buf *out, Slice word)
+{
+    int r = buf_append(out, "\"", 1);
+    r = r ? r : policy_narrow_escaped(out, word, "\\", true);
+    return r ? r : buf_append(out, "\"", 1);
+}
+
 int policy_narrow_word(Buf *out, Slice word)
 {
+    if (has_odd(word))
+        return put_double_quoted(out, word);
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./";
     bool quote =
         word.len == 0 || !strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz/", word.ptr[0]);
@@ -231,18 +284,26 @@ static int put_test(const Shape *shape, const char *method, const char *query, b
     return r ? r : buf_printf(out, ", expect: %s}\n", allow ? "allow" : "deny");
 }
 
+int policy_narrow_add_test(Buf *out, const Buf *test)
+{
+    static const size_t rest = 200; /* what stands behind them */
+    bool fits = test->len <= POLICY_MAX_BYTES - rest && out->len <= POLICY_MAX_BYTES - rest - test->len;
+    return fits ? buf_append_slice(out, buf_slice(test)) : 0;
+}
+
 /* What was seen is allowed; another method and another parameter are not. */
 static int put_tests(const Shape *shape, Buf *out)
 {
+    CLEANUP_BUF Buf test = BUF_INIT(POLICY_MAX_BYTES);
     if (shape->seen->host[0]) /* a test is of the source's own host */
         return 0;
     bool get = strcmp(shape->seen->method, "GET") == 0;
-    int r = put_test(shape, shape->seen->method, shape->seen->query, true, out);
+    int r = put_test(shape, shape->seen->method, shape->seen->query, true, &test);
     if (r == 0 && get)
-        r = put_test(shape, "DELETE", "", false, out);
+        r = put_test(shape, "DELETE", "", false, &test);
     if (r == 0 && !shape->any_query)
-        r = put_test(shape, shape->seen->method, "another-parameter", false, out);
-    return r;
+        r = put_test(shape, shape->seen->method, "another-parameter", false, &test);
+    return r ? r : policy_narrow_add_test(out, &test);
 }
 
 static void shapes_done(Shapes *shapes)

@@ -37,5 +37,10 @@ int policy_narrow(const PolicyNarrow *narrow, Buf *out, Fault *fault) MUST_USE;
 /* narrow-graphql.c: its rules, then its tests. */
 int policy_narrow_graphql_rules(const PolicyNarrow *narrow, Buf *out, Fault *fault) MUST_USE;
 int policy_narrow_graphql_tests(const PolicyNarrow *narrow, Buf *out) MUST_USE;
-/* A word in YAML, in single quotes where it needs them. */
+/* A word in YAML, in quotes where it needs them. */
 int policy_narrow_word(Buf *out, Slice word) MUST_USE;
+/* A text inside of double quotes of YAML, with `escape` and its number for each character that YAML would
+ * read otherwise, or not at all. `quote`: the text's own quotes and backslashes are escaped too. */
+int policy_narrow_escaped(Buf *out, Slice text, const char *escape, bool quote) MUST_USE;
+/* Tests, if there is room for them in a policy's file; it is one without them, too. */
+int policy_narrow_add_test(Buf *out, const Buf *test) MUST_USE;

@@ -196,6 +196,55 @@ static void graphql_keeps_what_was_asked_of_each_root(void **state)
     policy_free(policy);
 }
 
+/* What YAML would read otherwise, or not at all. */
+static void what_a_document_may_hold_is_written(void **state)
+{
+    (void)state;
+    CLEANUP_BUF Buf out = BUF_INIT(1u << 20);
+    saw_graphql("{ a(empty: \"\", bell: \"\\u0007\", ends: \"x\\ry\", line: \"l\xE2\x80\xA8m\") { b } }", "");
+    saw_graphql("query Q($v: V) { c(v: $v, w: "
+                "\"\x7F\xC2\x80\xEF\xBB\xBF\xE2\x80\xA9\xEF\xBF\xBF\xF0\x9F\x98\x80\") { d } }",
+                "{v: {k: [\"\x7F\xC2\x80\xEF\xBB\xBF\xE2\x80\xA9\xEF\xBF\xBF\xF0\x9F\x98\x80\", "
+                "\"l\xE2\x80\xA8m\"]}}");
+    saw_graphql("{ null(true: \"no\") { on } }", "");
+    Policy *policy = narrow(NULL, &out);
+    assert_int_equal(policy->n_rule, 3);
+    assert_true(allows_graphql(policy, "{a(empty: \"other\", line: \"l\xE2\x80\xA8m\") {b}}"));
+    assert_false(allows_graphql(policy, "{a(line: \"l m\") {b}}"));
+    assert_true(allows_graphql(policy, "{null(true: \"no\") {on}}"));
+    assert_false(allows_graphql(policy, "{null(true: \"yes\") {on}}"));
+    policy_free(policy);
+}
+
+/* Each page of a list has variables of its own, and documents can be long: as many tests as there are would
+ * not go into a policy's file. */
+static void many_documents_are_as_many_tests_as_a_file_can_hold(void **state)
+{
+    (void)state;
+    enum { PAGES = 60, LONG = 10, MOST = 20000 };
+    static char document[LONG + 1][MOST], variables[PAGES][32];
+    CLEANUP_BUF Buf out = BUF_INIT(1u << 20);
+    PolicySeen many[PAGES + LONG];
+    Policy *policy = NULL;
+    Fault fault = {""};
+    snprintf(document[LONG], MOST, "query Q($p: String) { pages(p: $p) { %*s b } }", 1500, "");
+    for (int i = 0; i < PAGES; i++) {
+        snprintf(variables[i], sizeof(variables[i]), "{p: \"%d\"}", i);
+        many[i] = (PolicySeen){none, none, none, none, document[LONG], variables[i], 1};
+    }
+    for (int i = 0; i < LONG; i++) {
+        snprintf(document[i], MOST, "{ long%d { %*s d } }", i, 19000, "");
+        many[PAGES + i] = (PolicySeen){none, none, none, none, document[i], none, 1};
+    }
+    PolicyNarrow what = {"p", "of a test", many, PAGES + LONG, NULL, 10, 5000};
+    assert_int_equal(policy_narrow(&what, &out, &fault), 0);
+    if (policy_parse("p.yaml", buf_slice(&out), &policy, &fault) || policy_run_tests(policy, &fault))
+        fail_msg("%s", fault.text);
+    assert_int_equal(policy->n_rule, 1 + LONG);
+    assert_int_equal(policy->n_test, 1 + 3 + 2); /* the pages', three that are long, what is always refused */
+    policy_free(policy);
+}
+
 static void nothing_seen_is_nothing_allowed(void **state)
 {
     (void)state;
@@ -210,9 +259,14 @@ static void nothing_seen_is_nothing_allowed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(ids_become_stars_where_several_were_seen),  TEST(values_that_were_given_stay),
-        TEST(words_stay_unless_they_are_many),           TEST(what_is_hard_to_write_is_written),
-        TEST(graphql_keeps_what_was_asked_of_each_root), TEST(nothing_seen_is_nothing_allowed),
+        TEST(ids_become_stars_where_several_were_seen),
+        TEST(values_that_were_given_stay),
+        TEST(words_stay_unless_they_are_many),
+        TEST(what_is_hard_to_write_is_written),
+        TEST(graphql_keeps_what_was_asked_of_each_root),
+        TEST(what_a_document_may_hold_is_written),
+        TEST(many_documents_are_as_many_tests_as_a_file_can_hold),
+        TEST(nothing_seen_is_nothing_allowed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
