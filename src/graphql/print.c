@@ -1,6 +1,8 @@
 /* Documents in their one form. See print.h. The Buf's first failure sticks. */
 #include "graphql/print.h"
 
+#include "graphql/lexer.h"
+
 typedef struct Printer {
     Buf *out;
     int error;
@@ -161,6 +163,15 @@ int graphql_print(const GraphqlChosen *chosen, Buf *out)
         put_selections(&printer, fragment->child);
     }
     return printer.error;
+}
+
+bool graphql_is_printable(const GraphqlValue *value)
+{
+    for (const GraphqlEntry *entry = value->entry; entry; entry = entry->next)
+        if ((value->kind == GRAPHQL_OBJECT && !lexer_is_name(entry->name)) ||
+            !graphql_is_printable(&entry->value))
+            return false;
+    return true;
 }
 
 int graphql_print_value(const GraphqlValue *value, Buf *out)

@@ -11,7 +11,11 @@
 /* -ENOBUFS. */
 int graphql_print(const GraphqlChosen *chosen, Buf *out) MUST_USE;
 
-/* A constant value as GraphQL text. */
+/* Whether a value can be said in GraphQL: a key of JSON may be anything, a field of an input object is a
+ * name. */
+bool graphql_is_printable(const GraphqlValue *value);
+
+/* A constant value as GraphQL text; one that is printable. */
 int graphql_print_value(const GraphqlValue *value, Buf *out) MUST_USE;
 
 /* The request as JSON: {"query": ..., "operationName": ..., "variables": {...}}, with only the variables that

@@ -89,12 +89,13 @@ void seen_rest(Run *run, uint32_t source, const StreamRequest *request, const ch
         note(run, &seen);
 }
 
-/* Those that the request gave, as an object of GraphQL. */
+/* Those that the request gave, as an object of GraphQL. What GraphQL cannot say is left out: no rule is about
+ * an object. */
 static int print_variables(const GraphqlChosen *chosen, Buf *out)
 {
     int r = 0;
     for (const GraphqlVariable *one = chosen->operation->variable; one && r == 0; one = one->next) {
-        if (!one->value)
+        if (!one->value || !graphql_is_printable(one->value))
             continue;
         r = buf_printf(out, "%s%.*s: ", out->len ? ", " : "{", (int)one->name.len, one->name.ptr);
         r = r ? r : graphql_print_value(one->value, out);

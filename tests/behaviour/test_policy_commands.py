@@ -195,6 +195,30 @@ get("/api/v3/repos/acme/api")
     assert not [one for one in forge.audit("request")[-N_ALLOWED:] if one["decision"] == "would-refuse"]
 
 
+def test_what_a_script_gives_for_variables_spoils_no_recording(forge):
+    """Keys of JSON that are no names of GraphQL's, characters that YAML reads otherwise, a cursor for each page."""
+    with_inside(forge, "odd")
+    forge.retriever("odd", script="""
+from inside import *
+def ask(query, **variables):
+    say(**Client("api.github.com").ask("/api/graphql", "POST", "Content-Type: application/json\\r\\n" + LEASED,
+                                       json.dumps({"query": query, "variables": variables}).encode()).short)
+ask("query Q($f: F, $name: String) { repository(owner: \\"acme\\", filter: $f, name: $name) { name } }",
+    f={"my-key": [{"": 1}], "}}\\nreveal: true\\n": {"x": 1}}, name="a\\u2028b\\x7f")
+for page in range(70):
+    ask("query P($f: [F], $after: String) { pages(f: $f, after: $after) { " + " ".join(f"field{n}" for n in range(200)) + " } }",
+        f=[{"a b": page}], after=f"cursor {page}")
+""", sources=["api"], policy="own", **{"with": {"owner": "acme"}})
+    done = policy(forge, "record", "odd")
+    assert done.status == 0 and len(forge.one.requests) == 71, done.text
+    assert "my-key" in forge.one.requests[0].body.decode()
+    assert "my-key" not in done.out and "reveal" not in done.out
+    assert "arguments: {repository: {owner: [acme]}}" in done.out and "fields: [pages]" in done.out, done.out
+    (forge.folder / "policy/odd-recorded.yaml").write_text(done.out)
+    tested = policy(forge, "test", forge.folder / "policy/odd-recorded.yaml")
+    assert tested.status == 0 and "2 rules, 4 tests pass" in tested.out, tested.text
+
+
 def test_record_needs_one_retriever_and_one_source(forge):
     api(forge, name="other", host="other.test")
     forge.retriever("both", script="print('x')", sources=["api", "other"], policy={"api": "own"})
