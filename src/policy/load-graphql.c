@@ -154,25 +154,36 @@ static bool is_bare(const YamlNode *node)
            (value.kind == GRAPHQL_INT || value.kind == GRAPHQL_FLOAT || value.kind == GRAPHQL_BOOLEAN);
 }
 
-static int write_value(const YamlDoc *doc, const YamlNode *node, Buf *out, Fault *fault);
+static int write_value(const YamlDoc *doc, const YamlNode *node, bool as_json, Buf *out, Fault *fault);
 
-static int write_group(const YamlDoc *doc, const YamlNode *node, Buf *out, Fault *fault)
+/* What is no name in GraphQL is none of the operation's variables, and within an object it does not matter.
+ */
+static bool is_sayable(const char *key)
+{
+    GraphqlEntry entry = {.name = slice_of(key)};
+    const GraphqlValue object = {.kind = GRAPHQL_OBJECT, .entry = &entry};
+    return graphql_is_printable(&object);
+}
+
+static int write_group(const YamlDoc *doc, const YamlNode *node, bool as_json, Buf *out, Fault *fault)
 {
     bool map = node->kind == YAML_MAP;
     int r = buf_append(out, map ? "{" : "[", 1);
     for (size_t i = 0; r == 0 && i < node->n_child; i += 1 + map) {
+        if (map && as_json && !is_sayable(node->child[i]->text))
+            continue;
         if (map)
             r = buf_printf(out, "%s: ", node->child[i]->text);
-        r = r ? r : write_value(doc, node->child[i + map], out, fault);
+        r = r ? r : write_value(doc, node->child[i + map], as_json, out, fault);
         r = r ? r : buf_append(out, ", ", 2);
     }
     return r ? r : buf_append(out, map ? "}" : "]", 1);
 }
 
-static int write_value(const YamlDoc *doc, const YamlNode *node, Buf *out, Fault *fault)
+static int write_value(const YamlDoc *doc, const YamlNode *node, bool as_json, Buf *out, Fault *fault)
 {
     if (node->kind == YAML_LIST || node->kind == YAML_MAP)
-        return write_group(doc, node, out, fault);
+        return write_group(doc, node, as_json, out, fault);
     if (node->kind == YAML_NULL)
         return buf_append_text(out, "null");
     if (is_bare(node))
@@ -181,13 +192,14 @@ static int write_value(const YamlDoc *doc, const YamlNode *node, Buf *out, Fault
     return graphql_print_value(&value, out);
 }
 
-int load_graphql_variables(const YamlDoc *doc, const YamlNode *node, char **ret_text, Fault *fault)
+int load_graphql_variables(const YamlDoc *doc, const YamlNode *node, bool as_json, char **ret_text,
+                           Fault *fault)
 {
     CLEANUP_BUF Buf text = BUF_INIT(POLICY_MAX_BYTES);
     int r = yaml_want_map(doc, node, "variables", fault);
     if (r)
         return r;
-    if (write_value(doc, node, &text, fault))
+    if (write_value(doc, node, as_json, &text, fault))
         return yaml_fault(doc, node, fault, "'variables' is too long");
     *ret_text = mem_strdup(buf_text(&text));
     return 0;

@@ -9,5 +9,7 @@ int load_graphql_rule(const YamlDoc *doc, const YamlNode *node, bool deny, Polic
                       Fault *fault) MUST_USE;
 
 /* A test's `variables:` as an object in GraphQL's grammar. What is quoted is a string; what is not is a
- * number or a boolean where it looks like one. */
-int load_graphql_variables(const YamlDoc *doc, const YamlNode *node, char **ret_text, Fault *fault) MUST_USE;
+ * number or a boolean where it looks like one. `as_json`: they are a request's, in which a key may be
+ * anything; one that is no name of GraphQL's is left out. */
+int load_graphql_variables(const YamlDoc *doc, const YamlNode *node, bool as_json, char **ret_text,
+                           Fault *fault) MUST_USE;

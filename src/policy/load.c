@@ -200,7 +200,7 @@ static int fill_graphql_test(const YamlDoc *doc, TestText *text, PolicyTest *tes
     test->query = mem_strdup("");
     test->graphql = STEAL(text->graphql);
     test->operation_name = STEAL(text->operation_name);
-    return text->variables ? load_graphql_variables(doc, text->variables, &test->variables, fault) : 0;
+    return text->variables ? load_graphql_variables(doc, text->variables, false, &test->variables, fault) : 0;
 }
 
 static int fill_rest_test(const YamlDoc *doc, const YamlNode *node, TestText *text, PolicyTest *test,

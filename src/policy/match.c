@@ -9,6 +9,7 @@
 #include "policy/policy.h"
 
 #include "base/mem.h"
+#include "http/credential.h"
 #include "http/target.h"
 
 #include <stdlib.h>
@@ -226,4 +227,24 @@ PolicyVerdict policy_decide(const Policy *policy, const PolicyRequest *request)
         ask_deny(&asking, request->path);
     }
     return asking.verdict;
+}
+
+PolicyVerdict policy_decide_overridden(const Policy *policy, PolicyRequest *request, const char **method)
+{
+    PolicyVerdict verdict = policy_decide(policy, request);
+    for (Slice pair, name, value, rest = request->query; rest.len && verdict.answer == POLICY_ALLOW;) {
+        slice_cut(rest, '&', &pair, &rest);
+        slice_cut(pair, '=', &name, &value);
+        if (!http_is_method_parameter(name))
+            continue;
+        PolicyRequest other = *request;
+        other.method = http_method(value);
+        PolicyVerdict said = policy_decide(policy, &other);
+        if (said.answer == POLICY_ALLOW)
+            continue;
+        verdict = said;
+        *request = other;
+        *method = http_method_text(other.method);
+    }
+    return verdict;
 }

@@ -128,6 +128,11 @@ typedef struct PolicyVerdict {
  * not grow with the number of rules but with those that begin as the path does. */
 PolicyVerdict policy_decide(const Policy *policy, const PolicyRequest *request);
 
+/* The same by the request's own method and by each that a `_method` of its query names, since servers may
+ * take it for that: the first that is not allowed, else that of its own. *method, and request->method, become
+ * that one's. */
+PolicyVerdict policy_decide_overridden(const Policy *policy, PolicyRequest *request, const char **method);
+
 /* Makes `order`, which policy_decide() searches: once the rules are there. policy_parse and policy_get do. */
 void policy_index(Policy *policy);
 

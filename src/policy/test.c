@@ -7,10 +7,10 @@
 #include <errno.h>
 
 static int fault_test(const Policy *policy, const PolicyTest *test, const PolicyRequest *request,
-                      const PolicyVerdict *verdict, Fault *fault)
+                      const PolicyVerdict *verdict, const char *method, Fault *fault)
 {
     Fault why = {""};
-    policy_explain(policy, verdict, test->method, request, &why);
+    policy_explain(policy, verdict, method, request, &why);
     return fault_set(fault, -EINVAL, "%s:%u: the test 'request: %s %s%s%s, expect: %s' fails: %s",
                      policy->file[0] ? policy->file : policy->name, test->line, test->method, test->path,
                      test->query[0] ? "?" : "", test->query, test->expect_allow ? "allow" : "deny", why.text);
@@ -19,6 +19,7 @@ static int fault_test(const Policy *policy, const PolicyTest *test, const Policy
 static int run_rest_test(const Policy *policy, const PolicyTest *test, Fault *fault)
 {
     HttpHeader header[2];
+    const char *method = test->method;
     CLEANUP_MEM char *path = policy_fill_path(policy, test->path);
     PolicyRequest request = {.method = policy_method(slice_of(test->method)),
                              .host = {"", 0},
@@ -31,10 +32,10 @@ static int run_rest_test(const Policy *policy, const PolicyTest *test, Fault *fa
     if (test->content_type)
         header[request.n_header++] =
             (HttpHeader){SLICE_LITERAL("Content-Type"), slice_of(test->content_type)};
-    PolicyVerdict verdict = policy_decide(policy, &request);
+    PolicyVerdict verdict = policy_decide_overridden(policy, &request, &method);
     return (verdict.answer == POLICY_ALLOW) == test->expect_allow
                ? 0
-               : fault_test(policy, test, &request, &verdict, fault);
+               : fault_test(policy, test, &request, &verdict, method, fault);
 }
 
 /* The policy as a test with these values has it; the one at hand, where the test has none. */

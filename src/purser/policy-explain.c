@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "http/credential.h"
 #include "http/target.h"
 #include "policy/form.h"
 #include "policy/graphql-rule.h"
@@ -27,13 +28,15 @@ typedef struct Asked {
     size_t n_header;
     bool has_body;
     char *document, *variables, *operation_name; /* of --body; NULL: none */
-    JsonWriter *json;                            /* NULL: for people */
+    Fault undecidable; /* why --body is none that the keeper decides; "": it is one */
+    JsonWriter *json;  /* NULL: for people */
     bool any, refused;
 } Asked;
 
 /* What one policy makes of it. */
 typedef struct Verdict {
     bool allowed;
+    bool rigid; /* refused also in `mode: audit` */
     Fault sentence, change;
     unsigned line;
 } Verdict;
@@ -53,25 +56,82 @@ static int split_url(const char *url, Asked *asked)
                : 0;
 }
 
-/* JSON is YAML; a document alone is one that does not read as {"query": ...}. */
+/* No document of GraphQL's begins so. */
+static bool is_json(Slice text)
+{
+    Slice rest = slice_trim(text);
+    if (rest.len && rest.ptr[0] == '{')
+        rest = slice_trim((Slice){rest.ptr + 1, rest.len - 1});
+    while (rest.len && (rest.ptr[0] == '\n' || rest.ptr[0] == '\r'))
+        rest = slice_trim((Slice){rest.ptr + 1, rest.len - 1});
+    return rest.len && strchr("\"}[", rest.ptr[0]);
+}
+
+static bool is_text(const YamlNode *node)
+{
+    return node->kind == YAML_TEXT && !node->plain;
+}
+
+/* What the keeper refuses of a request, whatever its document asks for; or NULL. */
+static const char *request_problem(const YamlNode *root)
+{
+    static const char *const known[] = {"query", "operationName", "variables", "extensions"};
+    if (root->kind != YAML_MAP)
+        return "the GraphQL request is a batch, or no object: each operation is a request of its own";
+    for (size_t i = 0; i < root->n_child; i += 2) {
+        const YamlNode *value = root->child[i + 1];
+        size_t k = 0;
+        while (k < COUNT_OF(known) && strcmp(root->child[i]->text, known[k]) != 0)
+            k++;
+        if (k == COUNT_OF(known))
+            return "the GraphQL request has a member that is not query, operationName, variables or "
+                   "extensions; purser knows no other";
+        if (value->kind != YAML_NULL && !(k < 2 ? is_text(value) : value->kind == YAML_MAP))
+            return "of a GraphQL request query and operationName are text, variables and extensions objects";
+    }
+    const YamlNode *query = yaml_get(root, "query");
+    return query && query->kind == YAML_TEXT && query->text[0]
+               ? NULL
+               : "the GraphQL request has no document; one that is named by its hash or id cannot be decided";
+}
+
+/* JSON is YAML; a document may stand alone. */
 static int read_body(const char *path, Asked *asked, Fault *fault)
 {
     CLEANUP_BUF Buf text = BUF_INIT(GRAPHQL_MAX_BYTES);
     CLEANUP_YAML YamlDoc *doc = NULL;
-    Fault ignored;
+    Fault why = {""};
     int r = io_read_file(AT_FDCWD, path, &text);
     if (r)
         return fault_set(fault, r, "%s: %s.", path, r == -EFBIG ? "longer than 256 KiB" : strerror(-r));
-    bool json = yaml_doc_read(path, buf_slice(&text), GRAPHQL_MAX_BYTES, &doc, &ignored) == 0 &&
-                doc->root->kind == YAML_MAP;
-    const YamlNode *query = json ? yaml_get(doc->root, "query") : NULL;
-    const YamlNode *name = query ? yaml_get(doc->root, "operationName") : NULL;
-    const YamlNode *variables = query ? yaml_get(doc->root, "variables") : NULL;
-    asked->document = mem_strdup(query ? query->text : buf_text(&text));
+    if (!is_json(buf_slice(&text))) {
+        asked->document = mem_strdup(buf_text(&text));
+        return 0;
+    }
+    if (yaml_doc_read(path, buf_slice(&text), GRAPHQL_MAX_BYTES, &doc, &why) != 0) {
+        fault_set(&asked->undecidable, 0, "the GraphQL request cannot be read: %s", why.text);
+    } else {
+        const char *problem = request_problem(doc->root);
+        fault_set(&asked->undecidable, 0, "%s", problem ? problem : "");
+    }
+    bool sound = !asked->undecidable.text[0];
+    const YamlNode *name = sound ? yaml_get(doc->root, "operationName") : NULL;
+    const YamlNode *variables = sound ? yaml_get(doc->root, "variables") : NULL;
+    asked->document = mem_strdup(sound ? yaml_get(doc->root, "query")->text : "");
     asked->operation_name = name && name->kind == YAML_TEXT ? mem_strdup(name->text) : NULL;
     if (variables && variables->kind == YAML_MAP)
-        return load_graphql_variables(doc, variables, &asked->variables, fault);
+        return load_graphql_variables(doc, variables, true, &asked->variables, fault);
     return 0;
+}
+
+/* By GET the same stands in the address. */
+static const char *method_problem(const Asked *asked, const GraphqlChosen *chosen)
+{
+    bool get = strcmp(asked->method, "GET") == 0;
+    if (!get && strcmp(asked->method, "POST") != 0)
+        return "a GraphQL request is a POST or a GET";
+    return get && chosen->operation->type != GRAPHQL_QUERY ? "a GraphQL request by GET may only be a query"
+                                                           : NULL;
 }
 
 static void decide_document(const Policy *policy, const Asked *asked, Verdict *verdict)
@@ -79,6 +139,10 @@ static void decide_document(const Policy *policy, const Asked *asked, Verdict *v
     GraphqlArena arena;
     GraphqlValue variables = {0};
     GraphqlChosen chosen;
+    if (asked->undecidable.text[0]) {
+        verdict->sentence = asked->undecidable;
+        return;
+    }
     graphql_arena_init(&arena);
     GraphqlRequest request = {slice_of(asked->document), slice_of(asked->operation_name), NULL};
     int r = asked->variables
@@ -87,11 +151,30 @@ static void decide_document(const Policy *policy, const Asked *asked, Verdict *v
     request.variable = variables.entry;
     if (r == 0 && graphql_read(&arena, &request, &chosen, &verdict->sentence) == 0) {
         PolicyGraphqlVerdict said = policy_decide_graphql(policy, &chosen);
-        verdict->allowed = said.answer == POLICY_ALLOW;
-        verdict->line = said.rule >= 0 ? policy->rule[said.rule].line : 0;
+        const char *problem = method_problem(asked, &chosen);
+        verdict->allowed = said.answer == POLICY_ALLOW && !problem;
+        verdict->rigid = said.answer == POLICY_DENY || chosen.operation->type != GRAPHQL_QUERY || problem;
+        /* the rule that comes nearest has decided nothing */
+        verdict->line = said.rule >= 0 && said.answer != POLICY_NOT_NAMED ? policy->rule[said.rule].line : 0;
         policy_explain_graphql(policy, &said, &chosen, &verdict->sentence);
+        if (problem)
+            fault_set(&verdict->sentence, 0, "%s", problem);
+    } else {
+        verdict->rigid = true;
     }
     graphql_arena_done(&arena);
+}
+
+/* By every method that it may be taken for it changes nothing. */
+static bool is_safe(const char *method, Slice query)
+{
+    uint32_t all = http_method(slice_of(method));
+    for (Slice pair, name, value; query.len;) {
+        slice_cut(query, '&', &pair, &query);
+        slice_cut(pair, '=', &name, &value);
+        all |= http_is_method_parameter(name) ? http_method(value) : 0;
+    }
+    return !(all & ~(uint32_t)(HTTP_GET | HTTP_HEAD));
 }
 
 static void decide_target(const Policy *policy, const Asked *asked, Slice host, Slice path, Slice query,
@@ -104,10 +187,12 @@ static void decide_target(const Policy *policy, const Asked *asked, Slice host, 
                              .header = asked->header,
                              .n_header = asked->n_header,
                              .has_body = asked->has_body};
-    PolicyVerdict said = policy_decide(policy, &request);
+    const char *method = asked->method;
+    PolicyVerdict said = policy_decide_overridden(policy, &request, &method);
     verdict->allowed = said.answer == POLICY_ALLOW;
     verdict->line = said.rule >= 0 ? policy->rule[said.rule].line : 0;
-    policy_explain(policy, &said, asked->method, &request, &verdict->sentence);
+    verdict->rigid = said.answer == POLICY_DENY || !is_safe(asked->method, query);
+    policy_explain(policy, &said, method, &request, &verdict->sentence);
     if (said.answer != POLICY_NOT_NAMED)
         fault_set(
             &verdict->change, 0,
@@ -303,14 +388,13 @@ static void explain_grant(Asked *asked, const Config *config, const Retriever *r
     const Source *source = &config->source[grant->source];
     const char *wanted = policy_option(asked->invocation, "source");
     uint32_t host = host_of(source, asked);
-    Verdict verdict = {0};
+    Verdict verdict = {.rigid = true};
     if (host == source_hosts(source) || (wanted && strcmp(wanted, source->name) != 0))
         return;
     const Policy *policy = config->policy[grant->policy];
     explain_at(asked, source, host, policy, form_of(config, policy), &verdict);
-    if (!verdict.allowed && clock_wall() < grant->audit_until && verdict.line == 0)
-        fault_set(&verdict.change, 0,
-                  "Its grant has 'mode: audit': if it is safe, it passes and is recorded.");
+    if (!verdict.allowed && !verdict.rigid && clock_wall() < grant->audit_until)
+        fault_set(&verdict.change, 0, "Its grant has 'mode: audit': it passes and is recorded.");
     say_verdict(asked, retriever->name, source->name, policy, &verdict);
 }
 

@@ -128,6 +128,41 @@ for target in {asked!r}:
         assert what["status"] == 200 or what["reason"] in told[0]["message"] or told[0]["message"] in what["reason"], (told, what)
 
 
+@pytest.mark.parametrize("mode", [{}, {"mode": "audit", "until": "2099-12-31"}], ids=["enforced", "audit"])
+def test_explain_and_the_keeper_say_the_same_of_overrides_and_of_graphql(forge, mode):
+    """A method in the query; bodies that cannot be decided; in audit mode what passes all the same."""
+    forge.policy("narrow", OWN.replace("policy: own", "policy: narrow").replace(", query: [page]", "")
+                 + "- {request: 'GET /repos/{owner}/web?_method=DELETE', expect: deny}\n"
+                 + "- {request: 'GET /repos/{owner}/web?_method=GET', expect: allow}\n")
+    targets = [("GET", "/repos/acme/web?_method=DELETE"), ("GET", "/repos/acme/web?_method=GET"), ("GET", "/other?_method=PUT"),
+               ("GET", "/repos/acme/web?%5FMethod=TRACE"), ("GET", "/other?_method=HEAD"), ("DELETE", "/repos/acme/web"),
+               ("GET", "/repos/acme/secrets")]
+    query = 'query($o: String, $f: F) { repository(owner: "acme", f: $f) { name } }'
+    bodies = [{"query": query, "variables": {"f": {"my-key": {"a b": 1}}, "no name": 2}}, {"query": query, "id": "1"}, [{"query": query}],
+              {"query": None}, {"query": {"a": 1}}, {"query": ""}, {"operationName": "Q", "extensions": {"persistedQuery": {}}},
+              {"query": query, "extensions": {"a": 1}}, {"query": query, "operationName": "Q"},
+              {"query": query, "operationName": 1}, {"query": query, "variables": []}, {"query": query, "variables": None}, {}, {"query": "{ viewer { login } }"},
+              {"query": '{ repository(owner: "acme") { secret } }'}, {"query": '{ repository(owner: "x") { name } }'},
+              {"query": 'mutation { repository(owner: "acme") { name } }'}, {"query": "subscription { repository { name } }"}]
+    done = run(forge, f"""
+for method, target in {targets!r}:
+    say(**Client("api.github.com").ask("/api/v3" + target, method).short)
+for body in {bodies!r}:
+    say(**Client("api.github.com").ask("/api/graphql", "POST", "Content-Type: application/json\\r\\n" + LEASED,
+                                       json.dumps(body).encode()).short)
+""", policy="narrow", **{"with": {"owner": "acme"}}, **mode)
+    asked = [[method, target] for method, target in targets]
+    for body in bodies:
+        file = forge.folder / f"body-{len(asked)}.json"
+        file.write_text(json.dumps(body))
+        asked.append(["POST", "https://api.github.com/api/graphql", "--body", file])
+    assert len(done.said) == len(asked), done.text
+    for words, what in zip(asked, done.said):
+        told = policy(forge, "explain", *words, "--json").json[0]
+        passes = told["allowed"] or "it passes and is recorded" in told.get("change", "")
+        assert passes == (what["status"] == 200), (words, told, what)
+
+
 RECORDED = """
 from inside import *
 import os, pathlib
