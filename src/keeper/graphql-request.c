@@ -203,21 +203,27 @@ void graphql_forget(void)
     json_arena_wipe();
 }
 
+static bool is_plain(unsigned char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c && strchr("-._~", c));
+}
+
 static int put_escaped(Buf *out, const char *name, Slice value)
 {
     static const char hex[] = "0123456789ABCDEF";
     char *at;
+    size_t n = 0;
+    for (size_t i = 0; i < value.len; i++)
+        n += is_plain((unsigned char)value.ptr[i]) ? 1 : 3;
     int r = buf_append_text(out, name);
-    if (!r)
-        r = buf_reserve(out, 3 * value.len, &at);
+    r = r ? r : buf_reserve(out, n, &at);
     if (r)
         return r;
-    size_t n = 0;
+    n = 0;
     for (size_t i = 0; i < value.len; i++) {
         unsigned char c = (unsigned char)value.ptr[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     (c && strchr("-._~", c));
-        if (plain) {
+        if (is_plain(c)) {
             at[n++] = (char)c;
             continue;
         }

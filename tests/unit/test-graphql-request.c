@@ -268,6 +268,26 @@ static void a_query_that_no_address_can_hold_is_refused(void **state)
     graphql_forget();
 }
 
+/* What is counted is what is sent, not what it could come to. */
+static void an_address_may_be_as_long_as_one_is(void **state)
+{
+    (void)state;
+    static const char front[] = "query=query%20%7B%20a%28x%3A%20%22", end[] = "%22%29%20%7D";
+    for (size_t over = 0; over < 2; over++) {
+        CLEANUP_BUF Buf query = BUF_INIT(HTTP_MAX_TARGET + 8), out = BUF_INIT(HTTP_MAX_TARGET);
+        size_t n = HTTP_MAX_TARGET + over - (sizeof(front) - 1) - (sizeof(end) - 1);
+        assert_int_equal(buf_append_text(&query, front), 0);
+        while (n--)
+            assert_int_equal(buf_append_text(&query, "s"), 0);
+        assert_int_equal(buf_append_text(&query, end), 0);
+        assert_true(graphql_take(GRAPHQL_BY_QUERY, buf_slice(&query), &chosen, &refused));
+        assert_int_equal(graphql_send(GRAPHQL_BY_QUERY, &chosen, &out, &refused), !over);
+        if (!over)
+            assert_true(slice_equal(buf_slice(&out), buf_slice(&query)));
+        graphql_forget();
+    }
+}
+
 static void a_summary_has_no_arguments(void **state)
 {
     (void)state;
@@ -290,6 +310,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_decided_is_refused),
         cmocka_unit_test(what_is_too_much_is_refused),
         cmocka_unit_test(a_query_that_no_address_can_hold_is_refused),
+        cmocka_unit_test(an_address_may_be_as_long_as_one_is),
         cmocka_unit_test(a_summary_has_no_arguments),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
