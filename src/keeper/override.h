@@ -1,6 +1,7 @@
 /* Finds a method override in a form's body while it streams by (promise 9): a parameter `_method`, plain or
  * percent-encoded, in any letter case, urlencoded or multipart, also across pieces. The piece that completes
- * it is not sent on, so the upstream never gets the whole request. Pure.
+ * it is not sent on, so the upstream never gets the whole request. A percent sign that begins no escape
+ * stands for itself, a backslash for what follows it. Pure.
  */
 #pragma once
 
@@ -14,4 +15,6 @@ typedef struct OverrideScan {
 } OverrideScan;
 
 void override_begin(OverrideScan *scan, const HttpHead *head);
+/* Whether names in such a form are ASCII's bytes: not in UTF-16 or EBCDIC, which some servers decode. */
+bool override_is_readable(const HttpHead *head);
 bool override_found(OverrideScan *scan, Slice piece);

@@ -362,6 +362,10 @@ static bool decide(Stream *stream, StreamRequest *request, HttpHead *head, Refus
         return refused_set(refused, REFUSAL_METHOD,
                            "the form is compressed, so purser cannot see whether it overrides its method: "
                            "send it without Content-Encoding");
+    if (stream->override.active && request->has_body && !override_is_readable(head))
+        return refused_set(refused, REFUSAL_METHOD,
+                           "the form is in a charset that purser does not read, so it cannot see whether it "
+                           "overrides its method: send it in UTF-8");
     return begin_body(stream, request, refused);
 }
 
