@@ -52,13 +52,29 @@ static bool unescape(Slice text, char *out, size_t *ret_len)
     return true;
 }
 
+/* How many bytes of spaces, in their three writings, a name begins with. */
+static size_t leading_spaces(Slice raw)
+{
+    size_t n = 0;
+    for (;;) {
+        Slice rest = {raw.ptr + n, raw.len - n};
+        if (rest.len && (rest.ptr[0] == '+' || rest.ptr[0] == ' '))
+            n++;
+        else if (slice_starts(rest, "%20"))
+            n += 3;
+        else
+            return n;
+    }
+}
+
 /* A parameter's name as the most forgiving framework has it: decoded, its dots and spaces underscores, those
- * in front left out. Returns how many those were; -1: it is longer than any that is asked about, or not
- * decodable. */
+ * in front left out, however many they are. Returns how many those were; -1: it is longer than any that is
+ * asked about, or not decodable. */
 static int fold_name(Slice raw, char room[MAX_PARAMETER], Slice *ret_name)
 {
-    size_t len;
-    int front = 0;
+    size_t len, spaces = leading_spaces(raw);
+    int front = spaces > 0;
+    raw = (Slice){raw.ptr + spaces, raw.len - spaces};
     if (raw.len > MAX_PARAMETER || !unescape(raw, room, &len))
         return -1;
     for (size_t i = 0; i < len; i++)

@@ -154,7 +154,12 @@ static void a_request_without_one_has_none(void **state)
                                          ".method", "+_method",  "%20_m%65thod"};
     for (size_t i = 0; i < COUNT_OF(method); i++)
         assert_true(http_is_method_parameter(slice_of(method[i])));
+    char spaces[200];
+    snprintf(spaces, sizeof(spaces), "%0150d%%20+ %%5fmethod", 0);
+    memset(spaces, '+', 150); /* however many there are */
+    assert_true(http_is_method_parameter(slice_of(spaces)));
     assert_false(http_is_method_parameter(SLICE_LITERAL("method")));
+    assert_false(http_is_method_parameter(SLICE_LITERAL("++")));
     assert_false(http_is_method_parameter(SLICE_LITERAL("payment_method")));
     assert_false(http_is_method_parameter(SLICE_LITERAL("")));
 }
