@@ -172,12 +172,16 @@ static void late_head(Client *client)
     refuse_recorded(client, NULL, client->authority, &refusal);
 }
 
-/* Who is late: the client with its body or with reading, or the keeper (whose own limits come first). */
+/* Who is late: the client with reading or with its body, or the keeper, whose own limits come first: they are
+ * of what the upstream does, and on record. An answer that comes a few bytes at a time may all wait to be
+ * searched, so that nothing of it arrives here for longer. */
 static void late_exchange(Client *client)
 {
-    if (client->exchange.head_sent || client->conn.out.len) {
+    const Exchange *exchange = &client->exchange;
+    bool wants_body = !exchange->up_last && client->body.len == 0;
+    if (client->conn.out.len) {
         client_drop(client, true);
-    } else if (!client->exchange.up_done) {
+    } else if (wants_body && !exchange->head_sent) {
         const Refusal refusal = {408, "body-timeout",
                                  "nothing more of the request's body came for 60 seconds", .close = true};
         refuse_recorded(client, NULL, client->authority, &refusal);

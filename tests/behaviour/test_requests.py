@@ -364,6 +364,41 @@ def test_the_end_of_the_last_answer_waits_for_a_slow_reader_as_its_middle_does(g
     assert late_readers(gate, way, range(1, 17), after=8) == {n: True for n in range(1, 17)}
 
 
+def test_for_more_than_a_minute_the_keeper_is_waited_for_and_the_client_is_not(gates):
+    """An upstream that stands still is the keeper's to end, with a reason and a record. One that sends a few bytes now and then does
+    not: they may all be held back. And what a client has not read in that time it does not take for whole."""
+    def keeper(stream):
+        request = stream.request(whole=False)
+        if request.target == "/answer":
+            stream.respond(b"", length=5, end=False)
+            time.sleep(64)
+            stream.data(b"whole", end=True)
+        elif request.target == "/upload":
+            time.sleep(64)
+        while not request.end and stream.more(request):
+            pass
+        if request.target == "/upload":
+            stream.respond(b"%d" % len(request.body))
+    gate, other, came = gates(keeper=keeper), gates(keeper=lengths, send_buffer=65536), {}
+
+    def client(target, head="", body=b""):
+        with gate.tcp() as sock:
+            sock.settimeout(90)
+            begun = time.monotonic()
+            got = ask(sock, f"{'PUT' if head else 'GET'} /github{target} HTTP/1.1\nHost: l{head}", body)
+            came[target] = (got.status, got.body if got.status == 200 else got.headers["x-purser-error"].encode(),
+                            58 < time.monotonic() - begun < 63)
+    clients = [threading.Thread(target=client, args=words) for words in (
+        ("/answer",), ("/upload", "\nContent-Length: 3000000", bytes(3000000)), ("/body", "\nContent-Length: 9", b"a"))]
+    for one in clients:
+        one.start()
+    read = late_readers(other, "close", range(1, 9), after=64)
+    for one in clients:
+        one.join()
+    assert came == {"/answer": (200, b"whole", False), "/upload": (200, b"3000000", False), "/body": (408, b"body-timeout", True)}
+    assert read[1] is True and read[8] == "broken" and False not in read.values(), read
+
+
 def test_an_upload_is_held_up_by_a_keeper_that_does_not_read(gates):
     go = threading.Event()
 
