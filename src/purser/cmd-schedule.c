@@ -87,10 +87,8 @@ static void on_run_ended(Supervisor *supervisor, const RunReport *report)
     int32_t index = config_find_retriever(supervisor->config, report->retriever);
     char took[24];
     log_info("%s: %s after %s, %llu rows, %llu dead letters%s%s", report->retriever,
-             run_status_text(report->status),
-             text_human_duration(took, (uint64_t)(report->ended - report->started)),
-             (unsigned long long)report->rows, (unsigned long long)report->dead,
-             report->sentence[0] ? ": " : ".", report->sentence);
+             run_status_text(report->status), run_report_took(report, took), (unsigned long long)report->rows,
+             (unsigned long long)report->dead, report->sentence[0] ? ": " : ".", report->sentence);
     if (index < 0)
         return;
     schedule->left_over[index] |= report->output_kept;

@@ -53,11 +53,10 @@ void run_report_print_table(const RunReport *list, size_t n)
         char started[CLOCK_TEXT], took[24], rows[32], dead[32];
         uint64_t refused, calls = calls_of(report, &refused);
         clock_format(started, report->started / CLOCK_SECOND * CLOCK_SECOND);
-        text_human_duration(
-            took, report->ended > report->started ? (uint64_t)(report->ended - report->started) : 0);
         printf("%-*s  %-12s  %-20s  %8s  %7llu  %7llu  %9s  %5s\n", width, report->retriever,
-               run_status_text(report->status), started, took, (unsigned long long)calls,
-               (unsigned long long)refused, text_human_count(rows, report->rows + report->unchanged),
+               run_status_text(report->status), started, run_report_took(report, took),
+               (unsigned long long)calls, (unsigned long long)refused,
+               text_human_count(rows, report->rows + report->unchanged),
                text_human_count(dead, report->dead));
         if (report->sentence[0])
             print_sentence(width + 2, report->sentence);

@@ -24,6 +24,12 @@ const char *run_status_text(RunStatus status)
     return status_text[status];
 }
 
+char *run_report_took(const RunReport *report, char out[static 24])
+{
+    return text_human_duration(
+        out, report->ended > report->started ? (uint64_t)(report->ended - report->started) : 0);
+}
+
 static void json_count(JsonWriter *json, const char *key, uint64_t count)
 {
     if (count == UINT64_MAX)

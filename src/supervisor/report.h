@@ -55,6 +55,9 @@ void run_report_done(RunReport *report);
 int run_report_list(int runs_fd, const char *retriever, size_t most, RunReport **ret_list,
                     size_t *ret_n) MUST_USE;
 
+/* How long it was, for a person; nothing where the clock was set back meanwhile. */
+char *run_report_took(const RunReport *report, char out[static 24]);
+
 /* Tables for a person on standard output. */
 void run_report_print_table(const RunReport *list, size_t n);
 void run_report_print_refusals(const RunReport *list, size_t n);

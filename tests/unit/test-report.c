@@ -122,6 +122,16 @@ static void strangers_texts_make_no_report_unreadable(void **state)
     remove_folder(path, fd);
 }
 
+static void a_clock_that_was_set_back_makes_no_run_last_for_ages(void **state)
+{
+    (void)state;
+    char took[24];
+    RunReport report = {.started = 1700000000000000, .ended = 1700000065000000};
+    assert_string_equal(run_report_took(&report, took), "1m 5s");
+    report.ended = report.started - 1;
+    assert_string_equal(run_report_took(&report, took), "0.0s");
+}
+
 static void what_is_not_a_report_is_no_run(void **state)
 {
     (void)state;
@@ -188,6 +198,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_report_is_read_as_it_was_written),
         cmocka_unit_test(strangers_texts_make_no_report_unreadable),
+        cmocka_unit_test(a_clock_that_was_set_back_makes_no_run_last_for_ages),
         cmocka_unit_test(what_is_not_a_report_is_no_run),
         cmocka_unit_test(reports_are_listed_newest_first_and_bounded),
         cmocka_unit_test(refusals_are_counted_by_code),
