@@ -9,6 +9,9 @@
 
 #define MAX_FIELDS 64
 
+/* Of a duration, 73,000 years: a time that it is added to, or taken off, stays one. */
+#define MOST_DURATION (INT64_MAX / 4)
+
 static int fault_type(const YamlDoc *doc, const YamlNode *node, const char *key, const char *wanted,
                       Fault *fault)
 {
@@ -117,7 +120,10 @@ static int read_number(const YamlDoc *doc, const YamlNode *node, const YamlField
     if (how->parse == parse_plain_u64 && !node->plain)
         return yaml_fault(doc, node, fault, "'%s' must be a number, but is quoted; take the quotes away",
                           field->key);
-    uint64_t value, most = field->most ? field->most : field->as == YAML_AS_U32 ? UINT32_MAX : UINT64_MAX;
+    uint64_t value, most = field->most                     ? field->most
+                           : field->as == YAML_AS_U32      ? UINT32_MAX
+                           : field->as == YAML_AS_DURATION ? MOST_DURATION
+                                                           : UINT64_MAX;
     int r = how->parse(slice_of(node->text), &value);
     if (r == -EINVAL)
         return yaml_fault(doc, node, fault, "'%s: %.40s' is not %s", field->key, node->text, how->wanted);
