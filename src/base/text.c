@@ -212,7 +212,7 @@ uint32_t text_steers(Slice sequence)
                      : sequence.len == 3 ? (p[0] & 0x0Fu) << 12 | (p[1] & 0x3Fu) << 6 | (p[2] & 0x3Fu)
                                          : 0;
     bool steers = (point >= 0x80 && point < 0xA0) || (point >= 0x2028 && point <= 0x202E) ||
-                  (point >= 0x2066 && point <= 0x2069) || point >= 0xFFFE;
+                  (point >= 0x2066 && point <= 0x2069) || point == 0xFEFF || point >= 0xFFFE;
     return steers ? point : 0;
 }
 

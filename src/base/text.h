@@ -28,10 +28,10 @@ bool text_is_name(Slice text);
  * brackets. */
 bool text_is_host(Slice text);
 
-/* The code point of a UTF-8 sequence that does something to what stands beside it, though no byte of it is a
- * control character: C1, the ends of lines and what turns their direction around (U+2028 to U+202E, U+2066 to
- * U+2069); or that is no character at all (U+FFFE, U+FFFF). YAML has none of them as they are. 0: it is none.
- */
+/* The code point of a UTF-8 sequence of two or three bytes that does something to what stands beside it,
+ * though no byte of it is a control character: C1, the ends of lines and what turns their direction around
+ * (U+2028 to U+202E, U+2066 to U+2069), the byte order's mark; or that is no character at all (U+FFFE,
+ * U+FFFF). YAML has none of them as they are. 0: it is none. */
 uint32_t text_steers(Slice sequence);
 
 /* Writes `raw` so that it is safe on a terminal and in a log: control characters (C0, DEL, C1) and bytes that

@@ -13,10 +13,9 @@
 
 #include "http/limit.h"
 
-#define LIMITS_MAX      8 /* different ones of a source */
-#define LIMITS_MAX_NAME 47
-#define LIMITS_KINDS    64 /* that are known at a time: of more, the one that was asked for longest ago is not \
-                            */
+#define LIMITS_MAX        8 /* different ones of a source */
+#define LIMITS_MAX_NAME   47
+#define LIMITS_KINDS      64 /* known at a time; of more, the one asked for longest ago is forgotten */
 #define LIMITS_LONGEST_US (3600ll * 1000000)
 
 typedef struct Limit {

@@ -2,6 +2,7 @@
 #include "policy/narrow.h"
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "policy/form.h"
 #include "policy/list.h"
 
@@ -23,23 +24,17 @@ typedef struct Shapes {
     size_t n;
 } Shapes;
 
-/* The length of the character at `at` when YAML reads it otherwise than it stands there, or not at all:
- * controls, ends of lines, marks of the byte order. 0: it is none of these. */
+/* The length of the character at `at` when YAML reads it otherwise than it stands there, or not at all. 0: it
+ * is none of these. */
 static size_t odd_character(Slice text, size_t at, unsigned *ret_point)
 {
-    const unsigned char *c = (const unsigned char *)text.ptr + at;
-    size_t left = text.len - at;
-    *ret_point = c[0];
-    if (c[0] < ' ' || c[0] == 0x7F)
-        return 1;
-    *ret_point = left > 1 ? (c[0] & 0x1Fu) << 6 | (c[1] & 0x3Fu) : 0;
-    if (c[0] == 0xC2)
-        return *ret_point < 0xA0 ? 2 : 0;
-    if (c[0] < 0xE0 || c[0] > 0xEF || left < 3)
-        return 0;
-    *ret_point = (c[0] & 0x0Fu) << 12 | (c[1] & 0x3Fu) << 6 | (c[2] & 0x3Fu);
-    return *ret_point == 0x2028 || *ret_point == 0x2029 || *ret_point == 0xFEFF || *ret_point >= 0xFFFE ? 3
-                                                                                                        : 0;
+    unsigned char c = (unsigned char)text.ptr[at];
+    size_t len = c < 0x80 ? 1 : (c & 0xE0) == 0xC0 ? 2 : (c & 0xF0) == 0xE0 ? 3 : 0;
+    *ret_point = c;
+    if (len < 2)
+        return c < ' ' || c == 0x7F ? 1 : 0;
+    *ret_point = at + len <= text.len ? text_steers((Slice){text.ptr + at, len}) : 0;
+    return *ret_point ? len : 0;
 }
 
 int policy_narrow_escaped(Buf *out, Slice text, const char *escape, bool quote)
