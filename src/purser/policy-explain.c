@@ -336,6 +336,17 @@ static uint32_t host_of(const Source *source, const Asked *asked)
     return asked->host[0] ? n : 0;
 }
 
+/* Whether it is the source's GraphQL endpoint, however that is spelt; *ret_beside: something beneath it. */
+static bool is_graphql(const Source *source, uint32_t host, Slice path, bool *ret_beside)
+{
+    Slice endpoint = slice_of(source->graphql_path);
+    endpoint.len -= endpoint.len > 1 && slice_ends(endpoint, "/");
+    *ret_beside = path.len > endpoint.len + slice_ends(path, "/");
+    return endpoint.len && host == source->graphql_host && path.len >= endpoint.len &&
+           slice_equal_nocase((Slice){path.ptr, endpoint.len}, endpoint) &&
+           (path.len == endpoint.len || path.ptr[endpoint.len] == '/' || path.ptr[endpoint.len] == '.');
+}
+
 static void explain_at(Asked *asked, const Source *source, uint32_t host, const Policy *policy,
                        const Policy *form, Verdict *verdict)
 {
@@ -354,8 +365,17 @@ static void explain_at(Asked *asked, const Source *source, uint32_t host, const 
             asked->host);
         return;
     }
-    bool graphql = asked->document || (asked->host[0] && host == source->graphql_host &&
-                                       source->graphql_path[0] && slice_is(path, source->graphql_path));
+    bool beside = false,
+         graphql = asked->host[0] ? is_graphql(source, host, path, &beside) : asked->document != NULL;
+    Asked rest = *asked;
+    if (!graphql)
+        rest.document = NULL; /* a body like any other */
+    rest.has_body |= asked->document != NULL;
+    if ((graphql && beside) || (!graphql && source_use(source, host) == HOST_GRAPHQL)) {
+        fault_set(&verdict->sentence, 0, "the GraphQL endpoint of source %s is %s, and nothing beside it",
+                  source->name, source->graphql_path);
+        return;
+    }
     if (graphql && !asked->document) {
         fault_set(&verdict->sentence, 0,
                   "this is the GraphQL endpoint: what is asked there decides; give it with "
@@ -370,7 +390,7 @@ static void explain_at(Asked *asked, const Source *source, uint32_t host, const 
         }
         path = path.len > base.len ? (Slice){path.ptr + base.len, path.len - base.len} : SLICE_LITERAL("/");
     }
-    decide_both(policy, form, asked, own ? SLICE_LITERAL("") : slice_of(source_origin(source, host)->host),
+    decide_both(policy, form, &rest, own ? SLICE_LITERAL("") : slice_of(source_origin(source, host)->host),
                 path, target_query(&target), verdict);
 }
 

@@ -144,18 +144,23 @@ def test_explain_and_the_keeper_say_the_same_of_overrides_and_of_graphql(forge, 
               {"query": query, "operationName": 1}, {"query": query, "variables": []}, {"query": query, "variables": None}, {}, {"query": "{ viewer { login } }"},
               {"query": '{ repository(owner: "acme") { secret } }'}, {"query": '{ repository(owner: "x") { name } }'},
               {"query": 'mutation { repository(owner: "acme") { name } }'}, {"query": "subscription { repository { name } }"}]
+    elsewhere = ["/api/graphql", "/api/GraphQL/", "/api/graphql.json", "/api/graphql/x", "/api/v3/graphql", "/api/v3/repos/acme/web"]
     done = run(forge, f"""
 for method, target in {targets!r}:
     say(**Client("api.github.com").ask("/api/v3" + target, method).short)
 for body in {bodies!r}:
     say(**Client("api.github.com").ask("/api/graphql", "POST", "Content-Type: application/json\\r\\n" + LEASED,
                                        json.dumps(body).encode()).short)
+for target in {elsewhere!r}:
+    say(**Client("api.github.com").ask(target, "POST", "Content-Type: application/json\\r\\n" + LEASED,
+                                       json.dumps({bodies[0]!r}).encode()).short)
 """, policy="narrow", **{"with": {"owner": "acme"}}, **mode)
     asked = [[method, target] for method, target in targets]
     for body in bodies:
         file = forge.folder / f"body-{len(asked)}.json"
         file.write_text(json.dumps(body))
         asked.append(["POST", "https://api.github.com/api/graphql", "--body", file])
+    asked += [["POST", "https://api.github.com" + target, "--body", asked[len(targets)][-1]] for target in elsewhere]
     assert len(done.said) == len(asked), done.text
     for words, what in zip(asked, done.said):
         told = policy(forge, "explain", *words, "--json").json[0]
