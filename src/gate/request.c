@@ -117,6 +117,16 @@ static bool normalise(Client *client, Place place, Slice raw)
     return false;
 }
 
+/* An address of a file, as the API has redirected to it. */
+static bool normalise_whole(Client *client, Slice raw)
+{
+    Fault fault;
+    if (!target_normalise_whole(raw, &target, &fault))
+        return true;
+    refuse_head(client, 400, "bad-target", fault.text);
+    return false;
+}
+
 /* An encoded slash is for sources that are known to take it as part of a segment. */
 static bool check_slashes(Client *client, Place place)
 {
@@ -220,7 +230,8 @@ static size_t forward(Client *client, Place place, Slice raw, Slice after)
         return 0;
     if (!place.source)
         place = host_list_place(&client->gate->hosts, client->host, target_path(&target), lease);
-    if (takes_lease(client, place) && !find_credential(client, place.source, raw, &lease))
+    if (takes_lease(client, place) ? !find_credential(client, place.source, raw, &lease)
+                                   : !normalise_whole(client, raw))
         return 0;
     StreamRequest request = {.path_len = (uint32_t)target.path_len, .target = {target.text, target.len}};
     if (client->host)

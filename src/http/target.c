@@ -165,8 +165,9 @@ static int put_path(Slice raw, bool slashes, Target *target, Fault *fault)
     return 0;
 }
 
-/* name=value, normalised, unless the name is a credential's: that parameter is left out. */
-static int put_parameter(Slice raw, Target *target, Fault *fault)
+/* name=value, normalised, unless the name is a credential's: that parameter is left out (`whole`: it is not).
+ */
+static int put_parameter(Slice raw, bool whole, Target *target, Fault *fault)
 {
     size_t start = target->len, name_end = 0;
     if (put_unit(target, start == target->path_len ? '?' : '&', false))
@@ -184,12 +185,12 @@ static int put_parameter(Slice raw, Target *target, Fault *fault)
             return too_long(fault);
     }
     Slice name = {target->text + start + 1, (name_end ? name_end : target->len) - start - 1};
-    if (http_is_credential_parameter(name))
+    if (!whole && http_is_credential_parameter(name))
         target->len = start;
     return 0;
 }
 
-static int normalise(Slice raw, bool slashes, Target *ret_target, Fault *fault)
+static int normalise(Slice raw, bool slashes, bool whole, Target *ret_target, Fault *fault)
 {
     Slice path, query;
     ret_target->len = ret_target->path_len = 0;
@@ -204,7 +205,7 @@ static int normalise(Slice raw, bool slashes, Target *ret_target, Fault *fault)
         Slice parameter;
         slice_cut(query, '&', &parameter, &query);
         if (parameter.len)
-            r = put_parameter(parameter, ret_target, fault);
+            r = put_parameter(parameter, whole, ret_target, fault);
     }
     ret_target->text[ret_target->len] = '\0';
     return r;
@@ -212,12 +213,17 @@ static int normalise(Slice raw, bool slashes, Target *ret_target, Fault *fault)
 
 int target_normalise(Slice raw, Target *ret_target, Fault *fault)
 {
-    return normalise(raw, false, ret_target, fault);
+    return normalise(raw, false, false, ret_target, fault);
 }
 
 int target_normalise_slashes(Slice raw, Target *ret_target, Fault *fault)
 {
-    return normalise(raw, true, ret_target, fault);
+    return normalise(raw, true, false, ret_target, fault);
+}
+
+int target_normalise_whole(Slice raw, Target *ret_target, Fault *fault)
+{
+    return normalise(raw, false, true, ret_target, fault);
 }
 
 bool target_has_slashes(Slice path)

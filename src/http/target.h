@@ -8,7 +8,7 @@
  * Refused with a sentence: an encoded slash, backslash, NUL or control character; a segment of nothing but
  * dots, plain or encoded; an empty segment (//) but for a single trailing slash; ';' in a path, plain or
  * encoded; '\'; '#'; a stray '%'; bytes that are not visible ASCII; escapes in a path that are not UTF-8.
- * Credential parameters (http/credential.h) are left out of the query.
+ * Credential parameters (http/credential.h) are left out of the query, but by target_normalise_whole.
  */
 #pragma once
 
@@ -41,6 +41,11 @@ int target_normalise(Slice raw, Target *ret_target, Fault *fault) MUST_USE;
  * `encodedSlash: segment`): it stays, as %2F, and what it divides must be as segments are: not empty, not
  * dots. */
 int target_normalise_slashes(Slice raw, Target *ret_target, Fault *fault) MUST_USE;
+
+/* The same of the address of a file, to which no token goes: what is called `token` in its query is its own.
+ */
+int target_normalise_whole(Slice raw, Target *ret_target, Fault *fault) MUST_USE;
+
 bool target_has_slashes(Slice path); /* of a path in its one form: whether it has any */
 
 /* CONNECT's authority form, or a Host value: "host:port", "[::1]:443", "host" (when default_port is not 0).

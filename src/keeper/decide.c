@@ -59,14 +59,14 @@ static Slice without_slash(Slice path)
     return path;
 }
 
+typedef int Normalise(Slice raw, Target *ret_target, Fault *fault);
+
 /* What was matched is what is sent: the gate's target is in the one form, or refused. */
-static bool check_form(const StreamRequest *request, bool slashes, Refused *refused)
+static bool check_form(const StreamRequest *request, Normalise *normalise, Refused *refused)
 {
     static Target again; /* 8 kB: off the stack; the keeper has one thread of its own code */
     Fault fault;
-    int r = slashes ? target_normalise_slashes(request->target, &again, &fault)
-                    : target_normalise(request->target, &again, &fault);
-    if (r != 0)
+    if (normalise(request->target, &again, &fault) != 0)
         return refused_set(refused, REFUSAL_BAD_REQUEST, "%s", fault.text);
     if (!slice_equal((Slice){again.text, again.len}, request->target) || again.path_len != request->path_len)
         return refused_set(refused, REFUSAL_BAD_REQUEST, "the request's target was not in its normal form");
@@ -244,7 +244,10 @@ static bool check_policy(const DecideRequest *decide, const Grant *grant, Caveat
     const StreamRequest *request = decide->request;
     return check_method(request->method, request->method_text, refused) &&
            check_host(request, grant->origin, refused) &&
-           check_form(request, source_takes_slashes(grant->origin, request->host), refused) &&
+           check_form(request,
+                      source_takes_slashes(grant->origin, request->host) ? target_normalise_slashes
+                                                                         : target_normalise,
+                      refused) &&
            check_rules(decide, grant, use, decided, refused);
 }
 
@@ -278,7 +281,7 @@ static bool check_artifact(const DecideRequest *decide, Decided *decided, Refuse
     char name[254];
     snprintf(name, sizeof(name), "%.*s", (int)request->host_name.len, request->host_name.ptr);
     uint32_t overridden;
-    if (!check_form(request, false, refused))
+    if (!check_form(request, target_normalise_whole, refused))
         return false;
     if (http_has_method_override(decide->head, &overridden))
         return refused_set(refused, REFUSAL_METHOD,

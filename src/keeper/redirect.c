@@ -32,7 +32,7 @@ bool redirect_parse(Slice location, char ret_host[static 254], Target *ret_targe
     if (target.len == 0)
         target = SLICE_LITERAL("/");
     return target_parse_authority(authority, 443, ret_host, &port, NULL) == 0 && port == 443 &&
-           target_normalise(target, ret_target, NULL) == 0;
+           target_normalise_whole(target, ret_target, NULL) == 0;
 }
 
 void redirect_note(Redirects *redirects, const char *host, Slice target, uint32_t grant,

@@ -7,6 +7,7 @@ from promise import api, header_text, run
 
 FILES = "store1.blob.test"
 ADDRESS = f"https://{FILES}/logs/17?sig=a%2Bb&se=1"
+OWN = "/zip/17?token=a%2Bb&Access_Token=c&page=1"  # so do codeload.github.com's end
 
 
 def answer(request):
@@ -16,6 +17,7 @@ def answer(request):
         return Answer(200, b"of the rule's host")
     return {
         "/file": Answer(302, b"", {"Location": ADDRESS}),
+        "/own": Answer(302, b"", {"Location": f"https://{FILES}{OWN}"}),
         "/far": Answer(302, b"", {"Location": "https://elsewhere.test/logs/17"}),
         "/plain": Answer(302, b"", {"Location": f"http://{FILES}/logs/18"}),
         "/meta": Answer(302, b"", {"Location": "https://169.254.169.254/latest/meta-data/"}),
@@ -76,6 +78,18 @@ say(**Client("store2.blob.test").ask("/logs/17?sig=a%2Bb&se=1", headers="").shor
         "not-redirected", "not-redirected", "not-redirected", "not-redirected", "method-refused", "method-refused",
         "method-refused", "not-redirected"], done.text
     assert at(many, FILES) == []
+
+
+def test_what_an_address_of_a_file_calls_a_token_is_its_own_and_part_of_it(many):
+    done = run(many, f"""
+Client().ask("/own?access_token=" + LEASE, headers="")
+for target in ({OWN!r}, "/zip/17?page=1", "/zip/17?token=a%2Bb&page=1", {OWN!r}.replace("token=a", "token=b"),
+               {OWN!r} + "&token=" + LEASE):
+    say(**Client({FILES!r}).ask(target, headers="").short)
+""", policy="many")
+    assert [what["code"] for what in done.said] == [None, *["not-redirected"] * 4], done.text
+    assert [request.target for request in many.one.requests] == ["/own", OWN]
+    assert "a%2Bb" not in json.dumps(many.audit())
 
 
 @pytest.mark.parametrize("target", ["/far", "/plain", "/meta"])

@@ -134,6 +134,16 @@ static void a_query_has_one_form_and_no_credential(void **state)
     check("/a?b\xff", NULL);
 }
 
+static void a_query_of_a_file_keeps_what_is_called_like_a_credential(void **state)
+{
+    (void)state;
+    Fault fault;
+    assert_int_equal(
+        target_normalise_whole(slice_of("/%61?b=1;&access%5Ftoken=x&&token=%2b&c"), &target, &fault), 0);
+    assert_string_equal(target.text, "/a?b=1%3B&access_token=x&token=%2B&c");
+    assert_int_equal(target_normalise_whole(slice_of("/a%2Fb?token=x"), &target, &fault), -EINVAL);
+}
+
 static void a_target_is_bounded_also_when_it_grows(void **state)
 {
     (void)state;
@@ -220,6 +230,7 @@ int main(void)
         cmocka_unit_test(a_path_has_one_spelling),
         cmocka_unit_test(tricks_with_paths_are_refused),
         cmocka_unit_test(a_query_has_one_form_and_no_credential),
+        cmocka_unit_test(a_query_of_a_file_keeps_what_is_called_like_a_credential),
         cmocka_unit_test(a_target_is_bounded_also_when_it_grows),
         cmocka_unit_test(an_authority_is_a_host_and_a_port),
     };

@@ -19,6 +19,7 @@ static void an_absolute_https_address_is_read(void **state)
         {"https://a.example", "a.example", "/"},
         {"https://a.example/x?a=%2Fb&c=d#part", "a.example", "/x?a=%2Fb&c=d"},
         {"https://a.example/%7Ex", "a.example", "/~x"},
+        {"https://a.example/x?token=1&b&api_key=%7E", "a.example", "/x?token=1&b&api_key=~"},
     };
     static Target target;
     char host[254];
