@@ -53,10 +53,11 @@ const Redirect *redirect_find(const Redirects *redirects, const char *host, Slic
 {
     unsigned char hash[REDIRECT_HASH];
     hash_of(host, target, hash);
-    for (size_t i = 0; i < REDIRECT_MAX; i++)
-        if (now < redirects->last[i].until &&
-            sodium_memcmp(redirects->last[i].hash, hash, REDIRECT_HASH) == 0)
-            return &redirects->last[i];
+    for (size_t i = 1; i <= REDIRECT_MAX; i++) {
+        const Redirect *redirect = &redirects->last[(redirects->next - i) % REDIRECT_MAX];
+        if (now < redirect->until && sodium_memcmp(redirect->hash, hash, REDIRECT_HASH) == 0)
+            return redirect;
+    }
     return NULL;
 }
 

@@ -20,7 +20,7 @@ typedef struct Redirect {
 
 typedef struct Redirects {
     Redirect last[REDIRECT_MAX];
-    size_t next;
+    size_t next; /* wraps: REDIRECT_MAX is a power of two */
 } Redirects;
 
 /* An absolute "https://host[:443]/path?query" into host (lower case) and normalised target. False: it is not
@@ -30,7 +30,8 @@ bool redirect_parse(Slice location, char ret_host[static 254], Target *ret_targe
 void redirect_note(Redirects *redirects, const char *host, Slice target, uint32_t grant,
                    const Narrowing *narrowing, int64_t now);
 
-/* The redirect to exactly this address within the last ten minutes, or NULL. */
+/* The latest redirect to exactly this address within the last ten minutes, or NULL: several leases may have
+ * been sent there, and who was sent last is who fetches. */
 const Redirect *redirect_find(const Redirects *redirects, const char *host, Slice target, int64_t now);
 
 void redirects_done(Redirects *redirects);

@@ -87,6 +87,11 @@ static void whose_narrowed_lease_it_was_is_kept_for_as_long(void **state)
     for (int i = 0; i < REDIRECT_MAX; i++) /* in its place another one's */
         redirect_note(&redirects, "a.example", slice_of("/3"), 0, &none, 1000);
     assert_null(redirect_find(&redirects, "a.example", slice_of("/3"), 2000)->narrowing);
+    redirect_note(&redirects, "a.example", slice_of("/3"), 0, &narrowed,
+                  1000); /* the same one, for another */
+    assert_int_equal(redirect_find(&redirects, "a.example", slice_of("/3"), 2000)->narrowing->expires, 77);
+    redirect_note(&redirects, "a.example", slice_of("/3"), 1, &none, 1000);
+    assert_int_equal(redirect_find(&redirects, "a.example", slice_of("/3"), 2000)->grant, 1);
     redirect_note(&redirects, "a.example", slice_of("/4"), 0, &narrowed, 1000);
     redirects_done(&redirects);
 }
