@@ -119,12 +119,11 @@ void conn_forget_plain(Conn *conn)
 }
 
 /* An upstream has nothing to say between answers: a session ticket is taken, anything else ends the
- * connection. */
-static void look_at_idle(Conn *conn)
+ * connection. NULL: it did. */
+static Conn *look_at_idle(Conn *conn)
 {
     char byte;
-    if (conn_read(conn, &byte, 1) != -EAGAIN || conn_has_more(conn))
-        conn_free(conn);
+    return conn_read(conn, &byte, 1) != -EAGAIN || conn_has_more(conn) ? conn_free(conn) : conn;
 }
 
 static void fail_open(Conn *conn, const Refused *refused)
@@ -237,11 +236,29 @@ static Conn *open_new(Keeper *keeper, Endpoint *endpoint, const char *host, Stre
     return conn_free(conn);
 }
 
+/* What an upstream has said in this turn, before the request, would be taken for its answer: the event is
+ * there, and its turn comes later. */
+static bool has_spoken(const Conn *conn)
+{
+    return conn->readable.ev_evcallback.evcb_flags & EVLIST_ACTIVE;
+}
+
+static Conn *first_idle(const Endpoint *endpoint)
+{
+    Conn *next;
+    for (Conn *conn = TAILQ_FIRST(&endpoint->conns); conn && conn->state == CONN_IDLE; conn = next) {
+        next = TAILQ_NEXT(conn, link);
+        if (!has_spoken(conn) || look_at_idle(conn))
+            return conn;
+    }
+    return NULL;
+}
+
 Conn *conn_take(Keeper *keeper, Endpoint *endpoint, const char *host, Stream *stream, bool fresh,
                 Refused *ret_refused)
 {
-    Conn *conn = TAILQ_FIRST(&endpoint->conns);
-    if (fresh || !conn || conn->state != CONN_IDLE)
+    Conn *conn = fresh ? NULL : first_idle(endpoint);
+    if (!conn)
         return open_new(keeper, endpoint, host, stream, ret_refused);
     set_state(conn, CONN_BUSY);
     conn->stream = stream;

@@ -2,6 +2,8 @@
 (promises 6, 8, 14, 15)."""
 
 import base64
+import os
+import signal
 import socket
 import threading
 import time
@@ -100,6 +102,35 @@ def test_a_pooled_connection_that_died_is_replaced_once_and_the_request_answered
     assert w.get().status == 200
     sources, _ = w.run.close()
     assert sources[0]["retried"] == 1 and sources[0]["failed"] == 0
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison",
+                                  b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"])
+@pytest.mark.parametrize("plain", [False, True])
+def test_what_an_upstream_says_unasked_answers_no_request_that_comes_at_the_same_time(world, said, plain):
+    say, has_said = threading.Event(), threading.Event()
+
+    def script(connection):
+        while connection.request():
+            connection.answer(b"%d" % len(connection.upstream.heads))
+            if len(connection.upstream.heads) == 1:
+                say.wait(10)
+                connection.send(said)
+                has_said.set()
+
+    w = world(script, plain=plain, source={"tls": not plain})
+    assert w.get().body == b"1"
+    time.sleep(0.2)
+    os.kill(w.keeper.process.pid, signal.SIGSTOP)  # so that it sees both at once
+    time.sleep(0.1)
+    w.stream.request("GET", "/x", w.lease)
+    time.sleep(0.1)
+    say.set()
+    assert has_said.wait(10)
+    time.sleep(0.1)
+    os.kill(w.keeper.process.pid, signal.SIGCONT)
+    assert w.stream.answer().body == b"2"
+    assert w.get().body == b"3" and w.upstream.connections == 2
 
 
 def test_a_request_that_changes_something_is_not_sent_twice(world):
