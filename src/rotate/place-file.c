@@ -82,14 +82,29 @@ static int zero(int fd, off_t size)
     return r == 0 && fsync(fd) < 0 ? -errno : r;
 }
 
+/* -errno. A file of our own may have a mode that lets nobody write it, as 0400: then its owner may. */
+static int open_to_zero(const char *path, struct stat *ret_status)
+{
+    CLEANUP_FD int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && errno == EACCES) {
+        CLEANUP_FD int read_only = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        if (read_only < 0 || fstat(read_only, ret_status) < 0 ||
+            fchmod(read_only, (ret_status->st_mode & 07777) | S_IWUSR) < 0)
+            return -errno;
+        fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        return fd < 0 ? -errno : fd_steal(&fd);
+    }
+    return fd < 0 || fstat(fd, ret_status) < 0 ? -errno : fd_steal(&fd);
+}
+
 /* Overwritten first: a token's file that is only removed stays on the disk. */
 static int wipe(const char *path, Fault *fault)
 {
-    CLEANUP_FD int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     struct stat status;
+    CLEANUP_FD int fd = open_to_zero(path, &status);
     if (fd < 0)
-        return errno == ENOENT ? 0 : failed(path, "removed", -errno, fault);
-    int r = fstat(fd, &status) < 0 ? -errno : zero(fd, status.st_size);
+        return fd == -ENOENT ? 0 : failed(path, "removed", fd, fault);
+    int r = zero(fd, status.st_size);
     if (r == 0 && unlink(path) < 0)
         r = -errno;
     return r ? failed(path, "removed", r, fault) : 0;
@@ -203,11 +218,9 @@ static int write_mark(const FilePlace *self, const char *fresh, const struct sta
 static int take_away(const FilePlace *self, const char *mark, Fault *fault)
 {
     CLEANUP_MEM char *fresh = mem_printf("%s.purser-write", self->path);
-    CLEANUP_FD int old = open(self->path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     struct stat status = {0};
-    int r = wipe(fresh, fault);
-    if (r == 0 && (old < 0 || fstat(old, &status) < 0))
-        r = failed(self->path, "withdrawn", -errno, fault);
+    CLEANUP_FD int old = open_to_zero(self->path, &status);
+    int r = old < 0 ? failed(self->path, "withdrawn", old, fault) : wipe(fresh, fault);
     r = r ? r : write_mark(self, fresh, &status, mark, fault);
     if (r)
         return r;

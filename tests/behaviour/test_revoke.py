@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from people import PersonLab
 from promise import new_token, wait_until
 from rotate_world import ASK, CALLS, Rotation, heard, keyring, killed_at, rotation, start_load  # noqa: F401  (fixtures)
 
@@ -40,6 +41,16 @@ def test_a_token_is_withdrawn_then_retired_then_dead(rotation):
     assert "It was revoked 20" in rotation.lab.purser("status").out
     again_ = revoke(rotation)
     assert again_.status == 1 and "nothing is given out" in again_.err
+
+
+def test_a_persons_token_file_that_nobody_may_write_is_withdrawn(prefix):
+    with PersonLab(prefix) as lab:
+        rotation = Rotation(lab, "file")
+        rotation.file.chmod(0o400)
+        done = revoke(rotation)
+        assert done.status == 0 and "revoked, and dead" in done.out, done.text
+        check_revoked(rotation, [rotation.old])
+        assert rotation.file.stat().st_mode & 0o777 == 0o400
 
 
 def test_after_it_a_new_token_is_set_and_used(keyring):

@@ -5,6 +5,7 @@ import subprocess
 import time
 
 import pytest
+from people import PersonLab
 from promise import new_token, wait_until
 from providers import BUILDKITE
 from rotate_world import Rotation, keyring, rotation  # noqa: F401  (fixtures)
@@ -20,6 +21,18 @@ def test_a_rotation_replaces_the_token_and_retires_the_old_one(rotation):
     if rotation.store == "file":
         assert rotation.file.read_text() == rotation.new + "\n"
         assert rotation.file.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("mode", [0o400, 0o440])
+def test_a_persons_token_file_that_nobody_may_write_is_replaced(prefix, mode):
+    with PersonLab(prefix) as lab:
+        rotation = Rotation(lab, "file")
+        rotation.file.chmod(mode)
+        done = rotation.rotate()
+        assert done.status == 0 and "the only one that works" in done.out, done.text
+        assert rotation.current() == rotation.new and list(rotation.api.tokens) == [rotation.new]
+        assert {path.name for path in lab.folder.glob("token*")} == {"token", "token.purser-lock"}
+        assert rotation.file.stat().st_mode & 0o777 == mode
 
 
 def test_hosts_of_the_token_stay(keyring):
