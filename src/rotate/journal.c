@@ -143,7 +143,8 @@ static int put_line(const unsigned char key[AUDIT_KEY], JournalEnd *end, int64_t
     return 0;
 }
 
-int journal_shorten(const char *source, const JournalEnd *end, Buf *out, JournalEnd *ret_end)
+int journal_shorten(const char *source, const unsigned char key[AUDIT_KEY], const JournalEnd *end, Buf *out,
+                    JournalEnd *ret_end)
 {
     static const char *const detail = "what came before was too long to be kept here";
     const bool begun = end->open && !(end->revoking && !end->given), *told = end->told;
@@ -159,12 +160,12 @@ int journal_shorten(const char *source, const JournalEnd *end, Buf *out, Journal
                 {begun && told[1], "retire", end->time},
                 {begun && end->forward && told[1], "resume", end->time},
                 {end->revoking, "revoke", end->begun}};
-    JournalEnd anew = begin(source, JOURNAL_SHARED_KEY);
+    JournalEnd anew = begin(source, key);
     int r = 0;
     buf_reset(out);
     for (size_t i = 0; i < COUNT_OF(line) && r == 0; i++)
         if (line[i].is)
-            r = put_line(JOURNAL_SHARED_KEY, &anew, line[i].time, line[i].step, detail, out);
+            r = put_line(key, &anew, line[i].time, line[i].step, detail, out);
     if (r == 0)
         *ret_end = anew;
     return r;
@@ -208,12 +209,37 @@ static int open_file(const char *folder, Journal *journal)
     return journal->fd < 0 ? -errno : io_sync_folder_of(journal->path);
 }
 
+/* One that a person is waited for, again and again, grows while it is open: what matters goes on, in one
+ * step. Whoever has the old file open has nothing to add to it any more. */
+static int shorten(const char *folder, Journal *journal)
+{
+    CLEANUP_MEM char *name = mem_printf("%s.journal", journal->source),
+                     *before = mem_printf("%s.before", name);
+    CLEANUP_BUF Buf out = BUF_INIT(JOURNAL_MAX_SHARED);
+    JournalEnd end;
+    CLEANUP_FD int folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int r =
+        folder_fd < 0 ? -errno : journal_shorten(journal->source, journal->key, &journal->end, &out, &end);
+    r = r ? r : io_replace(folder_fd, before, buf_slice(&journal->text), 0600);
+    r = r ? r : io_replace(folder_fd, name, buf_slice(&out), 0600);
+    if (r)
+        return r;
+    (void)!ftruncate(journal->fd, 0);
+    fd_close(&journal->fd);
+    journal->end = end;
+    buf_reset(&journal->text);
+    r = buf_append_slice(&journal->text, buf_slice(&out));
+    return r ? r : open_file(folder, journal);
+}
+
 /* A long one whose last rotation has ended is put aside. */
 static int begin_anew(const char *folder, Journal *journal)
 {
     CLEANUP_MEM char *before = mem_printf("%s.before", journal->path);
-    if (journal->end.open || journal->end.whole < JOURNAL_MAX / 2)
+    if (journal->end.whole < JOURNAL_MAX / 2)
         return 0;
+    if (journal->end.open)
+        return shorten(folder, journal);
     if (rename(journal->path, before) < 0)
         return -errno;
     fd_close(&journal->fd);
@@ -303,7 +329,8 @@ static int add_shared(Journal *journal, const char *step, const char *detail, Fa
         begins_something(step) ? mem_printf("%s: %s", journal->who, detail) : mem_strdup(detail);
     int r = 0;
     if (long_ago || journal->shared.len + JOURNAL_MAX_LINE > JOURNAL_MAX_SHARED)
-        r = journal_shorten(journal->source, &journal->shared_end, &journal->shared, &journal->shared_end);
+        r = journal_shorten(journal->source, JOURNAL_SHARED_KEY, &journal->shared_end, &journal->shared,
+                            &journal->shared_end);
     r = r ? r
           : put_line(JOURNAL_SHARED_KEY, &journal->shared_end, clock_wall(), step, whole, &journal->shared);
     if (r)

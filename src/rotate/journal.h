@@ -20,7 +20,7 @@
 #include "audit/chain.h"
 #include "base/buf.h"
 
-#define JOURNAL_MAX (1u << 20) /* bytes of a file; from half of it on a new one is begun */
+#define JOURNAL_MAX (1u << 20) /* bytes of a file; from half of it on a new one is begun, as beneath */
 #define JOURNAL_MAX_SHARED                                                                                   \
     (16u << 10) /* bytes in a store: a longer one is begun anew, with what still matters */
 #define JOURNAL_MAX_LINE 1024
@@ -64,7 +64,8 @@ int journal_read(const char *source, Slice text, const unsigned char key[AUDIT_K
 extern const unsigned char JOURNAL_SHARED_KEY[AUDIT_KEY];
 
 /* What is still true of a story, in its first lines: in place of all of them. -ENOBUFS. Pure. */
-int journal_shorten(const char *source, const JournalEnd *end, Buf *out, JournalEnd *ret_end) MUST_USE;
+int journal_shorten(const char *source, const unsigned char key[AUDIT_KEY], const JournalEnd *end, Buf *out,
+                    JournalEnd *ret_end) MUST_USE;
 
 typedef struct Journal Journal;
 

@@ -186,6 +186,45 @@ static void a_long_one_is_put_aside(void **state)
     assert_int_equal(status.st_mode & 0777, 0600);
 }
 
+static void a_long_one_that_is_open_keeps_what_matters(void **state)
+{
+    (void)state;
+    Journal *journal = reopen();
+    Fault fault;
+    assert_int_equal(journal_add(journal, "begin", &fault, "it"), 0);
+    int64_t begun = journal_end(journal)->begun;
+    assert_int_equal(journal_add(journal, "switch", &fault, "it"), 0);
+    assert_int_equal(journal_add(journal, "retire", &fault, "it"), 0);
+    for (unsigned i = 0; i < 3500; i++) {
+        assert_int_equal(journal_add(journal, "confirm", &fault, "%0400u", i), 0);
+        if (i % 500 == 499) { /* another process, which finds it as this one has left it */
+            journal_free(journal);
+            journal = reopen();
+        }
+    }
+    const JournalEnd *end = journal_end(journal);
+    assert_true(end->open && end->given && end->forward && end->told[0] && !end->told[1]);
+    assert_true(end->begun == begun && end->whole < JOURNAL_MAX);
+    struct stat status;
+    CLEANUP_MEM char *before = mem_printf("%s.before", path);
+    assert_int_equal(stat(before, &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0600);
+    journal_free(journal);
+}
+
+static void one_that_was_shortened_meanwhile_is_not_written_to(void **state)
+{
+    (void)state;
+    Journal *stood_still = reopen();
+    Fault fault;
+    assert_int_equal(journal_add(stood_still, "begin", &fault, "it"), 0);
+    for (unsigned i = 0; i < 1200; i++)
+        assert_int_equal(journal_add(stood_still, "confirm", &fault, "%0400u", i), 0);
+    journal_free(reopen());
+    assert_int_equal(journal_add(stood_still, "switch", &fault, "it"), -ESTALE);
+    journal_free(stood_still);
+}
+
 /* Until it is known what came of it: staged and switched to, or ended. */
 static void a_question_that_was_asked_stays_asked(void **state)
 {
@@ -379,7 +418,7 @@ static void what_matters_is_each_of_these(void **state)
         end.revoking = end.open && bits & 16;
         end.told[0] = end.open && bits & 32;
         end.told[1] = end.open && bits & 64;
-        assert_int_equal(journal_shorten("github", &end, &out, &made), 0);
+        assert_int_equal(journal_shorten("github", JOURNAL_SHARED_KEY, &end, &out, &made), 0);
         assert_int_equal(
             journal_read("github", buf_slice(&out), JOURNAL_SHARED_KEY, NULL, NULL, &read, &fault), 0);
         assert_true(read.number == made.number && audit_mac_equal(&read.last, &made.last) &&
@@ -403,6 +442,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_that_another_has_gone_on_with_is_not_written_to, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_long_one_is_put_aside, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_long_one_that_is_open_keeps_what_matters, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(one_that_was_shortened_meanwhile_is_not_written_to, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_revocation_stays_until_a_rotation_begins, set_up, tear_down),
         cmocka_unit_test_setup_teardown(each_line_goes_into_the_store_before_its_step, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_another_machine_has_done_is_what_counts, set_up, tear_down),
