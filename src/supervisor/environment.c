@@ -70,7 +70,11 @@ int environment_find(const State *state, const Retriever *retriever, const char 
 
 int environment_begin(const State *state, const Environment *environment, const UserId *user, Fault *fault)
 {
-    int r = tree_remove(state->envs_fd, environment->name);
+    char marker[160];
+    snprintf(marker, sizeof(marker), "%s.ready", environment->name);
+    /* Of one whose folder somebody has removed: what is half-built is not what it speaks of. */
+    int r = unlinkat(state->envs_fd, marker, 0) < 0 && errno != ENOENT ? -errno : 0;
+    r = r ? r : tree_remove(state->envs_fd, environment->name);
     if (!r && mkdirat(state->envs_fd, environment->name, 0755) < 0)
         r = -errno;
     if (!r && user->own &&

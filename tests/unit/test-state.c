@@ -8,6 +8,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "supervisor/environment.h"
 #include "supervisor/state.h"
 #include "supervisor/tree.h"
 
@@ -150,6 +151,35 @@ static void a_retriever_keeps_its_user_and_shares_it_with_nobody(void **state)
         assert_true(!a.own && a.uid == geteuid());
 }
 
+static void an_environment_that_is_half_built_is_not_ready(void **state)
+{
+    (void)state;
+    CLEANUP_MEM char *requirements = mem_printf("%s/requirements.txt", root);
+    CLEANUP_MEM char *path = mem_printf("%s/state", root);
+    char name[] = "github";
+    const Retriever retriever = {.name = name, .requirements = requirements};
+    const UserId user = {geteuid(), getegid(), false};
+    Environment environment;
+    State of;
+    Fault fault;
+    write_file("requirements.txt", "");
+    assert_int_equal(state_open(path, &of, &fault), 0);
+    assert_int_equal(environment_find(&of, &retriever, "", "/bin/sh", &environment, &fault), 0);
+    assert_false(environment.ready);
+    assert_int_equal(environment_begin(&of, &environment, &user, &fault), 0);
+    assert_int_equal(environment_finish(&of, &environment, &fault), 0);
+    assert_int_equal(environment_find(&of, &retriever, "", "/bin/sh", &environment, &fault), 0);
+    assert_true(environment.ready);
+    /* Somebody removes its folder, and the next preparation does not come to its end. */
+    assert_int_equal(tree_remove(of.envs_fd, environment.name), 0);
+    assert_int_equal(environment_find(&of, &retriever, "", "/bin/sh", &environment, &fault), 0);
+    assert_false(environment.ready);
+    assert_int_equal(environment_begin(&of, &environment, &user, &fault), 0);
+    assert_int_equal(environment_find(&of, &retriever, "", "/bin/sh", &environment, &fault), 0);
+    assert_false(environment.ready);
+    state_close(&of);
+}
+
 static void a_run_has_folders_of_its_own_and_a_second_of_that_name_is_refused(void **state)
 {
     (void)state;
@@ -185,6 +215,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_purser_works_with_a_state_at_a_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_retriever_keeps_its_user_and_shares_it_with_nobody, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(an_environment_that_is_half_built_is_not_ready, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_run_has_folders_of_its_own_and_a_second_of_that_name_is_refused,
                                         set_up, tear_down),
     };
