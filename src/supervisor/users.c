@@ -33,15 +33,15 @@ UserId user_of_role(RoleUser role)
 }
 
 /* The number on `name`'s line ("name number"), or UINT32_MAX; *ret_next is one past the highest number seen.
+ * A last line without its end is what a power cut left: nobody has been given that number, or a part of it.
  */
 static uint32_t look_up(Slice text, const char *name, uint32_t *ret_next)
 {
     uint32_t found = UINT32_MAX;
     *ret_next = 0;
-    for (Slice line, rest = text; rest.len;) {
+    for (Slice line, rest = text; slice_cut(rest, '\n', &line, &rest);) {
         Slice key, value;
         uint64_t number;
-        slice_cut(rest, '\n', &line, &rest);
         slice_cut(line, ' ', &key, &value);
         if (text_parse_u64(value, NUMBERS + 1000000, &number))
             continue;
@@ -71,7 +71,11 @@ int user_of_retriever(int state_fd, const char *name, bool prepare, UserId *ret_
          * kills what is left of its own. */
         number = next ? next : randombytes_uniform(NUMBERS);
         int n = snprintf(line, sizeof(line), "%s %u\n", name, number);
-        if ((r = io_write_all(fd, line, (size_t)n)) || (fsync(fd) < 0 && (r = -errno)))
+        const char *end = text.len ? memrchr(text.data, '\n', text.len) : NULL;
+        size_t whole = end ? (size_t)(end - text.data) + 1 : 0;
+        if (whole < text.len && ftruncate(fd, (off_t)whole) < 0)
+            r = -errno;
+        if (r || (r = io_write_all(fd, line, (size_t)n)) || (fsync(fd) < 0 && (r = -errno)))
             return fault_set(fault, r, "Cannot add %s to STATE/users: %s.", name, strerror(-r));
     }
     *ret_user = own_user(USERS_BASE + FIRST_RETRIEVER + 2 * number + (prepare ? 1 : 0));

@@ -151,6 +151,20 @@ static void a_retriever_keeps_its_user_and_shares_it_with_nobody(void **state)
         assert_true(!a.own && a.uid == geteuid());
 }
 
+static void half_a_line_of_the_users_is_nobodys_number(void **state)
+{
+    (void)state;
+    UserId a, b, c, again;
+    if (geteuid() != 0)
+        skip();
+    write_file("users", "a 70000000\nb 7000");
+    assert_int_equal(user_of_retriever(root_fd, "c", false, &c, NULL), 0);
+    assert_int_equal(user_of_retriever(root_fd, "b", false, &b, NULL), 0);
+    assert_int_equal(user_of_retriever(root_fd, "a", false, &a, NULL), 0);
+    assert_int_equal(user_of_retriever(root_fd, "b", false, &again, NULL), 0);
+    assert_true(c.uid == a.uid + 2 && b.uid == a.uid + 4 && again.uid == b.uid);
+}
+
 static void an_environment_that_is_half_built_is_not_ready(void **state)
 {
     (void)state;
@@ -215,6 +229,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(one_purser_works_with_a_state_at_a_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_retriever_keeps_its_user_and_shares_it_with_nobody, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(half_a_line_of_the_users_is_nobodys_number, set_up, tear_down),
         cmocka_unit_test_setup_teardown(an_environment_that_is_half_built_is_not_ready, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_run_has_folders_of_its_own_and_a_second_of_that_name_is_refused,
                                         set_up, tear_down),
