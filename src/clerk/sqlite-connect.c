@@ -124,7 +124,7 @@ static void put_two(char *at, int value)
 Slice sqlite_time(Sqlite *sqlite, int64_t us, char out[CLOCK_TEXT])
 {
     const int64_t day_us = (int64_t)86400 * CLOCK_SECOND;
-    int64_t day = us / day_us, rest = us % day_us;
+    int64_t day = us / day_us - (us % day_us < 0), rest = us - day * day_us; /* before 1970, too */
     if (day != sqlite->day || !sqlite->day_text[0]) {
         clock_format(sqlite->day_text, day * day_us);
         sqlite->day = day;

@@ -152,6 +152,15 @@ def test_ingesting_the_same_again_changes_nothing(lab):
     assert lab.purser("ingest", "--retriever", "nobody", folder).status == 2
 
 
+def test_a_file_that_is_older_than_1970_has_its_own_time(lab):
+    lab.write()
+    old = lab.folder / "old.dat"
+    old.write_text("5\n")
+    os.utime(old, (-43200.5, -43200.5))
+    assert lab.purser("ingest", old).status == 0
+    assert lab.rows("SELECT at FROM metric_sample") == [{"at": "1969-12-31T11:59:59.000Z"}]
+
+
 def test_prune_says_what_would_go_and_keeps_it_until_it_is_meant(lab):
     lab.retriever("a", script=SCRIPT)
     assert lab.purser("run").status == 0
