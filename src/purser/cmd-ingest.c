@@ -35,9 +35,9 @@ static void take_loaded(const IpcRecord *record, void *context)
     ingest->files += loaded.files;
 }
 
-/* The ledger's key of a file that is no run's: what is in it. Loading the same bytes again changes nothing.
- */
-static int content_id(int fd, char out[64])
+/* The ledger's key of a file that is no run's: what is in it, and whose it is said to be. Loading the same
+ * bytes again as the same changes nothing. */
+static int content_id(int fd, const char *retriever, char out[64])
 {
     char piece[65536];
     unsigned char digest[16];
@@ -49,6 +49,7 @@ static int content_id(int fd, char out[64])
             return -errno;
         crypto_generichash_update(&hash, (unsigned char *)piece, (unsigned long long)n);
     }
+    crypto_generichash_update(&hash, (const unsigned char *)retriever, strlen(retriever) + 1);
     crypto_generichash_final(&hash, digest, sizeof(digest));
     text_hex(out + snprintf(out, 64, "ingest-"), digest, sizeof(digest));
     return 0;
@@ -62,10 +63,11 @@ static int ingest_file(Ingest *ingest, const char *path, const char *name)
     Fault fault = {0};
     struct stat status = {0};
     char id[64], *source[CONFIG_MAX_SOURCES];
+    char *retriever = ingest->retriever ? ingest->retriever->name : (char *)"ingest";
     CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     int r = fd < 0 || fstat(fd, &status) < 0 ? -errno
             : !S_ISREG(status.st_mode)       ? -EINVAL
-                                             : content_id(fd, id);
+                                             : content_id(fd, retriever, id);
     if (r) {
         log_error("%s: %s.", path, r == -EINVAL ? "not a plain file" : strerror(-r));
         return CLERK_E_DATA;
@@ -77,7 +79,7 @@ static int ingest_file(Ingest *ingest, const char *path, const char *name)
         source[n] = config->source[n].name;
     int64_t now = clock_wall(), observed = (int64_t)status.st_mtime * CLOCK_SECOND;
     ClerkLoad load = {.run = id,
-                      .retriever = ingest->retriever ? ingest->retriever->name : (char *)"ingest",
+                      .retriever = retriever,
                       .file = (char *)name,
                       .source = source,
                       .n_source = n,
@@ -186,8 +188,8 @@ const Command command_ingest = {
     .name = "ingest",
     .arguments = "PATH...",
     .summary = "Load files of results into the sink by hand",
-    .help = "PATH is a .dat, .ndjson or .csv file, or a folder of them. Loading the same file again changes "
-            "nothing.\n"
+    .help = "PATH is a .dat, .ndjson or .csv file, or a folder of them. Loading the same file again (as the "
+            "same retriever's) changes nothing.\n"
             "Outputs that a run could not load are loaded by the next `purser run`; they need no ingest.\n\n"
             "Examples:\n"
             "  purser ingest jobs.ndjson\n"

@@ -152,6 +152,20 @@ def test_ingesting_the_same_again_changes_nothing(lab):
     assert lab.purser("ingest", "--retriever", "nobody", folder).status == 2
 
 
+def test_a_file_that_was_ingested_as_nobodys_is_loaded_as_a_retrievers(lab):
+    lab.source("api", "api.test")
+    lab.source("other", "other.test")
+    lab.retriever("a", script=SCRIPT, sources=["api"])
+    jobs, number = lab.folder / "jobs.ndjson", lab.folder / "x.dat"
+    jobs.write_text('{"type": "job", "scope": "s", "id": 1}\n')  # whose source it is, the retriever says
+    number.write_text("5")
+    first = lab.purser("ingest", "--json", jobs, number).json
+    assert (first["rows"], first["deadLetters"]) == (1, 1)
+    second = lab.purser("ingest", "--json", "--retriever", "a", jobs, number).json
+    assert (second["rows"], second["unchanged"], second["deadLetters"]) == (2, 0, 0), second
+    assert lab.rows("SELECT retriever FROM metric_sample ORDER BY 1") == [{"retriever": "a"}, {"retriever": "ingest"}]
+
+
 def test_a_file_that_is_older_than_1970_has_its_own_time(lab):
     lab.write()
     old = lab.folder / "old.dat"
