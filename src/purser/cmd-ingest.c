@@ -36,8 +36,8 @@ static void take_loaded(const IpcRecord *record, void *context)
 }
 
 /* The ledger's key of a file that is no run's: what is in it, and whose it is said to be. Loading the same
- * bytes again as the same changes nothing. */
-static int content_id(int fd, const char *retriever, char out[64])
+ * bytes again as the same changes nothing. The time of a number is its file's, and in no byte of it. */
+static int content_id(int fd, const char *name, int64_t time, const char *retriever, char out[64])
 {
     char piece[65536];
     unsigned char digest[16];
@@ -50,6 +50,8 @@ static int content_id(int fd, const char *retriever, char out[64])
         crypto_generichash_update(&hash, (unsigned char *)piece, (unsigned long long)n);
     }
     crypto_generichash_update(&hash, (const unsigned char *)retriever, strlen(retriever) + 1);
+    if (slice_ends(slice_of(name), ".dat"))
+        crypto_generichash_update(&hash, (const unsigned char *)&time, sizeof(time));
     crypto_generichash_final(&hash, digest, sizeof(digest));
     text_hex(out + snprintf(out, 64, "ingest-"), digest, sizeof(digest));
     return 0;
@@ -67,7 +69,7 @@ static int ingest_file(Ingest *ingest, const char *path, const char *name)
     CLEANUP_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     int r = fd < 0 || fstat(fd, &status) < 0 ? -errno
             : !S_ISREG(status.st_mode)       ? -EINVAL
-                                             : content_id(fd, retriever, id);
+                                             : content_id(fd, name, status.st_mtime, retriever, id);
     if (r) {
         log_error("%s: %s.", path, r == -EINVAL ? "not a plain file" : strerror(-r));
         return CLERK_E_DATA;

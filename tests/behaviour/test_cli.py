@@ -166,6 +166,17 @@ def test_a_file_that_was_ingested_as_nobodys_is_loaded_as_a_retrievers(lab):
     assert lab.rows("SELECT retriever FROM metric_sample ORDER BY 1") == [{"retriever": "a"}, {"retriever": "ingest"}]
 
 
+def test_two_numbers_that_are_alike_are_two_samples_of_two_times(lab):
+    lab.write()
+    for day in 1, 2:
+        (lab.folder / f"day{day}").mkdir()
+        (lab.folder / f"day{day}/queue.dat").write_text("5\n")
+        os.utime(lab.folder / f"day{day}/queue.dat", (86400 * day, 86400 * day))
+    for _ in range(2):
+        assert lab.purser("ingest", lab.folder / "day1", lab.folder / "day2").status == 0
+        assert [row["at"][:10] for row in lab.rows("SELECT at FROM metric_sample ORDER BY 1")] == ["1970-01-02", "1970-01-03"]
+
+
 def test_a_file_that_is_older_than_1970_has_its_own_time(lab):
     lab.write()
     old = lab.folder / "old.dat"
