@@ -36,10 +36,9 @@ static const Command *find(const char *name)
     return NULL;
 }
 
-int main(int argc, char **argv)
+static int dispatch(int argc, char **argv)
 {
     Invocation invocation;
-    log_open("purser", LOG_INFO);
     if (argc < 2) {
         print_help();
         return EXIT_USAGE;
@@ -74,4 +73,15 @@ int main(int argc, char **argv)
     }
     int r = command_parse(command, argc - 2, argv + 2, &invocation);
     return r >= 0 ? r : command->run(&invocation);
+}
+
+/* What did not get out (a disk that is full) is not done. */
+int main(int argc, char **argv)
+{
+    log_open("purser", LOG_INFO);
+    int status = dispatch(argc, argv);
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    log_error("Standard output cannot be written.");
+    return status == EXIT_OK ? EXIT_FAILED : status;
 }

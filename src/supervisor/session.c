@@ -85,5 +85,7 @@ int print_json(const JsonWriter *json)
         r = buf_append(json->out, "\n", 1);
     if (!r)
         r = io_write_all(STDOUT_FILENO, json->out->data, json->out->len);
+    if (r)
+        log_error("Standard output cannot be written: %s.", strerror(-r));
     return r ? EXIT_FAILED : EXIT_OK;
 }

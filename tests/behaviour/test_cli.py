@@ -133,6 +133,18 @@ def test_a_file_of_a_gigabyte_is_refused_at_once(lab):
     assert done.status == 3 and "purser.yaml" in done.err
 
 
+@pytest.mark.parametrize("words", [["status"], ["status", "--json"], ["schema", "--sql"], ["check"], ["check", "--json"], ["run"],
+                                   ["prune", "-n"], ["audit", "verify"], ["policy", "list"], ["policy", "list", "--json"]])
+def test_what_could_not_be_written_is_not_done(lab, words):
+    lab.source("api", "api.test")
+    lab.retriever("a", script=SCRIPT, sources=["api"])
+    assert lab.purser("run").status == 0
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([str(word) for word in lab.words(*words)], stdout=full, stderr=subprocess.PIPE, text=True,
+                              cwd=lab.folder, stdin=subprocess.DEVNULL)
+    assert done.returncode == 1 and "Standard output cannot be written" in done.stderr, done
+
+
 def test_ingesting_the_same_again_changes_nothing(lab):
     lab.source("api", "api.test")
     lab.retriever("a", script=SCRIPT, sources=["api"])
