@@ -25,9 +25,11 @@ int postgres_stream_set(RowSink *base, Slice retriever, Slice run, int64_t until
     const char *parameter[] = {name, run_text, until_text};
     return postgres_query((Postgres *)base,
                           "INSERT INTO stream_state (retriever, purser_run, until_at)"
-                          " VALUES ($1, $2, timestamptz 'epoch' + $3::bigint * interval '1 microsecond')"
+                          " VALUES ($1, $2, least(now(),"
+                          " timestamptz 'epoch' + $3::bigint * interval '1 microsecond'))"
                           " ON CONFLICT (retriever) DO UPDATE SET until_at = excluded.until_at,"
-                          " purser_run = excluded.purser_run WHERE excluded.until_at > stream_state.until_at",
+                          " purser_run = excluded.purser_run WHERE excluded.until_at > stream_state.until_at"
+                          " OR stream_state.until_at > now()",
                           parameter, 3, "writing stream_state", &result, fault);
 }
 

@@ -32,18 +32,18 @@ int sqlite_stream_set(RowSink *base, Slice retriever, Slice run, int64_t until, 
 {
     Sqlite *sqlite = (Sqlite *)base;
     CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
-    char text[CLOCK_TEXT];
-    int r =
-        sqlite_prepare(sqlite,
-                       "INSERT INTO stream_state (retriever, until_at, purser_run) VALUES (?, ?, ?)"
-                       " ON CONFLICT (retriever) DO UPDATE SET until_at = excluded.until_at,"
-                       " purser_run = excluded.purser_run WHERE excluded.until_at > stream_state.until_at",
-                       &statement, fault);
+    char text[CLOCK_TEXT], now[CLOCK_TEXT];
+    int r = sqlite_prepare(sqlite,
+                           "INSERT INTO stream_state (retriever, until_at, purser_run) VALUES (?1, ?2, ?3)"
+                           " ON CONFLICT (retriever) DO UPDATE SET until_at = ?2, purser_run = ?3"
+                           " WHERE ?2 > stream_state.until_at OR stream_state.until_at > ?4",
+                           &statement, fault);
     if (r)
         return r;
     sqlite_bind(statement, 1, retriever);
     sqlite_bind(statement, 2, sqlite_time(sqlite, until, text));
     sqlite_bind(statement, 3, run);
+    sqlite_bind(statement, 4, sqlite_time(sqlite, clock_wall(), now));
     return sqlite3_step(statement) == SQLITE_DONE ? 0 : sqlite_failed(sqlite, "writing stream_state", fault);
 }
 

@@ -5,6 +5,7 @@
 #include "purser/select.h"
 #include "supervisor/run.h"
 #include "supervisor/session.h"
+#include "supervisor/window.h"
 
 typedef struct Ended {
     RunReport *report;
@@ -17,8 +18,8 @@ static void on_run_ended(Supervisor *supervisor, const RunReport *report)
 {
     Ended *ended = supervisor->context;
     int32_t index = config_find_retriever(supervisor->config, report->retriever);
-    if (index >= 0 && report->status == RUN_OK && report->until > ended->window[index])
-        ended->window[index] = report->until;
+    if (index >= 0)
+        ended->window[index] = window_after(ended->window[index], report);
     MEM_PUSH(ended->report, ended->n, *report);
     *(RunReport *)report = (RunReport){0};
 }

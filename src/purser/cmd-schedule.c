@@ -8,6 +8,7 @@
 #include "purser/rotations.h"
 #include "purser/select.h"
 #include "supervisor/run.h"
+#include "supervisor/window.h"
 
 typedef struct Schedule {
     Session *session;
@@ -92,8 +93,7 @@ static void on_run_ended(Supervisor *supervisor, const RunReport *report)
     if (index < 0)
         return;
     schedule->left_over[index] |= report->output_kept;
-    if (report->status == RUN_OK && report->until > schedule->window[index])
-        schedule->window[index] = report->until;
+    schedule->window[index] = window_after(schedule->window[index], report);
     if (!supervisor->draining)
         plan_timer(schedule);
 }

@@ -8,6 +8,7 @@
 #include "supervisor/gate-link.h"
 #include "supervisor/run-phase.h"
 #include "supervisor/runner-link.h"
+#include "supervisor/window.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -430,16 +431,14 @@ void run_refuse(Run *run)
     event_base_once(run->supervisor->base, -1, EV_TIMEOUT, refuse_on_loop, run, &now);
 }
 
-Run *run_new(Supervisor *supervisor, const Retriever *retriever, int64_t window_since)
+Run *run_new(Supervisor *supervisor, const Retriever *retriever, int64_t stream)
 {
     Run *run = run_alloc(supervisor, retriever);
     make_id(run);
     snprintf(run->report.id, sizeof(run->report.id), "%s", run->id);
     snprintf(run->report.retriever, sizeof(run->report.retriever), "%s", retriever->name);
     run->report.started = run->report.until = clock_wall();
-    run->report.since = window_since ? window_since : run->report.until - (int64_t)retriever->first_window;
-    if (run->report.since < 0)
-        run->report.since = 0;
+    run->report.since = window_since(retriever, stream, run->report.until);
     return run;
 }
 

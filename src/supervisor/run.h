@@ -52,9 +52,9 @@ typedef struct Run {
     Seals sealing;      /* those: what its clerk was told to keep */
 } Run;
 
-/* A run that waits for run_start(). Never fails: what goes wrong is in the report. window_since: where this
- * retriever's stream stands (0: never). */
-Run *run_new(Supervisor *supervisor, const Retriever *retriever, int64_t window_since);
+/* A run that waits for run_start(). Never fails: what goes wrong is in the report. `stream`: where this
+ * retriever's stands (0: never). */
+Run *run_new(Supervisor *supervisor, const Retriever *retriever, int64_t stream);
 /* The same for a run whose outputs were not loaded. */
 Run *run_new_collect(Supervisor *supervisor, const Retriever *retriever, const RunReport *old);
 

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from clerk_driver import DATA, OK, SECOND, UNTIL, Clerk, end_run, loaded, output
-from clerk_world import dead_reasons, one
+from clerk_world import NOW, dead_reasons, one
 from ipc import Type, pack, receive, send
 
 
@@ -22,6 +22,24 @@ def test_a_run_that_succeeded_moves_its_stream_and_never_back(database, clerk):
         assert clerk.answer().result == OK
         assert loaded(receive(gate)[1])["rows"] == 1
         assert stream(clerk) == expected
+
+
+def test_a_run_by_a_clock_that_is_wrong_moves_its_stream_no_further_than_the_databases_now(database, clerk):
+    """It would collect nothing until then. SQLite's now is the wrong clock's: there the next run puts it right."""
+    ahead = NOW + 86400 * SECOND
+    if database.kind == "sqlite":
+        gate = clerk.start_run(run="r0", advance=True, until=NOW - 86400 * SECOND)
+        end_run(gate, 0)
+        assert clerk.answer().result == OK
+        database.query("UPDATE stream_state SET until_at = '2999-01-01T00:00:00.000Z'")
+    else:
+        gate = clerk.start_run(run="r0", advance=True, until=ahead)
+        end_run(gate, 0)
+        assert clerk.answer().result == OK and NOW - 3600 * SECOND <= stream(clerk) < ahead
+        database.query("UPDATE stream_state SET until_at = '2999-01-01T00:00:00Z'")
+    gate = clerk.start_run(run="r1", advance=True, until=NOW - SECOND)
+    end_run(gate, 0)
+    assert clerk.answer().result == OK and abs(stream(clerk) - (NOW - SECOND)) < SECOND
 
 
 @pytest.mark.parametrize("end", [{"status": 3}, {"status": -1, "signal": 9}, {"timed_out": True}, {"outputs": 2}])

@@ -3,6 +3,7 @@ import json
 import os
 import sqlite3
 import subprocess
+from datetime import datetime, timedelta
 
 import pytest
 from ports import free_port
@@ -176,6 +177,25 @@ def test_a_file_that_was_ingested_as_nobodys_is_loaded_as_a_retrievers(lab):
     second = lab.purser("ingest", "--json", "--retriever", "a", jobs, number).json
     assert (second["rows"], second["unchanged"], second["deadLetters"]) == (2, 0, 0), second
     assert lab.rows("SELECT retriever FROM metric_sample ORDER BY 1") == [{"retriever": "a"}, {"retriever": "ingest"}]
+
+
+def test_a_stream_that_a_wrong_clock_moved_into_the_future_is_collected_again(lab):
+    lab.retriever("window", script='import os\nprint(os.environ["PURSER_SINCE"], os.environ["PURSER_UNTIL"])\n',
+                  window={"first": "3d"})
+
+    def window():
+        done = lab.purser("run")
+        report = lab.last_run()[0]
+        since, until = (datetime.fromisoformat(report[key].replace("Z", "+00:00")) for key in ("since", "until"))
+        return done, since, until
+
+    assert window()[0].status == 0
+    with sqlite3.connect(lab.state / "sink/purser.db") as database:
+        database.execute("UPDATE stream_state SET until_at = '2999-01-01T00:00:00.000Z'")
+    done, since, until = window()
+    assert "in the future" in done.err and until - since == timedelta(days=3), done.text
+    done, since, _ = window()
+    assert "in the future" not in done.err and abs(since - until) < timedelta(milliseconds=2), done.text
 
 
 def test_two_numbers_that_are_alike_are_two_samples_of_two_times(lab):
