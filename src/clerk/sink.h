@@ -56,7 +56,7 @@ typedef struct SinkOps {
 
     int (*stream_get)(RowSink *sink, Slice retriever, int64_t *ret_until, Fault *fault); /* 0: never */
     int (*stream_set)(RowSink *sink, Slice retriever, Slice run, int64_t until,
-                      Fault *fault); /* never back */
+                      Fault *fault); /* never back, but from the future */
 
     /* Into collection_run; a run that is there stays as it is. */
     int (*run_put)(RowSink *sink, const ClerkRun *run, Fault *fault);
