@@ -9,6 +9,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <stdio.h>
 
 #define MAX_ROOTS (4u << 20)
 
@@ -71,15 +72,23 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
     return 1;
 }
 
-/* Whose certificate it is that was not taken: printable, whatever it says. */
+/* Whose certificate it is that was not taken. Nothing of it is escaped here (refused_set() does that): it is
+ * searched first, since who was sent the token before may be called by it now. */
 static void note_issuer(Endpoint *endpoint, const X509 *certificate)
 {
+    const unsigned long escapes = ASN1_STRFLGS_ESC_2253 | ASN1_STRFLGS_ESC_CTRL | ASN1_STRFLGS_ESC_MSB;
+    const Live *live = endpoint->upstream->live;
     BIO *bio = BIO_new(BIO_s_mem());
+    char name[4096];
     int len = 0;
     if (bio && certificate &&
-        X509_NAME_print_ex(bio, X509_get_issuer_name(certificate), 0, XN_FLAG_RFC2253) > 0)
-        len = BIO_read(bio, endpoint->issuer, sizeof(endpoint->issuer) - 1);
-    endpoint->issuer[len > 0 ? len : 0] = '\0';
+        X509_NAME_print_ex(bio, X509_get_issuer_name(certificate), 0, XN_FLAG_RFC2253 & ~escapes) > 0)
+        len = BIO_read(bio, name, sizeof(name));
+    if (len > 0 && live) {
+        endpoint->upstream->keeper->opened = true;
+        scrub_whole(live->forms, name, (size_t)len);
+    }
+    snprintf(endpoint->issuer, sizeof(endpoint->issuer), "%.*s", len > 0 ? len : 0, name);
     BIO_free(bio);
 }
 

@@ -191,6 +191,16 @@ def test_an_unknown_issuer(world, tmp_path):
     assert "unknown issuer (CN=Other CA)" in answer.sentence and "caFile" in answer.sentence
 
 
+@pytest.mark.parametrize("name, told", [(TOKEN.decode(), False), (base64.b64encode(TOKEN).decode(), False),
+                                        ("Other, " + TOKEN.hex()[:40], True)], ids=["raw", "base64", "another"])
+def test_an_issuer_that_is_called_by_the_token_does_not_tell_it(world, tmp_path, name, told):
+    """Who was sent the token may have a certificate made of it."""
+    w = world(serve(lambda c: c.answer()), certificate=Authority(tmp_path, name).leaf(HOST))
+    answer = w.get()
+    assert answer.code == "upstream-certificate" and "unknown issuer (CN=" in answer.sentence
+    assert (name in answer.sentence, name in w.keeper.audit_path.read_text()) == (told, told), answer.sentence
+
+
 def test_the_systems_roots_do_not_know_a_private_ca(world):
     w = world(serve(lambda c: c.answer()), source={"ca": None})
     assert w.get().code == "upstream-certificate"
