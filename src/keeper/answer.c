@@ -183,8 +183,9 @@ static void note_limits(Stream *stream, const HttpHead *head)
     const char *area = stream->decided.graphql ? "graphql" : stream->decided.host ? stream->host : "";
     uint64_t cost =
         limits_note(&stream->upstream->limits, stream->decided.kind, area, &said, head->status, clock_mono());
-    if (stream->decided.graphql)
+    if (stream->unpriced)
         budget_spend_cost(&stream->grant->budget, cost);
+    stream->unpriced = false;
 }
 
 /* Likewise, where nothing of the answer is given, so that nothing has searched it. */

@@ -160,6 +160,7 @@ void stream_connected(Stream *stream)
 {
     Refused refused;
     stream->state = STREAM_WAITING;
+    stream->unpriced = stream->decided.graphql;
     stream->live = live_use(stream->upstream->live);
     if (!stream->live) { /* gone while the connection was opened */
         refuse_missing(stream->upstream, &refused);

@@ -24,10 +24,19 @@ void stream_land(Stream *stream)
         limits_end(&stream->upstream->limits, &stream->decided.ticket);
 }
 
+/* The provider counts a query also when nobody waits for its answer. */
+static void land_untold(Stream *stream)
+{
+    if (stream->unpriced)
+        budget_spend_untold(&stream->grant->budget);
+    stream->unpriced = false;
+    stream_land(stream);
+}
+
 void stream_free(Stream *stream)
 {
     record_left(stream);
-    stream_land(stream);
+    land_untold(stream);
     request_drop_conn(stream);
     if (stream->upstream && stream->upstream->held)
         held_forget_waiter(stream->upstream->held, stream);
@@ -200,7 +209,7 @@ void stream_refuse(Stream *stream, const Refused *refused)
         false,        stream->graphql};
     stream_refuse_put(&refuse, &wire);
     record_refusal(stream, refused);
-    stream_land(stream);
+    land_untold(stream);
     request_drop_conn(stream);
     if (wire.failed)
         stream_free(stream);

@@ -59,6 +59,7 @@ struct Stream {
     bool may_retry;
     bool repeatable;    /* idempotent, without a body */
     bool asked_store;   /* because of a 401, once */
+    bool unpriced;      /* a GraphQL request went up; what it cost is not known yet */
     bool unread;        /* that answer is to be taken at the turn's end, from `partial` */
     Live *live;         /* the token that was sent; what the answer is searched for */
     uint64_t body_left; /* of a known length */

@@ -82,6 +82,13 @@ void budget_spend_cost(Budget *budget, uint64_t cost)
 {
     if (__builtin_add_overflow(budget->graphql_cost, cost, &budget->graphql_cost))
         budget->graphql_cost = UINT64_MAX;
+    if (cost > budget->dearest)
+        budget->dearest = cost;
+}
+
+void budget_spend_untold(Budget *budget)
+{
+    budget_spend_cost(budget, budget->dearest ? budget->dearest : 1);
 }
 
 static int spend(uint64_t *spent, uint64_t limit, uint64_t bytes, int error)

@@ -6,6 +6,7 @@
 typedef struct Budget {
     PolicyBudget limit;                                             /* no zeros: defaults are filled in */
     uint64_t requests, request_bytes, response_bytes, graphql_cost; /* spent */
+    uint64_t dearest;                                               /* query so far */
     int64_t expires;                                                /* mono, us */
     uint64_t bucket;   /* rate: thousandths of a request that may be made now */
     int64_t bucket_at; /* mono, us */
@@ -30,6 +31,8 @@ int budget_spend_request(Budget *budget, bool graphql, int64_t now, uint64_t *re
 void budget_return_request(Budget *budget); /* it was refused after all */
 /* What a GraphQL request has cost; the one that goes over was answered already. */
 void budget_spend_cost(Budget *budget, uint64_t cost);
+/* The same where no answer came that told it: as much as the dearest one so far, or 1. */
+void budget_spend_untold(Budget *budget);
 /* Spends body bytes; the piece that goes over is refused. */
 int budget_spend_sent(Budget *budget, uint64_t bytes) MUST_USE;
 int budget_spend_received(Budget *budget, uint64_t bytes) MUST_USE;

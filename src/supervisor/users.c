@@ -71,9 +71,10 @@ int user_of_retriever(int state_fd, const char *name, bool prepare, UserId *ret_
          * kills what is left of its own. */
         number = next ? next : randombytes_uniform(NUMBERS);
         int n = snprintf(line, sizeof(line), "%s %u\n", name, number);
-        const char *end = text.len ? memrchr(text.data, '\n', text.len) : NULL;
-        size_t whole = end ? (size_t)(end - text.data) + 1 : 0;
-        if (whole < text.len && ftruncate(fd, (off_t)whole) < 0)
+        Slice there = buf_slice(&text);
+        const char *end = memrchr(there.ptr, '\n', there.len);
+        size_t whole = end ? (size_t)(end - there.ptr) + 1 : 0;
+        if (whole < there.len && ftruncate(fd, (off_t)whole) < 0)
             r = -errno;
         if (r || (r = io_write_all(fd, line, (size_t)n)) || (fsync(fd) < 0 && (r = -errno)))
             return fault_set(fault, r, "Cannot add %s to STATE/users: %s.", name, strerror(-r));

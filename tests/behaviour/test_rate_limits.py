@@ -1,11 +1,13 @@
 """What a provider says of its own limits is heeded; what is left for people is left; a source's rate is shared."""
 import json
+import threading
 import time
 
 import pytest
 from keeper_driver import Keeper, Source
 from keeper_world import HOST, authority, world  # noqa: F401
 from lab import Answer
+from promise import wait_until
 from upstream import Upstream
 
 SCRIPT = """
@@ -234,6 +236,31 @@ def test_graphql_cost_is_one_a_query_where_nothing_is_said(world):  # noqa: F811
     w = world(Says(), budget=(0, 0, 0, 0, 0, 3), **GRAPHQL)
     assert [query(w).status for _ in range(3)] == [200] * 3
     refused(query(w), "budget-graphql-cost", 403)
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_graphql_cost_is_counted_of_a_query_whose_answer_nobody_waits_for(world, leaves):  # noqa: F811
+    """It went up: as much as the dearest one so far."""
+    says, silent = Says("RateLimit-Complexity-Actual: 60"), threading.Event()
+
+    def script(connection):
+        while connection.request() and not (asked(w) == 2 and silent.wait(10)):
+            connection.answer(b"{}", says.status, says.headers)
+
+    w = world(script, budget=(0, 0, 0, 0, 0, 100), **GRAPHQL)
+    assert query(w).status == 200
+    other = w.run.stream()
+    other.request("POST", "/graphql", w.lease, body=b'{"query":"{a}"}', headers=[("Content-Type", "application/json")])
+    wait_until(lambda: asked(w) == 2, what="the second query")
+    if leaves:
+        other.sock.close()
+        wait_until(lambda: "client-gone" in [line.get("code") for line in w.keeper.audit()], what="that it has left")
+        silent.set()
+    else:
+        silent.set()  # the upstream hangs up
+        assert other.answer().status == 502
+    refused(query(w), "budget-graphql-cost", 403)
+    assert asked(w) == 2
 
 
 def test_a_run_shows_what_is_left_in_its_report_and_in_status(lab):

@@ -119,6 +119,12 @@ static void graphql_ends_with_its_cost_and_nothing_else_does(void **state)
     budget_spend_cost(&budget, UINT64_MAX);
     assert_true(budget.graphql_cost == UINT64_MAX);
     budget = make((PolicyBudget){0});
+    budget_spend_untold(&budget);
+    assert_true(budget.graphql_cost == 1);
+    budget_spend_cost(&budget, 7);
+    budget_spend_cost(&budget, 3);
+    budget_spend_untold(&budget);
+    assert_true(budget.graphql_cost == 18);
     budget_spend_cost(&budget, 1ull << 60);
     assert_int_equal(budget_spend_request(&budget, true, 5 * SECOND, &retry), 0);
 }
