@@ -46,11 +46,12 @@ def stopped(pid):
 # The keeper
 
 
-REQUEST = pack(("u32", 0), ("u32", 1), ("text", "GET"), ("text", "/x"), ("u32", 2), ("u8", 0), ("u8", 0), ("u8", 0), ("u64", 0),
-               ("text", "psl_1AAAA"), ("u32", 1), ("text", "Accept"), ("text", "*/*"), ("text", ""))
+REQUEST = pack(("u32", 0), ("u32", 0), ("text", ""), ("u32", 1), ("text", "GET"), ("text", "/x"), ("u32", 2), ("u8", 0), ("u8", 0),
+               ("u8", 1), ("u64", 0), ("text", "psl_1AAAA"), ("u32", 1), ("text", "Accept"), ("text", "*/*"), ("text", ""))
 TO_KEEPER = [(Type.LEASES_WANTED, b""), (Type.TUNNEL_WANTED, pack(("u32", 1), ("text", "files.test"), ("u16", 443))),
              (Type.GATE_REFUSED, pack(*[("text", "x")] * 6, ("u64", 1))), (Type.CONNECTION, b"")]
-ON_STREAM = [(Type.REQUEST, REQUEST), (Type.BODY, b"body"), (Type.BODY_END, b"")]
+ASK = pack(("u8", 0), ("text", "psl_1AAAA"))
+ON_STREAM = [(Type.REQUEST, REQUEST), (Type.BODY, b"body"), (Type.BODY_END, b""), (Type.LEASE_ASK, ASK)]
 
 
 @seeds
@@ -77,6 +78,9 @@ def test_a_keeper_closes_a_stream_of_garbage_and_no_other(world, seed):  # noqa:
     w = world(serve(lambda c: c.answer(b"good")), budget=(0, 0, 0, 10**9, 0))
     garbage = Garbage(seed, ON_STREAM + [(Type.REQUEST, REQUEST.replace(b"psl_1AAAA", b"psl_1BBBB"))])
     before = descriptors(w.keeper.process.pid)
+    for kind, payload in ((Type.REQUEST, REQUEST), (Type.LEASE_ASK, ASK)):  # what is mutated is a record of today
+        ipc.send(w.stream.sock, kind, payload)
+        assert w.stream.answer().code == "not-a-lease"
     for n in range(ROUNDS):
         bad = w.run.stream()
         bad.sock.settimeout(5)
