@@ -177,7 +177,7 @@ void lease_asked(Stream *stream, Slice payload)
     Refused refused;
     WireReader wire = WIRE_READER(payload.ptr, payload.len);
     if (stream_lease_ask_get(&wire, &ask) != 0 || stream->parked || stream_blocked(stream)) {
-        stream_free(stream);
+        run_distrust(stream->run);
         return;
     }
     bool revokes = ask.what == STREAM_LEASE_REVOKE;

@@ -404,7 +404,7 @@ void request_begin(Stream *stream, Slice payload)
     StreamRequest request;
     WireReader wire = WIRE_READER(payload.ptr, payload.len);
     if (stream_request_get(&wire, head.header, &request) != 0 || stream->parked || stream_blocked(stream)) {
-        stream_free(stream);
+        run_distrust(stream->run);
         return;
     }
     head.n_header = request.n_header;

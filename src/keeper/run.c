@@ -109,6 +109,14 @@ static void end_streams(Run *run)
     tunnel_free_all(run);
 }
 
+void run_distrust(Run *run)
+{
+    log_warning("run %s: its gate sent what no gate sends; it is served no more, which ends the run",
+                run->id);
+    run_lose_gate(run);
+    end_streams(run);
+}
+
 /* Tokens and shares of rates outlive the run: they no longer count its grants. */
 static void leave_sources(Run *run)
 {
@@ -271,9 +279,10 @@ static void on_gate(evutil_socket_t fd, short what, void *context)
     }
     if (r == 0)
         return;
-    if (r != -ECONNRESET)
-        log_warning("run %s: its gate broke the order of records; its channel is closed", run->id);
-    run_lose_gate(run);
+    if (r == -ECONNRESET)
+        run_lose_gate(run);
+    else
+        run_distrust(run);
 }
 
 static int make_grants(Run *run, const KeeperRun *record)

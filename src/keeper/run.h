@@ -50,6 +50,9 @@ struct Run {
 enum { RUN_E_REFUSED = 1 };
 int run_open(Keeper *keeper, IpcRecord *record, Fault *fault) MUST_USE;
 void run_lose_gate(Run *run); /* its channel broke or ended: no more streams or tunnels come; the run stays */
+/* Its gate broke the protocol, on its channel or on a stream, as none does that is whole: nothing more is
+ * believed of it. Channel and streams are closed, so that the gate ends, and with it the run. */
+void run_distrust(Run *run);
 
 /* IPC_KEEPER_RUN_CLOSE: revokes, ends the streams, seals the audit, reports. Unknown runs are reported as
  * closed. */

@@ -316,10 +316,10 @@ static void on_gate_readable(evutil_socket_t fd, short what, void *context)
     RecordHandler *handler = r == 0 && kind < 4 ? handlers[stream->state][kind] : NULL;
     bool is_body = r == 0 && (record.type == IPC_BODY || record.type == IPC_BODY_END);
     if (!handler || (is_body && (!stream->body_open || record.payload.len > STREAM_PIECE))) {
-        if (r != -ECONNRESET)
-            log_warning("run %s: its gate broke the order of records; its connection is closed",
-                        stream->run->id);
-        stream_free(stream);
+        if (r == -ECONNRESET)
+            stream_free(stream);
+        else
+            run_distrust(stream->run);
         return;
     }
     handler(stream, record.payload);

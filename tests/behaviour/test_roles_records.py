@@ -74,7 +74,7 @@ def test_a_keeper_closes_the_channel_of_a_gate_that_sends_garbage_and_no_other(w
 
 
 @seeds
-def test_a_keeper_closes_a_stream_of_garbage_and_no_other(world, seed):  # noqa: F811
+def test_a_keeper_ends_the_run_of_a_stream_of_garbage_and_no_other(world, seed):  # noqa: F811
     w = world(serve(lambda c: c.answer(b"good")), budget=(0, 0, 0, 10**9, 0))
     garbage = Garbage(seed, ON_STREAM + [(Type.REQUEST, REQUEST.replace(b"psl_1AAAA", b"psl_1BBBB"))])
     before = descriptors(w.keeper.process.pid)
@@ -82,17 +82,22 @@ def test_a_keeper_closes_a_stream_of_garbage_and_no_other(world, seed):  # noqa:
         ipc.send(w.stream.sock, kind, payload)
         assert w.stream.answer().code == "not-a-lease"
     for n in range(ROUNDS):
-        bad = w.run.stream()
+        run = w.keeper.run()
+        good, bad = run.stream(), run.stream()
         bad.sock.settimeout(5)
-        garbage.pour(bad.sock, 100)
+        garbage.pour(bad.sock, 400)
+        assert closed(good.sock) and closed(run.gate)
         alive(w.keeper.process)
-        assert w.get("/x").body == b"good", f"seed {seed}, round {n}: the same run's other stream"
-        bad.close()
+        assert w.get("/x").body == b"good", f"seed {seed}, round {n}: another run's request"
+        assert run.close()[0], "and the supervisor still hears what that run did"
+        for one in (good, bad):
+            one.close()
+        run.gate.close()
     wait_until(lambda: descriptors(w.keeper.process.pid) <= before + 2, what=f"seed {seed}: the descriptors' end")
-    assert w.run.leases(), "the run's channel was not touched"
+    assert w.run.leases(), "the channel of another run was not touched"
 
 
-def test_a_keeper_closes_a_stream_that_asks_before_its_answer_is_out_and_is_there_for_the_next(world):  # noqa: F811
+def test_a_keeper_ends_the_run_that_asks_before_its_answer_is_out_and_is_there_for_the_next(world):  # noqa: F811
     """In one turn an answer comes, which waits for the audit, the gate asks about its lease, and the audit's disk is full."""
     come = threading.Event()
 
@@ -112,8 +117,9 @@ def test_a_keeper_closes_a_stream_that_asks_before_its_answer_is_out_and_is_ther
         ipc.send(w.stream.sock, Type.LEASE_ASK, pack(("u8", 0), ("text", w.lease)))
     assert closed(w.stream.sock)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    stream = w.run.stream()
-    wait_until(lambda: stream.get("/x", w.lease).body == b"good", what="the audit")
+    run = w.keeper.run()
+    lease, stream = run.leases()[0], run.stream()
+    wait_until(lambda: stream.get("/x", lease).body == b"good", what="the audit")
 
 
 @seeds
