@@ -1,6 +1,7 @@
 /* What holds on this machine, each wall proven by a child that runs against it. See sandbox.h. */
 #include "sandbox/drop.h"
 #include "sandbox/landlock.h"
+#include "sandbox/mount-ns.h"
 #include "sandbox/probe.h"
 #include "sandbox/report-place.h"
 #include "sandbox/syscalls.h"
@@ -14,9 +15,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 const char *sandbox_state_text(SandboxState state)
@@ -87,6 +91,15 @@ static int try_connect(const void *context)
     int r = connect(fd, (struct sockaddr *)&nobody, sizeof(nobody)) < 0 ? -errno : 0;
     close(fd);
     return r;
+}
+
+static const struct sockaddr_un bus = {.sun_family = AF_UNIX, .sun_path = "/run/dbus/purser"};
+
+static int try_bus(const void *context)
+{
+    (void)context;
+    CLEANUP_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return fd < 0 || connect(fd, (const struct sockaddr *)&bus, sizeof(bus)) < 0 ? -errno : 0;
 }
 
 static int try_signal(const void *context)
@@ -177,6 +190,22 @@ static int wall_landlock(const void *context)
     r = landlock_enforce(&landlock);
     landlock_done(&landlock);
     return r;
+}
+
+/* A /run of this child's own, in which somebody listens; then what each run does. */
+static int wall_mounts(const void *context)
+{
+    const char *what;
+    (void)context;
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
+        mount("purser", "/run", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=755,size=64k") < 0 ||
+        mkdir("/run/dbus", 0755) < 0)
+        return -errno;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0); /* ends with the child */
+    if (fd < 0 || bind(fd, (const struct sockaddr *)&bus, sizeof(bus)) < 0 || listen(fd, 1) < 0)
+        return -errno;
+    int r = try_bus(NULL);
+    return r ? r : mount_ns_enter(0, &what);
 }
 
 /* --- findings --- */
@@ -338,6 +367,30 @@ static void report_processes(SandboxReport *report)
                     "A process of the same user can read a role's memory.");
 }
 
+/* A run without a network of its own has no mounts of its own either. */
+static void report_sockets(bool has_own_network, SandboxReport *report)
+{
+    ProbeResult result = {.error = EPERM};
+    if (has_own_network)
+        result = probe_run(wall_mounts, NULL, try_bus, NULL);
+    if (result.end == PROBE_REFUSED)
+        sandbox_add(
+            report, "service-sockets", SANDBOX_NEEDED, SANDBOX_HOLDS,
+            "The sockets of this machine's services (resolver, buses) are covered in each run's own mounts.");
+    else if (geteuid() == 0)
+        sandbox_add(
+            report, "service-sockets", SANDBOX_NEEDED, SANDBOX_MISSING,
+            "Started as root, purser covers the sockets of this machine's services (resolver, buses) "
+            "in each run, and may not do that here (%s): leave it the capability SYS_ADMIN and mount(2), or "
+            "run it as another user (runAsUser).",
+            strerror(result.error));
+    else
+        sandbox_add(
+            report, "service-sockets", SANDBOX_NOT_NEEDED, SANDBOX_WEAKER,
+            "Scripts can connect to the sockets of this machine's services (resolver, buses) and of this "
+            "person's session: only root can cover them.");
+}
+
 static void report_users(int (*script_wall)(void), SandboxReport *report)
 {
     const ScriptWall wall = {script_wall};
@@ -367,6 +420,7 @@ static void report_users(int (*script_wall)(void), SandboxReport *report)
             report, "network-namespaces", SANDBOX_NOT_NEEDED, SANDBOX_WEAKER,
             "Runs share the machine's network (only root can give each its own): UDP is not limited, TCP as "
             "landlock-connect says.");
+    report_sockets(root && isolates, report);
     bool namespaces = probe_run(wall_script, &wall, try_unshare, &user).end == PROBE_DONE;
     sandbox_add(report, "user-namespaces", SANDBOX_NOT_NEEDED, namespaces ? SANDBOX_WEAKER : SANDBOX_HOLDS,
                 namespaces ? "Scripts may make user namespaces, which opens more of the kernel to them."

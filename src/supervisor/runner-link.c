@@ -1,8 +1,10 @@
 /* Starting purser-exec. See runner-link.h. */
 #include "supervisor/runner-link.h"
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "runner/prepare.h"
+#include "sandbox/mount-ns.h"
 #include "supervisor/process.h"
 #include "supervisor/reveal.h"
 
@@ -11,7 +13,9 @@
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -43,7 +47,20 @@ typedef struct Launch {
     const char *directory;
     int exe, output, log, ns;
     bool pass_environment;
+    uint64_t uncovered;   /* of the places in mount-ns.h; with a network namespace alone */
+    atomic_flag *is_said; /* for all runs: what could not be covered */
 } Launch;
+
+/* The network is gone by now; what is left are the sockets of other programs that have a path. */
+static void leave_sockets_behind(const Launch *launch)
+{
+    const char *what;
+    int r = mount_ns_enter(launch->uncovered, &what);
+    /* Without it the sockets' own modes are what is left; doctor says so. */
+    if (r && !(launch->is_said && atomic_flag_test_and_set(launch->is_said)))
+        log_warning("Cannot cover other programs' sockets (%s: %s). Runs reach those whose mode lets them.",
+                    what, strerror(-r));
+}
 
 static NORETURN void become_runner(const Launch *launch, char **argv)
 {
@@ -67,6 +84,8 @@ static NORETURN void become_runner(const Launch *launch, char **argv)
     setsid();
     if (launch->ns >= 0 && setns(high[3], CLONE_NEWNET) < 0)
         _exit(126);
+    if (launch->ns >= 0)
+        leave_sockets_behind(launch);
     /* Those, too, that purser was started with. */
     if (syscall(SYS_close_range, 3, launch->output >= 0 ? OUTPUT_FD - 1 : OUTPUT_FD, 0) < 0 ||
         syscall(SYS_close_range, EXE_FD + 1, ~0U, 0) < 0)
@@ -76,6 +95,38 @@ static NORETURN void become_runner(const Launch *launch, char **argv)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     execveat(EXE_FD, "", argv, environment, AT_EMPTY_PATH);
     _exit(127);
+}
+
+/* A word as it stands and where its links lead; of --config=/a/path the path. */
+static void add_paths(Words *paths, const char *word)
+{
+    char real[PATH_MAX];
+    const char *value = word[0] == '-' ? strstr(word, "=/") : NULL;
+    const char *path = value ? value + 1 : word;
+    if (path[0] != '/')
+        return;
+    words_add(paths, path);
+    if (realpath(path, real))
+        words_add(paths, real);
+}
+
+/* Whatever the runner and its script are told of must stay where it is: a state folder, a command. */
+static void leave_uncovered(const Words *words, Launch *how)
+{
+    static uint64_t told;
+    static void *page = MAP_FAILED;
+    CLEANUP_WORDS Words paths = {0};
+    for (size_t i = 0; i < words->n; i++)
+        add_paths(&paths, words->word[i]);
+    how->uncovered = mount_ns_needed((const char *const *)paths.word, paths.n);
+    for (uint64_t left = how->uncovered & ~told; left; left &= left - 1)
+        log_warning("This run is given paths in %s, so other programs' sockets there are not covered.",
+                    mount_ns_place(left));
+    told |= how->uncovered;
+    /* Whichever child is the first to fail says so; it can tell the others by shared memory alone. */
+    if (page == MAP_FAILED)
+        page = mmap(NULL, sizeof(atomic_flag), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    how->is_said = page == MAP_FAILED ? NULL : page;
 }
 
 static int launch(const Run *run, Launch *how, Words *words, pid_t *ret_pid, Fault *fault)
@@ -88,6 +139,8 @@ static int launch(const Run *run, Launch *how, Words *words, pid_t *ret_pid, Fau
                          strerror(errno));
     how->exe = exe;
     how->log = run->folder.log_fd;
+    if (how->ns >= 0)
+        leave_uncovered(words, how);
     MEM_PUSH(words->word, words->n, NULL);
     fflush(NULL);
     pid_t pid = process_fork();

@@ -1,5 +1,5 @@
-/* Starting purser-exec for a run: as the retriever's user, in the run's network namespace, with the folders
- * it works in. */
+/* Starting purser-exec for a run: as the retriever's user, in the run's network namespace and mounts of its
+ * own (sandbox/mount-ns.h), with the folders it works in. */
 #pragma once
 
 #include "supervisor/run.h"

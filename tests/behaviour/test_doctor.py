@@ -50,7 +50,7 @@ def test_what_holds_on_this_machine_and_that_a_run_is_made_so(lab):
     api(lab)
     said = doctor(lab)
     if os.geteuid() == 0:
-        assert said.status == 0 and said.found["own-users"][0] == "holds"
+        assert said.status == 0 and said.found["own-users"][0] == said.found["service-sockets"][0] == "holds"
     for name in ("core-dumps", "memory-of-others", "state-folder", "user-namespaces"):
         assert said.found[name][0] == "holds", said.message[name]
     assert said.json["configuration"] == str(lab.folder / "purser.yaml")
@@ -72,7 +72,7 @@ def test_for_a_person_it_says_that_scripts_share_their_user(prefix):
         api(lab)
         said = doctor(lab)
         assert said.status == 0 and said.found["own-users"] == ("weaker", False)
-        assert said.found["network-namespaces"][0] == "weaker"
+        assert said.found["network-namespaces"][0] == said.found["service-sockets"][0] == "weaker"
 
 
 @pytest.mark.plain
@@ -150,7 +150,7 @@ def test_root_by_name_alone_is_told_to_be_somebody_else(prefix):
         lab.source("api", "api.test", token=None)
         said = doctor(lab)
         assert said.status == 1
-        assert said.found["change-users"] == said.found["network-namespaces"] == ("missing", True)
+        assert all(said.found[name] == ("missing", True) for name in ("change-users", "network-namespaces", "service-sockets"))
         assert "runAsUser" in said.message["change-users"]
 
 
