@@ -290,5 +290,8 @@ class Keeper:
         """Ends it as the supervisor does; its standard error."""
         if self.process.poll() is None:
             ipc.send(self.control, Type.STOP)
-        self.process.wait(10)
+        try:
+            self.process.wait(10)
+        finally:
+            self.process.kill()  # what went round in a circle, too
         return self.process.stderr.read().decode()
