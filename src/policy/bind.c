@@ -120,6 +120,17 @@ static void argument_done(PolicyArgument *argument)
     mem_free_strings(argument->value, argument->n_value);
 }
 
+static PolicyBeneath *dup_beneath(const PolicyGraphql *from)
+{
+    PolicyBeneath *out = from->n_beneath ? MEM_NEW_ARRAY(PolicyBeneath, from->n_beneath) : NULL;
+    for (size_t i = 0; i < from->n_beneath; i++) {
+        const PolicyBeneath *beneath = &from->beneath[i];
+        out[i] = (PolicyBeneath){mem_strdup(beneath->field), dup_list(beneath->name, beneath->n_name),
+                                 beneath->n_name};
+    }
+    return out;
+}
+
 /* NULL: the rule is left out. */
 static PolicyGraphql *bind_graphql(const Policy *bound, const PolicyGraphql *from)
 {
@@ -127,6 +138,8 @@ static PolicyGraphql *bind_graphql(const Policy *bound, const PolicyGraphql *fro
     *to = *from;
     to->field = dup_list(from->field, from->n_field);
     to->subfield = dup_list(from->subfield, from->n_subfield);
+    to->beneath = dup_beneath(from);
+    to->borrows_beneath = false;
     to->argument = NULL;
     to->n_argument = 0;
     for (size_t i = 0; i < from->n_argument; i++) {

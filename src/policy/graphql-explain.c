@@ -26,22 +26,44 @@ static void explain_field(const Policy *policy, const PolicyGraphqlVerdict *verd
                   type, (int)name.len, name.ptr, policy->name, type, (int)name.len, name.ptr);
 }
 
+/* "a, b, c", cut where it is long. */
+static const char *show(char out[VALUES_SHOWN + 8], char *const *word, size_t n_word)
+{
+    size_t n = 0, i = 0;
+    out[0] = '\0';
+    for (; i < n_word && n + strlen(word[i]) + 2 < VALUES_SHOWN; i++)
+        n += (size_t)snprintf(out + n, VALUES_SHOWN + 8 - n, "%s%s", n ? ", " : "", word[i]);
+    if (i < n_word)
+        snprintf(out + n, VALUES_SHOWN + 8 - n, "%s...", n ? ", " : "");
+    return out;
+}
+
+static void explain_beneath(const Policy *policy, const PolicyGraphqlVerdict *verdict,
+                            const GraphqlChosen *chosen, Fault *ret)
+{
+    char names[VALUES_SHOWN + 8];
+    const PolicyBeneath *beneath = verdict->beneath;
+    GraphqlPlace place = place_of(chosen, verdict->field);
+    Slice name = verdict->field->name;
+    fault_set(ret, 0,
+              "the GraphQL field '%.*s' (line %u, column %u) stands beneath '%s', where policy %s, line %u, "
+              "allows: %s; if it is meant to be read there, add it to 'beneath: {%s: ...}' of that rule",
+              (int)name.len, name.ptr, place.line, place.column, beneath->field, policy->name,
+              policy->rule[verdict->rule].line, show(names, beneath->name, beneath->n_name), beneath->field);
+}
+
 static void explain_argument(const Policy *policy, const PolicyGraphqlVerdict *verdict,
                              const GraphqlChosen *chosen, Fault *ret)
 {
-    char values[VALUES_SHOWN + 8] = "";
-    size_t n = 0, i = 0;
+    char values[VALUES_SHOWN + 8];
     const PolicyArgument *argument = verdict->argument;
     GraphqlPlace place = place_of(chosen, verdict->field);
-    for (; i < argument->n_value && n + strlen(argument->value[i]) + 2 < VALUES_SHOWN; i++)
-        n += (size_t)snprintf(values + n, sizeof(values) - n, "%s%s", n ? ", " : "", argument->value[i]);
-    if (i < argument->n_value)
-        snprintf(values + n, sizeof(values) - n, "%s...", n ? ", " : "");
     fault_set(ret, 0,
               "the argument '%s' of the GraphQL field '%s' (line %u, column %u) must be there and be one of: "
               "%s; that is "
               "what policy %s, line %u, allows",
-              argument->name, argument->field, place.line, place.column, values, policy->name,
+              argument->name, argument->field, place.line, place.column,
+              show(values, argument->value, argument->n_value), policy->name,
               policy->rule[verdict->rule].line);
 }
 
@@ -91,6 +113,9 @@ void policy_explain_graphql(const Policy *policy, const PolicyGraphqlVerdict *ve
                   "line %u; if it "
                   "is meant to be read, add it there",
                   (int)name.len, name.ptr, place.line, place.column, policy->name, rule->line);
+        break;
+    case POLICY_GRAPHQL_BENEATH:
+        explain_beneath(policy, verdict, chosen, ret);
         break;
     }
 }

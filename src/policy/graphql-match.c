@@ -110,20 +110,24 @@ static PolicyGraphqlWhy try_rule(const PolicyGraphql *rule, const GraphqlChosen 
         return POLICY_GRAPHQL_ARGUMENT;
     }
     Looking looking = {rule, NULL};
-    if (rule->any_subfield || graphql_visit(root->field->child, look_for_strangers, &looking))
-        return POLICY_GRAPHQL_ALLOWED;
-    verdict->field = looking.stranger;
-    return POLICY_GRAPHQL_SUBFIELD;
+    if (!rule->any_subfield && !graphql_visit(root->field->child, look_for_strangers, &looking)) {
+        verdict->field = looking.stranger;
+        return POLICY_GRAPHQL_SUBFIELD;
+    }
+    return policy_beneath_allows(rule, root->field->child, verdict) ? POLICY_GRAPHQL_ALLOWED
+                                                                    : POLICY_GRAPHQL_BENEATH;
 }
 
 /* The rule that allows a root field, or the one that comes nearest to it. */
 static PolicyGraphqlVerdict decide_root(const Policy *policy, const GraphqlChosen *chosen,
                                         const GraphqlRoot *root)
 {
-    PolicyGraphqlVerdict nearest = {POLICY_NOT_NAMED, -1, POLICY_GRAPHQL_FIELD, root, root->field, NULL};
+    PolicyGraphqlVerdict nearest = {
+        POLICY_NOT_NAMED, -1, POLICY_GRAPHQL_FIELD, root, root->field, NULL, NULL};
     for (size_t i = 0; i < policy->n_rule; i++) {
         const PolicyRule *rule = &policy->rule[i];
-        PolicyGraphqlVerdict verdict = {POLICY_NOT_NAMED, (int32_t)i, POLICY_GRAPHQL_FIELD, root, NULL, NULL};
+        PolicyGraphqlVerdict verdict = {
+            POLICY_NOT_NAMED, (int32_t)i, POLICY_GRAPHQL_FIELD, root, NULL, NULL, NULL};
         if (rule->deny || !rule->graphql)
             continue;
         verdict.why = try_rule(rule->graphql, chosen, root, &verdict);

@@ -50,10 +50,23 @@ static const char *argument_problem(const PolicyGraphql *rule, const PolicyArgum
     return list_problem(argument->value, argument->n_value, false, false);
 }
 
+/* Rules from a file are refused for more than that, with the place: load-beneath.c. */
+static const char *beneath_problem(const PolicyGraphql *rule, size_t at)
+{
+    const PolicyBeneath *beneath = &rule->beneath[at];
+    if (!is_name(beneath->field))
+        return "has a name under 'beneath' that no GraphQL field can have";
+    if (at && strcmp(rule->beneath[at - 1].field, beneath->field) >= 0)
+        return "has a field twice under 'beneath'";
+    if (beneath->n_name == 0 || beneath->n_name > POLICY_MAX_FIELDS)
+        return "has no name beneath a field, or too many";
+    return list_problem(beneath->name, beneath->n_name, true, false);
+}
+
 static const char *deny_problem(const PolicyGraphql *rule)
 {
     bool bare = !rule->operations && !rule->n_subfield && !rule->any_subfield && !rule->max_depth &&
-                !rule->max_aliases && !rule->n_argument;
+                !rule->max_aliases && !rule->n_argument && !rule->n_beneath;
     for (size_t i = 0; i < rule->n_field; i++)
         if (has_upper(rule->field[i]))
             return "denies a name that is not in lower case";
@@ -65,7 +78,7 @@ const char *policy_graphql_problem(const PolicyGraphql *rule, bool deny)
     if (rule->n_field == 0)
         return "names no fields";
     if (rule->n_field > POLICY_MAX_FIELDS || rule->n_subfield > POLICY_MAX_FIELDS ||
-        rule->n_argument > POLICY_MAX_ARGUMENTS)
+        rule->n_argument > POLICY_MAX_ARGUMENTS || rule->n_beneath > POLICY_MAX_BENEATH)
         return "is too long";
     const char *problem = list_problem(rule->field, rule->n_field, true, !deny);
     if (problem)
@@ -81,6 +94,8 @@ const char *policy_graphql_problem(const PolicyGraphql *rule, bool deny)
     problem = list_problem(rule->subfield, rule->n_subfield, true, false);
     for (size_t i = 0; i < rule->n_argument && !problem; i++)
         problem = argument_problem(rule, &rule->argument[i]);
+    for (size_t i = 0; i < rule->n_beneath && !problem; i++)
+        problem = beneath_problem(rule, i);
     return problem;
 }
 
@@ -94,6 +109,12 @@ PolicyGraphql *policy_graphql_free(PolicyGraphql *rule)
         mem_free_strings(rule->argument[i].value, rule->argument[i].n_value);
     }
     mem_free(rule->argument);
+    for (size_t i = 0; i < rule->n_beneath && !rule->borrows_beneath; i++) {
+        mem_free(rule->beneath[i].field);
+        mem_free_strings(rule->beneath[i].name, rule->beneath[i].n_name);
+    }
+    if (!rule->borrows_beneath)
+        mem_free(rule->beneath);
     mem_free_strings(rule->field, rule->n_field);
     mem_free_strings(rule->subfield, rule->n_subfield);
     mem_free(rule);
@@ -145,4 +166,51 @@ PolicyGraphql *policy_graphql_get(WireReader *wire)
     for (uint32_t i = 0; i < n; i++)
         get_argument(wire, &rule->argument[rule->n_argument++]);
     return rule;
+}
+
+void policy_beneath_put(const PolicyGraphql *rule, WireWriter *wire)
+{
+    wire_put_u32(wire, (uint32_t)rule->n_beneath);
+    for (size_t i = 0; i < rule->n_beneath; i++) {
+        wire_put_text(wire, rule->beneath[i].field);
+        policy_list_put(wire, rule->beneath[i].name, rule->beneath[i].n_name);
+    }
+}
+
+void policy_beneath_get(WireReader *wire, PolicyGraphql *rule)
+{
+    uint32_t n = get_count(wire, POLICY_MAX_BENEATH);
+    rule->beneath = n ? MEM_NEW_ARRAY(PolicyBeneath, n) : NULL;
+    for (uint32_t i = 0; i < n; i++) {
+        PolicyBeneath *beneath = &rule->beneath[rule->n_beneath++];
+        beneath->field = wire_dup_text(wire, GRAPHQL_MAX_NAME);
+        policy_list_get(wire, GRAPHQL_MAX_NAME, POLICY_MAX_FIELDS, &beneath->name, &beneath->n_name);
+    }
+}
+
+static bool same_names(const PolicyBeneath *a, const PolicyBeneath *b)
+{
+    if (strcmp(a->field, b->field) != 0 || a->n_name != b->n_name)
+        return false;
+    for (size_t i = 0; i < a->n_name; i++)
+        if (strcmp(a->name[i], b->name[i]) != 0)
+            return false;
+    return true;
+}
+
+bool policy_beneath_same(const PolicyGraphql *a, const PolicyGraphql *b)
+{
+    if (a->n_beneath == 0 || a->n_beneath != b->n_beneath)
+        return false;
+    for (size_t i = 0; i < a->n_beneath && a->beneath != b->beneath; i++)
+        if (!same_names(&a->beneath[i], &b->beneath[i]))
+            return false;
+    return true;
+}
+
+void policy_beneath_borrow(PolicyGraphql *rule, const PolicyGraphql *from)
+{
+    rule->beneath = from->beneath;
+    rule->n_beneath = from->n_beneath;
+    rule->borrows_beneath = true;
 }

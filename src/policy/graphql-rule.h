@@ -6,6 +6,7 @@
  *       fields: [repository]          # root fields; '*' is each one but introspection (__schema, __type)
  *       arguments: {repository: {owner: [acme], name: [web, api]}}
  *       subfields: [id, name, runs]   # what may be asked beneath them, at any depth; left out: everything
+ *       beneath: {author: [login]}    # all that may be asked beneath such a field, at any depth
  *       maxDepth: 10                  # fields within fields, the root field counted; left out: 20
  *       maxAliases: 20                # of the whole operation; left out: 50
  *   deny:
@@ -16,6 +17,10 @@
  * enum value or boolean, in the document or by a variable; a list of such is allowed when it is not empty and
  * each of it is. The field __typename, which says a type's name, needs no rule of its own. Lists of names are
  * sorted, so that they can be searched; what is denied is in lower case.
+ *
+ * `beneath` takes away and never adds: what stands beneath several of its fields must be in the list of each,
+ * and in `subfields`, if there are some. The root field is none of its fields, whatever it is called, since
+ * `subfields` says what stands beneath that.
  */
 #pragma once
 
@@ -26,6 +31,7 @@
 #define POLICY_MAX_ARGUMENTS   32  /* of a rule */
 #define POLICY_MAX_VALUES      128 /* of an argument */
 #define POLICY_MAX_VALUE       256 /* bytes of one */
+#define POLICY_MAX_BENEATH     64  /* fields under `beneath`: bits of a number */
 #define POLICY_DEFAULT_DEPTH   20
 #define POLICY_DEFAULT_ALIASES 50
 
@@ -34,6 +40,12 @@ typedef struct PolicyArgument {
     char **value; /* sorted */
     size_t n_value;
 } PolicyArgument;
+
+typedef struct PolicyBeneath {
+    char *field;
+    char **name; /* what may stand beneath it */
+    size_t n_name;
+} PolicyBeneath;
 
 typedef struct PolicyGraphql {
     uint32_t operations; /* GraphqlType bits; 0 in a deny rule */
@@ -45,6 +57,9 @@ typedef struct PolicyGraphql {
     uint32_t max_depth, max_aliases; /* 0 in a deny rule */
     PolicyArgument *argument;
     size_t n_argument;
+    PolicyBeneath *beneath; /* sorted by `field` */
+    size_t n_beneath;
+    bool borrows_beneath; /* of a rule before it in the same policy, which ends with it */
 } PolicyGraphql;
 
 /* NULL, or what is wrong with a rule: a sentence without its beginning. Sorts nothing: lists that are not
@@ -61,6 +76,7 @@ typedef enum PolicyGraphqlWhy {
     POLICY_GRAPHQL_ALIASES,
     POLICY_GRAPHQL_ARGUMENT,
     POLICY_GRAPHQL_SUBFIELD,
+    POLICY_GRAPHQL_BENEATH,
 } PolicyGraphqlWhy;
 
 typedef struct PolicyGraphqlVerdict {
@@ -70,9 +86,11 @@ typedef struct PolicyGraphqlVerdict {
     const GraphqlRoot *root;       /* that is refused; of what is allowed the first */
     const GraphqlSelection *field; /* the one at fault */
     const PolicyArgument *argument;
+    const PolicyBeneath *beneath; /* whose list does not have the field */
 } PolicyGraphqlVerdict;
 
-/* Allocates nothing. Its time is bounded by GRAPHQL_MAX_SELECTIONS times the rules. */
+/* Allocates nothing. Its time is bounded by GRAPHQL_MAX_SELECTIONS times the rules; of a rule with `beneath`
+ * also times those of its fields within which one stands. */
 PolicyGraphqlVerdict policy_decide_graphql(const Policy *policy, const GraphqlChosen *chosen);
 
 /* The sentence for the script's author. It names fields and arguments, never what the request gave for them.
@@ -80,9 +98,20 @@ PolicyGraphqlVerdict policy_decide_graphql(const Policy *policy, const GraphqlCh
 void policy_explain_graphql(const Policy *policy, const PolicyGraphqlVerdict *verdict,
                             const GraphqlChosen *chosen, Fault *ret_sentence);
 
-/* For wire.c. */
+/* graphql-beneath.c: whether a rule's `beneath` allows all of this, which stands beneath a root field; else
+ * what is at fault. */
+bool policy_beneath_allows(const PolicyGraphql *rule, const GraphqlSelection *child,
+                           PolicyGraphqlVerdict *verdict);
+
+/* For wire.c. What `beneath` says is sent by itself, so that rules without it are sent as ever; and once for
+ * rules that stand behind each other and say the same, as those of many values do.
+ */
 void policy_graphql_put(const PolicyGraphql *rule, WireWriter *wire);
 PolicyGraphql *policy_graphql_get(WireReader *wire);
+void policy_beneath_put(const PolicyGraphql *rule, WireWriter *wire);
+void policy_beneath_get(WireReader *wire, PolicyGraphql *rule);
+bool policy_beneath_same(const PolicyGraphql *a, const PolicyGraphql *b); /* and there is something */
+void policy_beneath_borrow(PolicyGraphql *rule, const PolicyGraphql *from);
 
 /* For test.c: 0, or -EINVAL with "FILE:LINE: ...". */
 int policy_run_graphql_test(const Policy *policy, const PolicyTest *test, GraphqlArena *arena,

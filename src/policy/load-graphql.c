@@ -12,7 +12,7 @@ typedef struct RuleText {
     char **operation, **field, **subfield;
     size_t n_operation, n_field, n_subfield;
     uint32_t max_depth, max_aliases;
-    const YamlNode *arguments;
+    const YamlNode *arguments, *beneath;
 } RuleText;
 
 static int read_operations(const YamlDoc *doc, const YamlNode *node, const RuleText *text,
@@ -97,7 +97,8 @@ static int fill_allow(const YamlDoc *doc, const YamlNode *node, const RuleText *
     rule->max_depth = yaml_get(node, "maxDepth") ? text->max_depth : POLICY_DEFAULT_DEPTH;
     rule->max_aliases = yaml_get(node, "maxAliases") ? text->max_aliases : POLICY_DEFAULT_ALIASES;
     int r = read_operations(doc, node, text, rule, fault);
-    return r ? r : read_arguments(doc, text->arguments, rule, fault);
+    r = r ? r : read_arguments(doc, text->arguments, rule, fault);
+    return r ? r : load_beneath(doc, text->beneath, rule, fault);
 }
 
 static int read_allow(const YamlDoc *doc, const YamlNode *node, RuleText *text, Fault *fault)
@@ -112,6 +113,7 @@ static int read_allow(const YamlDoc *doc, const YamlNode *node, RuleText *text, 
         YAML_FIELD(RuleText, "maxDepth", YAML_AS_U32, max_depth, .most = GRAPHQL_MAX_DEPTH),
         YAML_FIELD(RuleText, "maxAliases", YAML_AS_U32, max_aliases, .most = GRAPHQL_MAX_ALIASES),
         YAML_FIELD(RuleText, "arguments", YAML_AS_NODE, arguments),
+        YAML_FIELD(RuleText, "beneath", YAML_AS_NODE, beneath),
     };
     return YAML_READ_MAP(doc, node, "graphql", field, text, fault);
 }
@@ -121,8 +123,13 @@ static int read_deny(const YamlDoc *doc, const YamlNode *node, RuleText *text, F
     static const YamlField field[] = {
         YAML_FIELD(RuleText, "fields", YAML_AS_TEXTS, field, .count = offsetof(RuleText, n_field),
                    .most = POLICY_MAX_FIELDS, .required = true),
+        YAML_FIELD(RuleText, "beneath", YAML_AS_NODE, beneath),
     };
-    return YAML_READ_MAP(doc, node, "graphql under deny", field, text, fault);
+    int r = YAML_READ_MAP(doc, node, "graphql under deny", field, text, fault);
+    return !r && text->beneath
+               ? yaml_fault(doc, text->beneath, fault,
+                            "a deny rule has no 'beneath': what it names is denied wherever it stands")
+               : r;
 }
 
 int load_graphql_rule(const YamlDoc *doc, const YamlNode *node, bool deny, PolicyGraphql **ret_rule,

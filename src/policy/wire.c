@@ -8,7 +8,16 @@
 
 #include <errno.h>
 
-enum { RULE_DENY = 1, RULE_GRAPHQL = 2, RULE_HOST = 4, RULE_SHAPE = 8, RULE_FLAGS = 15 };
+/* RULE_SAME: its `beneath` is that of the rule before it, and is not sent again. */
+enum {
+    RULE_DENY = 1,
+    RULE_GRAPHQL = 2,
+    RULE_HOST = 4,
+    RULE_SHAPE = 8,
+    RULE_BENEATH = 16,
+    RULE_SAME = 32,
+    RULE_FLAGS = 63,
+};
 
 static void put_budget(const PolicyBudget *budget, WireWriter *wire)
 {
@@ -32,17 +41,32 @@ static PolicyBudget get_budget(WireReader *wire)
     return budget;
 }
 
-static void put_rule(const PolicyRule *rule, WireWriter *wire)
+static bool has_beneath(const PolicyRule *rule)
 {
-    bool shape = !policy_shape_is_empty(&rule->shape);
+    return rule->graphql && rule->graphql->n_beneath;
+}
+
+/* `before`: the rule before it, or NULL. */
+static bool has_same(const PolicyRule *rule, const PolicyRule *before)
+{
+    return has_beneath(rule) && before && before->graphql &&
+           policy_beneath_same(rule->graphql, before->graphql);
+}
+
+static void put_rule(const PolicyRule *rule, const PolicyRule *before, WireWriter *wire)
+{
+    bool shape = !policy_shape_is_empty(&rule->shape), same = has_same(rule, before);
     wire_put_u8(wire, (uint8_t)((rule->deny ? RULE_DENY : 0) | (rule->graphql ? RULE_GRAPHQL : 0) |
-                                (rule->host[0] ? RULE_HOST : 0) | (shape ? RULE_SHAPE : 0)));
+                                (rule->host[0] ? RULE_HOST : 0) | (shape ? RULE_SHAPE : 0) |
+                                (has_beneath(rule) ? RULE_BENEATH : 0) | (same ? RULE_SAME : 0)));
     wire_put_u32(wire, rule->line);
     wire_put_u16(wire, (uint16_t)rule->methods);
     if (rule->graphql)
         policy_graphql_put(rule->graphql, wire);
     else
         wire_put_text(wire, rule->path);
+    if (has_beneath(rule) && !same)
+        policy_beneath_put(rule->graphql, wire);
     if (rule->host[0])
         wire_put_text(wire, rule->host);
     if (shape)
@@ -56,10 +80,10 @@ void policy_put(const Policy *policy, WireWriter *wire)
     put_budget(&policy->budget, wire);
     wire_put_u32(wire, (uint32_t)policy->n_rule);
     for (size_t i = 0; i < policy->n_rule; i++)
-        put_rule(&policy->rule[i], wire);
+        put_rule(&policy->rule[i], i ? &policy->rule[i - 1] : NULL, wire);
 }
 
-static void get_rule(WireReader *wire, PolicyRule *rule)
+static void get_rule(WireReader *wire, PolicyRule *rule, const PolicyRule *before)
 {
     uint8_t flags = wire_get_u8(wire);
     rule->deny = flags & RULE_DENY;
@@ -67,10 +91,15 @@ static void get_rule(WireReader *wire, PolicyRule *rule)
     rule->methods = wire_get_u16(wire);
     rule->graphql = flags & RULE_GRAPHQL ? policy_graphql_get(wire) : NULL;
     rule->path = rule->graphql ? mem_strdup("") : wire_dup_text(wire, POLICY_MAX_PATH);
+    if (flags & RULE_SAME && rule->graphql && before && before->graphql)
+        policy_beneath_borrow(rule->graphql, before->graphql);
+    else if (flags & RULE_BENEATH && rule->graphql)
+        policy_beneath_get(wire, rule->graphql);
     rule->host = flags & RULE_HOST ? wire_dup_text(wire, 253) : mem_strdup("");
     if (flags & RULE_SHAPE)
         policy_shape_get(wire, &rule->shape);
-    bool said = !rule->host[0] == !(flags & RULE_HOST) &&
+    bool said = !rule->host[0] == !(flags & RULE_HOST) && has_beneath(rule) == !!(flags & RULE_BENEATH) &&
+                has_same(rule, before) == !!(flags & RULE_SAME) &&
                 policy_shape_is_empty(&rule->shape) == !(flags & RULE_SHAPE);
     if (!wire->failed && (flags & ~RULE_FLAGS || !said || policy_rule_problem(rule)))
         wire->failed = true;
@@ -91,7 +120,7 @@ int policy_get(WireReader *wire, Policy **ret_policy)
         policy->rule = MEM_NEW_ARRAY(PolicyRule, n_rule);
     for (uint32_t i = 0; i < n_rule && !wire->failed; i++) {
         policy->n_rule = i + 1;
-        get_rule(wire, &policy->rule[i]);
+        get_rule(wire, &policy->rule[i], i ? &policy->rule[i - 1] : NULL);
     }
     if (!wire->failed)
         policy_index(policy);

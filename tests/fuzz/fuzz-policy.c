@@ -39,7 +39,9 @@ static void check_bytes(const Policy *policy, Slice bytes)
 
 static void check_graphql(const Policy *a, const Policy *b)
 {
-    static const char *const query[] = {"{a}", "mutation{b{c}}", "{repository(owner:\"acme\"){name x:log}}"};
+    static const char *const query[] = {
+        "{a}", "mutation{b{c}}", "{repository(owner:\"acme\"){name x:log}}",
+        "{a{b{c ...F} c{...F}}} fragment F on T{b{id} ... on U{c{__typename}}}"};
     static GraphqlArena arena;
     if (!arena.room)
         graphql_arena_init(&arena);
