@@ -15,6 +15,14 @@ typedef struct Given {
     bool open; /* not a string, or one of too many */
 } Given;
 
+/* A field, and the fields that stood right beneath it. */
+typedef struct End {
+    char *name;
+    char **field;
+    size_t n_field;
+    bool goes_on; /* one of those had fields of its own */
+} End;
+
 typedef struct Root {
     char *name;
     uint32_t type;
@@ -23,6 +31,8 @@ typedef struct Root {
     uint32_t depth, aliases;
     Given *given;
     size_t n_given;
+    End *end;
+    size_t n_end;
     uint64_t times;
 } Root;
 
@@ -49,11 +59,33 @@ static Root *root_of(Roots *roots, uint32_t type, Slice name)
     return &roots->root[roots->n - 1];
 }
 
+static End *end_of(Root *root, Slice name)
+{
+    for (size_t i = 0; i < root->n_end; i++)
+        if (slice_is(name, root->end[i].name))
+            return &root->end[i];
+    MEM_PUSH(root->end, root->n_end, (End){.name = mem_dup(name.ptr, name.len)});
+    return &root->end[root->n_end - 1];
+}
+
+static void note_beneath(End *end, const GraphqlSelection *selection)
+{
+    for (; selection; selection = selection->next) {
+        if (selection->kind != GRAPHQL_FIELD)
+            note_beneath(end, selection->fragment ? selection->fragment->child : selection->child);
+        else if (!slice_is(selection->name, "__typename"))
+            put_in(&end->field, &end->n_field, selection->name);
+        end->goes_on |= selection->kind == GRAPHQL_FIELD && selection->child;
+    }
+}
+
 static bool note_field(const GraphqlSelection *field, void *context)
 {
     Root *root = context;
     if (!slice_is(field->name, "__typename"))
         put_in(&root->subfield, &root->n_subfield, field->name);
+    if (field->child)
+        note_beneath(end_of(root, field->name), field->child);
     return true;
 }
 
@@ -143,6 +175,23 @@ static int put_arguments(const Root *root, Buf *out)
     return r || n == 0 ? r : buf_append_text(out, "}}\n");
 }
 
+/* Of the fields where what was seen ended: so that nothing else leads on from there. */
+static int put_beneath(const Root *root, Buf *out)
+{
+    int r = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < root->n_end && r == 0 && n < POLICY_MAX_BENEATH; i++) {
+        const End *end = &root->end[i];
+        if (end->goes_on || end->n_field == 0 || end->n_field > POLICY_MAX_FIELDS)
+            continue;
+        r = buf_append_text(out, n++ ? ", " : "\n    beneath: {");
+        r = r ? r : policy_narrow_word(out, slice_of(end->name));
+        r = r ? r : buf_append(out, ": ", 2);
+        r = r ? r : put_words(end->field, end->n_field, out);
+    }
+    return r || n == 0 ? r : buf_append(out, "}", 1);
+}
+
 static int put_root(const Root *root, Buf *out)
 {
     int r = buf_printf(out, "- graphql:\n    operations: [%s]\n    fields: ", graphql_type_text(root->type));
@@ -151,6 +200,7 @@ static int put_root(const Root *root, Buf *out)
     r = r ? r : put_arguments(root, out);
     r = r ? r : buf_append_text(out, "    subfields: ");
     r = r ? r : put_words(root->subfield, root->n_subfield, out);
+    r = r ? r : put_beneath(root, out);
     return r ? r : buf_printf(out, "\n    maxDepth: %u\n    maxAliases: %u\n", root->depth, root->aliases);
 }
 
@@ -165,6 +215,11 @@ static void roots_done(Roots *roots)
             mem_free_strings(root->given[k].value, root->given[k].n_value);
         }
         mem_free(root->given);
+        for (size_t k = 0; k < root->n_end; k++) {
+            mem_free(root->end[k].name);
+            mem_free_strings(root->end[k].field, root->end[k].n_field);
+        }
+        mem_free(root->end);
     }
     mem_free(roots->root);
 }

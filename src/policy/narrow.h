@@ -4,7 +4,8 @@
  * Paths that differ only in segments with a digit in them (ids) become one rule, with `*` where several
  * values were seen; what else differs stays as it is, unless more than POLICY_NARROW_VALUES values stand in
  * one place. A segment that is a parameter's value stays literal. Of GraphQL each root field has a rule of
- * its own: with the fields beneath it, and those arguments that were always there, as one of a few strings.
+ * its own: with the fields beneath it, for each beneath which nothing led on what stood there, and those
+ * arguments that were always there, as one of a few strings.
  */
 #pragma once
 

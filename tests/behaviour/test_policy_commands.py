@@ -22,6 +22,15 @@ tests:
 - {request: 'GET /repos/{owner}/web', with: {owner: acme}, expect: allow}
 - {request: 'GET /repos/other/web', with: {owner: acme}, expect: deny}
 """
+ENDS = """\
+policy: ends
+allow:
+- {method: GET, path: /rate_limit}
+- graphql: {fields: [repository], subfields: [owner, login, repositories, name], beneath: {owner: [login]}}
+tests:
+- {graphql: '{ repository { owner { login } repositories { name } } }', expect: allow}
+- {graphql: '{ repository { owner { repositories { name } } } }', expect: deny}
+"""
 
 
 def answer(request):
@@ -56,6 +65,9 @@ def test_check_and_test_say_where_a_file_is_wrong(forge):
     path.write_text(OWN.replace("query: [page]", "query: page"))
     done = policy(forge, "check", path, "--json")
     assert done.status == 3 and done.json[0]["sound"] is False and f"{path}:4:" in done.json[0]["message"]
+    path.write_text(ENDS.replace("owner: [login]", "owner: [log]"))
+    done = policy(forge, "check", path)
+    assert done.status == 3 and f"{path}:4:100: 'log' is named beneath 'owner' and is none of the rule's 'subfields'" in done.err, done.err
     assert policy(forge, "check").status == 2 and policy(forge, "chekc", path).status == 2
 
 
@@ -109,6 +121,10 @@ def test_explain_decides_a_graphql_body_and_a_policy_by_itself(forge):
     body.write_text("{ repository(owner: \"acme\") { secret } }")
     done = policy(forge, "explain", "POST", "/x", "--policy", "own", "--with", "owner=acme", "--body", body)
     assert done.status == 1 and "'secret' (line 1, column 31) is not among the subfields of policy own" in done.text, done.text
+    body.write_text("{ repository(owner: \"acme\") { owner { ...F } } } fragment F on Owner { all: repositories { name } }")
+    forge.policy("ends", ENDS)
+    done = policy(forge, "explain", "POST", "/x", "--policy", "ends", "--body", body)
+    assert done.status == 1 and "'repositories' (line 1, column 72) stands beneath 'owner', where policy ends, line 4" in done.text, done.text
     done = policy(forge, "explain", "GET", "/repos/acme/web", "--policy", forge.folder / "policy/own.yaml", "--with", "owner=a/b")
     assert done.status == 2 and "is a name" in done.text
     done = policy(forge, "explain", "GET", "/repos/a/b/pulls", "--policy", "github-pull-requests-read", "--accept", "text/html")
@@ -212,7 +228,7 @@ def test_what_was_recorded_is_a_policy_under_which_the_retriever_runs(forge):
     assert "- {method: GET, path: /repos/acme/web/actions/runs, query: [page, per_page]}" in text
     assert "- {method: HEAD, path: /orgs/acme, query: []}" in text
     assert "arguments: {repository: {owner: [acme], name: [api, web]}}" in text
-    assert "subfields: [id, name, nodes, runs]" in text
+    assert "subfields: [id, name, nodes, runs]\n    beneath: {nodes: [id]}" in text
     assert "# Refused also while it was only watched, so not allowed here: DELETE api.github.com/api/v3/repos/acme/web" in text
     assert "secrets" not in text.replace("GET api.github.com/api/v3/repos/acme/secrets (path-denied)", "")
     assert forge.token not in done.text

@@ -196,6 +196,26 @@ static void graphql_keeps_what_was_asked_of_each_root(void **state)
     policy_free(policy);
 }
 
+/* Beneath a field that was seen to lead on from another place no more is said than in `subfields`. */
+static void graphql_says_where_what_was_seen_ended(void **state)
+{
+    (void)state;
+    CLEANUP_BUF Buf out = BUF_INIT(1u << 20);
+    saw_graphql("{ repository { pulls { nodes { author { ...A on: __typename } } } last { nodes { id } } } } "
+                "fragment A on Actor { ... on User { login } }",
+                "");
+    saw_graphql("{ repository { author { null } name { __typename } pulls { id } } }", "");
+    Policy *policy = narrow(NULL, &out);
+    assert_non_null(strstr(buf_text(&out), "\n    beneath: {author: [login, 'null']}\n"));
+    assert_true(allows_graphql(policy, "{repository {last {nodes {author {null __typename}}}}}"));
+    static const char *const no[] = {"{repository {author {id}}}", "{repository {author {nodes {id}}}}",
+                                     "{repository {pulls {nodes {author {pulls {id}}}}}}"};
+    for (size_t i = 0; i < COUNT_OF(no); i++)
+        if (allows_graphql(policy, no[i]))
+            fail_msg("%s: %s", no[i], buf_text(&out));
+    policy_free(policy);
+}
+
 /* What YAML would read otherwise, or not at all. */
 static void what_a_document_may_hold_is_written(void **state)
 {
@@ -264,6 +284,7 @@ int main(void)
         TEST(words_stay_unless_they_are_many),
         TEST(what_is_hard_to_write_is_written),
         TEST(graphql_keeps_what_was_asked_of_each_root),
+        TEST(graphql_says_where_what_was_seen_ended),
         TEST(what_a_document_may_hold_is_written),
         TEST(many_documents_are_as_many_tests_as_a_file_can_hold),
         TEST(nothing_seen_is_nothing_allowed),
