@@ -196,9 +196,13 @@ static void note_limits_unseen(Stream *stream, const HttpHead *head, Slice raw)
     note_limits(stream, head);
 }
 
-/* The provider's own clock; of an answer out of a cache, it is of when that was made. */
+/* The provider's own clock, once a second: to read it takes as long as to decide a request. Of an answer out
+ * of a cache, it is of when that was made. */
 static void note_clock(const Stream *stream, const HttpHead *head)
 {
+    int64_t now = clock_mono();
+    if (now < stream->endpoint->clock_due)
+        return;
     const HttpHeader *date = http_find(head, "Date");
     char text[64];
     if (!date || date->value.len >= sizeof(text) || stream->endpoint->use == HOST_ARTIFACT ||
@@ -207,6 +211,7 @@ static void note_clock(const Stream *stream, const HttpHead *head)
     memcpy(text, date->value.ptr, date->value.len);
     text[date->value.len] = 0;
     time_t said = curl_getdate(text, NULL);
+    stream->endpoint->clock_due = now + CLOCK_SECOND;
     skew_note(&stream->keeper->skew, stream->host, said > 0 ? (int64_t)said * CLOCK_SECOND : 0);
     keeper_mind_clock(stream->keeper);
 }

@@ -61,7 +61,14 @@ void conn_watch_write(Conn *conn, bool on)
 }
 
 /* OpenSSL's queue of errors is the process's: what another connection left in it (libcurl's to a store whose
- * handshake failed) would be taken for an error of this one, so it is emptied before each call. */
+ * handshake failed) would be taken for an error of this one, so it is emptied before each call. To look is
+ * cheaper than to empty. */
+static void forget_errors(void)
+{
+    if (ERR_peek_error())
+        ERR_clear_error();
+}
+
 static ssize_t tls_result(Conn *conn, int n)
 {
     if (n > 0)
@@ -81,7 +88,7 @@ static ssize_t tls_result(Conn *conn, int n)
 ssize_t conn_read(Conn *conn, char *room, size_t len)
 {
     if (conn->ssl) {
-        ERR_clear_error();
+        forget_errors();
         return tls_result(conn, SSL_read(conn->ssl, room, (int)len));
     }
     ssize_t n = recv(conn->fd, room, len, 0);
@@ -99,7 +106,7 @@ ssize_t conn_write(Conn *conn, const char *bytes, size_t len)
     while (at < len) {
         ssize_t n;
         if (conn->ssl) {
-            ERR_clear_error();
+            forget_errors();
             n = tls_result(conn, SSL_write(conn->ssl, bytes + at, (int)(len - at)));
         } else {
             n = send(conn->fd, bytes + at, len - at, MSG_NOSIGNAL);

@@ -56,6 +56,7 @@ typedef struct Endpoint {
     SSL_SESSION *session;
     Validity validity; /* of the last certificate that time was against */
     char issuer[100];  /* of the certificate that was not taken last */
+    int64_t clock_due; /* mono, us: until then its clock is known */
     struct ConnList conns;
     size_t n_idle;
 } Endpoint;
