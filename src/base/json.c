@@ -48,11 +48,9 @@ static size_t put_escaped(JsonWriter *json, Slice text)
     for (size_t len = 2; len <= 4 && len <= text.len; len++)
         if (text_is_utf8((Slice){text.ptr, len})) {
             uint32_t point = text_steers((Slice){text.ptr, len});
-            char escape[8];
-            if (point)
-                put(json, escape, (size_t)snprintf(escape, sizeof(escape), "\\u%04x", (unsigned)point));
-            else
-                put(json, text.ptr, len);
+            char escape[8] = "";
+            snprintf(escape, sizeof(escape), "\\u%04x", (unsigned)point);
+            put(json, point ? escape : text.ptr, point ? strlen(escape) : len);
             return len;
         }
     put(json, "\xEF\xBF\xBD", 3);

@@ -103,7 +103,8 @@ static int take_value(Members *members, Member *member)
     json_error_t error;
     member->value = json_loadb(members->line.ptr + members->at, members->line.len - members->at,
                                JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DISABLE_EOF_CHECK, &error);
-    if (!member->value)
+    /* Behind a number within a value it passes over a NUL. */
+    if (!member->value || memchr(members->line.ptr + members->at, '\0', (size_t)error.position))
         return -EINVAL;
     members->at += (size_t)error.position;
     member->null = json_is_null(member->value);

@@ -127,7 +127,7 @@ int tree_remove(int dir_fd, const char *name)
 {
     Removal removal = {.top = open_to_empty(dir_fd, name)};
     CLEANUP_FD int top = removal.top;
-    int r = top;
+    int r;
     if (top == -ENOENT)
         return 0;
     if (top < 0)

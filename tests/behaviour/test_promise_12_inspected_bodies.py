@@ -160,8 +160,9 @@ def test_nothing_follows_a_body_that_is_whole(endpoint):
     with pytest.raises(ConnectionResetError):
         endpoint.stream.answer()
         endpoint.stream.answer()
-    stream = endpoint.run.stream()
-    ask(endpoint, stream, body=QUERY[:10], length=UNKNOWN, end=False)
+    run = endpoint.keeper.run()  # that one has ended
+    lease, stream = run.leases()[0], run.stream()
+    stream.request("POST", "/graphql", lease, headers=JSON, body=QUERY[:10], length=UNKNOWN, end=False)
     ipc.send(stream.sock, Type.REQUEST, b"")
     with pytest.raises(ConnectionResetError):
         stream.answer()
