@@ -289,6 +289,7 @@ int supervisor_open(Supervisor *supervisor, const Config *config, const Paths *p
     supervisor->keeper = KEEPER_NONE;
     supervisor->isolated = geteuid() == 0 && !supervisor->in_pod;
     /* What a script leaves behind becomes our child, so that its end can be seen and made. */
+    orphans_spare();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     signal(SIGPIPE, SIG_IGN);
     if (state_lock(state, &fault)) {

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from ports import free_port
+from promise import wait_until
 
 COMMANDS = "run schedule status check token ingest policy doctor audit prune schema lease rotate revoke init agent ready completion man".split()
 JOB = '{"type": "job", "scope": "a/b", "id": 1, "name": "unit", "status": "completed"}\n'
@@ -144,6 +145,17 @@ def test_what_could_not_be_written_is_not_done(lab, words):
         done = subprocess.run([str(word) for word in lab.words(*words)], stdout=full, stderr=subprocess.PIPE, text=True,
                               cwd=lab.folder, stdin=subprocess.DEVNULL)
     assert done.returncode == 1 and "Standard output cannot be written" in done.stderr, done
+
+
+def test_a_child_that_purser_was_started_with_is_not_its_to_end(lab):
+    """A shell's `purser run > >(cat)` is purser with a cat for a child, which takes the table at the end."""
+    lab.retriever("one", "")
+    lab.write()
+    words = [str(word) for word in lab.words("run", "one")]
+    done = subprocess.run(["bash", "-c", 'exec "$0" "$@" > >(exec cat >table)', *words], cwd=lab.folder, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: (lab.folder / "table").read_text().count("\n") >= 2, what="the table")
 
 
 def test_ingesting_the_same_again_changes_nothing(lab):
