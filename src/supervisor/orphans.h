@@ -8,8 +8,8 @@
 /* Whether a child is one that the supervisor started and still waits for. */
 typedef bool OrphansKnown(pid_t pid, void *context);
 
-/* Before anything is started: the children that there are now are somebody else's, and are not ended. A shell's
- * `purser run > >(tee log)` is purser with a tee for a child. */
+/* Before anything is started: the children that there are now are somebody else's, and are not ended. A
+ * shell's `purser run > >(tee log)` is purser with a tee for a child. */
 void orphans_spare(void);
 
 /* Kills and reaps every child that is not known, until there is none (at most a second). */
