@@ -1,68 +1,10 @@
 /* `beneath` of a GraphQL rule: what it allows and refuses, how that is said, how it is read, bound and sent.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "graphql-policy.h"
 
 #include "base/buf.h"
-#include "base/mem.h"
-#include "policy/graphql-rule.h"
 
 #include <errno.h>
-
-static GraphqlArena arena;
-static GraphqlChosen chosen;
-static PolicyGraphqlVerdict verdict;
-static Fault fault;
-
-static int set_up(void **state)
-{
-    (void)state;
-    graphql_arena_init(&arena);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    graphql_arena_done(&arena);
-    return 0;
-}
-
-static Policy *policy_of(const char *rules)
-{
-    Policy *policy = NULL;
-    CLEANUP_MEM char *text = mem_printf("policy: p\n%s", rules);
-    if (policy_parse("p.yaml", slice_of(text), &policy, &fault))
-        fail_msg("%s", fault.text);
-    return policy;
-}
-
-static PolicyAnswer ask(const Policy *policy, const char *query)
-{
-    graphql_arena_reset(&arena);
-    GraphqlRequest request = {.query = slice_of(query)};
-    if (graphql_read(&arena, &request, &chosen, &fault))
-        fail_msg("%s: %s", query, fault.text);
-    verdict = policy_decide_graphql(policy, &chosen);
-    policy_explain_graphql(policy, &verdict, &chosen, &fault);
-    return verdict.answer;
-}
-
-static void assert_answers(const Policy *policy, PolicyAnswer answer, size_t n, const char *const *query)
-{
-    for (size_t i = 0; i < n; i++)
-        if (ask(policy, query[i]) != answer)
-            fail_msg("%s: %s", query[i], fault.text);
-}
-#define ASSERT_ANSWERS(policy, answer, ...)                                                                  \
-    do {                                                                                                     \
-        static const char *const query_[] = {__VA_ARGS__};                                                   \
-        assert_answers((policy), (answer), COUNT_OF(query_), query_);                                        \
-    } while (0)
 
 #define RULES                                                                                                \
     "allow:\n- graphql:\n    fields: [repository]\n"                                                         \
@@ -185,8 +127,8 @@ static void each_of_as_many_fields_as_may_be_is_found(void **state)
     for (unsigned i = 0; i < POLICY_MAX_BENEATH; i++) {
         CLEANUP_MEM char *yes = mem_printf("{a{k%02u{x%02u y}}}", i, i);
         CLEANUP_MEM char *no = mem_printf("{a{k%02u{x%02u}}}", i, (i + 1) % POLICY_MAX_BENEATH);
-        assert_int_equal(ask(policy, yes), POLICY_ALLOW);
-        assert_int_equal(ask(policy, no), POLICY_NOT_NAMED);
+        assert_int_equal(ask_with(policy, yes, NULL), POLICY_ALLOW);
+        assert_int_equal(ask_with(policy, no, NULL), POLICY_NOT_NAMED);
     }
     ASSERT_ANSWERS(policy, POLICY_ALLOW, "{a{k{x01}}}", "{a{k000{z}}}", "{a{z}}");
     policy_free(policy);
@@ -196,16 +138,17 @@ static void a_refusal_says_what_stands_beneath_what(void **state)
 {
     (void)state;
     Policy *policy = policy_of(RULES);
-    assert_int_equal(ask(policy, "{repository{a:author{...F}}} fragment F on User{\n all: repositories{id}}"),
-                     POLICY_NOT_NAMED);
+    assert_int_equal(
+        ask_with(policy, "{repository{a:author{...F}}} fragment F on User{\n all: repositories{id}}", NULL),
+        POLICY_NOT_NAMED);
     assert_string_equal(
         fault.text,
         "the GraphQL field 'repositories' (line 2, column 2) stands beneath 'author', where policy "
         "p, line 3, allows: login, name, user; if it is meant to be read there, add it to "
         "'beneath: {author: ...}' of that rule");
-    ask(policy, "{repository{author{user{name}}}}");
+    ask_with(policy, "{repository{author{user{name}}}}", NULL);
     assert_non_null(strstr(fault.text, "'name' (line 1, column 25) stands beneath 'user', where"));
-    ask(policy, "{repository{author{secret}}}"); /* that of subfields comes first */
+    ask_with(policy, "{repository{author{secret}}}", NULL); /* that of subfields comes first */
     assert_non_null(strstr(fault.text, "'secret' (line 1, column 20) is not among the subfields"));
     policy_free(policy);
 }
@@ -349,8 +292,9 @@ static void what_many_rules_say_is_sent_once(void **state)
             policy_put(back, &again);
             assert_int_equal(again.len, writer.len);
             assert_memory_equal(room, once, again.len);
-            assert_int_equal(ask(back, "{a(x:2){b{c{d}}}}"), POLICY_ALLOW);
-            assert_int_equal(ask(back, "{a(x:2){b{c{c}}}}"), with ? POLICY_NOT_NAMED : POLICY_ALLOW);
+            assert_int_equal(ask_with(back, "{a(x:2){b{c{d}}}}", NULL), POLICY_ALLOW);
+            assert_int_equal(ask_with(back, "{a(x:2){b{c{c}}}}", NULL),
+                             with ? POLICY_NOT_NAMED : POLICY_ALLOW);
             policy_free(back);
             policy_free(policy);
         }

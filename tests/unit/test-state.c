@@ -155,10 +155,12 @@ static void half_a_line_of_the_users_is_nobodys_number(void **state)
 {
     (void)state;
     UserId a, b, c, again;
-    if (geteuid() != 0)
-        skip();
     write_file("users", "a 70000000\nb 7000");
     assert_int_equal(user_of_retriever(root_fd, "c", false, &c, NULL), 0);
+    if (geteuid() != 0) { /* who is not root gives no user ids of their own */
+        assert_true(!c.own);
+        return;
+    }
     assert_int_equal(user_of_retriever(root_fd, "b", false, &b, NULL), 0);
     assert_int_equal(user_of_retriever(root_fd, "a", false, &a, NULL), 0);
     assert_int_equal(user_of_retriever(root_fd, "b", false, &again, NULL), 0);
